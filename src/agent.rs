@@ -1,0 +1,98 @@
+//! The agent as a whole: wired, running, stopped.
+//! In: settings.  Out: an exit, with everything settled that could be.  Owns: every task.
+
+mod saver;
+mod signals;
+mod wire;
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{interval, timeout_at};
+use tracing::{error, info, warn};
+
+use crate::agent::signals::Signals;
+use crate::agent::wire::Running;
+use crate::clock::Instant;
+use crate::server::Readiness;
+
+pub(crate) use wire::{Parts, StartError};
+
+/// From the signal to the exit, with a margin to the 5 s that are promised.
+const STOP_WITHIN: Duration = Duration::from_millis(4500);
+
+/// What the senders get of that; the rest is for positions.
+const FLUSH_WITHIN: Duration = Duration::from_millis(3500);
+
+/// Runs until a signal, or until delivery has no one to deliver to.
+pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let mut running = wire::start(parts)?;
+    running.readiness.send_replace(Readiness::Ready);
+    notify(NotifyState::Ready);
+    info!("ready");
+    // systemd kills a service that stays silent; the runtime that carries lines is the one that must speak.
+    let watchdog = sd_notify::watchdog_enabled().map(|within| within / 2).filter(|period| !period.is_zero());
+    let mut heartbeat = interval(watchdog.unwrap_or(Duration::from_secs(3600)));
+    loop {
+        tokio::select! {
+            name = signals.stop() => {
+                info!(signal = name, "stopping");
+                break;
+            }
+            ended = running.delivery.join_next() => {
+                match ended {
+                    Some(Err(error)) => error!(%error, "delivery ended unexpectedly, stopping"),
+                    _ => info!("nobody takes lines any more, stopping"),
+                }
+                break;
+            }
+            _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
+        }
+    }
+    notify(NotifyState::Stopping);
+    tokio::select! {
+        () = stop(running) => {}
+        name = signals.stop() => {
+            warn!(signal = name, "second signal, leaving at once: what is not acknowledged is sent again next time");
+            std::process::exit(1);
+        }
+    }
+    Ok(())
+}
+
+/// Sources end, inlets close in flow order, each stage drains, one deadline over all.
+async fn stop(mut running: Running) {
+    let started = Instant::now();
+    running.readiness.send_replace(Readiness::Stopping);
+    running.stop.cancel();
+    let sent_before = running.sent();
+    let drained = async {
+        while running.sources.join_next().await.is_some() {}
+        // The last inlets are gone with the sources: batchers seal what they hold, senders send it and end.
+        drop(running.outlet);
+        while running.batchers.join_next().await.is_some() {}
+        while running.delivery.join_next().await.is_some() {}
+    };
+    let in_time = timeout_at(started + FLUSH_WITHIN, drained).await.is_ok();
+    running.stopping.abandon.cancel();
+    let ended = async {
+        running.sources.shutdown().await;
+        running.batchers.shutdown().await;
+        running.delivery.shutdown().await;
+        running.saver.finish().await;
+    };
+    if timeout_at(started + STOP_WITHIN, ended).await.is_err() {
+        warn!("some tasks did not end in time");
+    }
+    let flushed = running.counted.sent() - sent_before;
+    let remaining = running.ledger.open_chunks();
+    info!(flushed, remaining, in_time, took = ?started.elapsed(), "stopped: flushed entries are acknowledged, remaining chunks will be read again");
+}
+
+/// Tells systemd; outside systemd this does nothing.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "systemd cannot be told");
+    }
+}

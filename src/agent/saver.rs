@@ -1,0 +1,81 @@
+//! Writes positions now and then, and at the end.
+//! In: the ledger.  Out: the positions file.  Owns: the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::custody::{Ledger, Store};
+use crate::metrics::Own;
+
+/// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
+/// forgets nothing.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// The task that saves. Without a store (nothing is delivered, so nothing is remembered) it does nothing.
+#[derive(Debug)]
+pub(super) struct Saver {
+    finish: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Saver {
+    pub(super) fn start(store: Option<Store>, period: Duration, ledger: Arc<Ledger>, own: Own) -> Saver {
+        let finish = CancellationToken::new();
+        let task = store.map(|store| tokio::spawn(run(store, period, ledger, own, finish.clone())));
+        Saver { finish, task }
+    }
+
+    /// Saves once more and ends.
+    pub(super) async fn finish(&mut self) {
+        self.finish.cancel();
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
+            warn!(%error, "positions could not be saved at the end");
+        }
+    }
+}
+
+async fn run(store: Store, period: Duration, ledger: Arc<Ledger>, own: Own, finish: CancellationToken) {
+    let mut store = Some(store);
+    let mut failing = false;
+    loop {
+        let last = tokio::select! {
+            () = sleep(period) => false,
+            () = finish.cancelled() => true,
+        };
+        let forgotten = ledger.forget_unseen(FORGET_AFTER);
+        if forgotten > 0 {
+            info!(targets = forgotten, "forgot positions of targets that are gone");
+        }
+        let Some(mut owned) = store.take() else { return };
+        let to_save = ledger.clone();
+        // fsync may take long on a busy disk; lines go on meanwhile.
+        let saved = spawn_blocking(move || (owned.save(&to_save), owned)).await;
+        let Ok((saved, owned)) = saved else { return };
+        store = Some(owned);
+        match saved {
+            Ok(wrote) => {
+                own.positions_written.add(f64::from(u8::from(wrote)));
+                if std::mem::take(&mut failing) {
+                    info!("positions can be saved again");
+                }
+            }
+            Err(error) => {
+                own.positions_failed.add(1.0);
+                if !std::mem::replace(&mut failing, true) {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    warn!(%error, cause, "positions cannot be saved, trying again");
+                }
+            }
+        }
+        if last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! From entries to what travels to Loki: grouped by stream, encoded, compressed.
+//! In: chunks' groups, with a ticket each.  Out: parcels.  Owns: the open batch of each tenant of each client.
+
+mod encode;
+mod groups;
+mod open;
+mod parcel;
+mod push;
+mod worker;
+
+pub(crate) use groups::{Groups, Handover};
+pub(crate) use parcel::Parcel;
+pub(crate) use push::EntryMessage;
+#[cfg(test)]
+pub(crate) use push::Timestamp as TimestampMessage;
+pub(crate) use worker::{QUEUE_LENGTH, Settings, run};

@@ -1,0 +1,77 @@
+//! A chunk's entries, encoded and grouped by stream: what goes to every client's batch.
+//! In: entries from the pipeline.  Out: groups, shared read-only.  Owns: one buffer per stream of the chunk.
+
+use std::sync::Arc;
+
+use crate::batch::encode;
+use crate::custody::Ticket;
+use crate::record::{Stream, UnixNanos};
+
+/// One chunk's entries by stream.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    /// Number of the chunk within its target, so that caches can tell chunks apart.
+    chunk: u64,
+    groups: Vec<Group>,
+}
+
+/// Entries of one stream, in order.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) stream: Arc<Stream>,
+    /// `entries` fields of the push message.
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) sizes: Vec<EntrySize>,
+}
+
+/// Sizes of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntrySize {
+    /// Bytes in `encoded`.
+    pub(crate) encoded: u32,
+    /// What counts towards `batchsize`: the bytes of the line, as in Promtail.
+    pub(crate) counted: u32,
+}
+
+/// A chunk's groups on their way to one client, with that client's duty to answer for them.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) ticket: Ticket,
+}
+
+impl Groups {
+    /// No entries yet.
+    pub(crate) fn new(chunk: u64) -> Groups {
+        Groups { chunk, groups: Vec::new() }
+    }
+
+    /// The chunk's number.
+    pub(crate) fn chunk(&self) -> u64 {
+        self.chunk
+    }
+
+    /// True when every line was dropped.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Opens a group for a stream; its index.
+    pub(crate) fn open(&mut self, stream: Arc<Stream>) -> usize {
+        self.groups.push(Group { stream, encoded: Vec::new(), sizes: Vec::new() });
+        self.groups.len() - 1
+    }
+
+    /// Adds an entry to an open group.
+    pub(crate) fn append(&mut self, group: usize, timestamp: UnixNanos, line: &[u8]) {
+        let Group { encoded, sizes, .. } = &mut self.groups[group];
+        let before = encoded.len();
+        encode::entry(timestamp, line, encoded);
+        sizes.push(EntrySize { encoded: (encoded.len() - before) as u32, counted: line.len() as u32 });
+    }
+
+    /// The groups, in the order their streams first appeared.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter()
+    }
+}

@@ -1,0 +1,96 @@
+//! The batch of one tenant while it fills.
+//! In: groups of entries.  Out: a parcel when sealed.  Owns: a buffer per stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::batch::encode;
+use crate::batch::groups::Group;
+use crate::batch::parcel::Parcel;
+use crate::clock::Instant;
+use crate::custody::Ticket;
+
+/// Entries waiting to be sent together.
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    tenant: Option<Arc<str>>,
+    /// When the first entry came.
+    pub(super) since: Instant,
+    /// Line bytes so far.
+    counted: usize,
+    entries: u64,
+    /// Index into `streams` by label string.
+    index: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
+    streams: Vec<(Arc<str>, Vec<u8>)>,
+    tickets: Vec<Ticket>,
+}
+
+impl OpenBatch {
+    pub(super) fn new(tenant: Option<Arc<str>>, since: Instant) -> OpenBatch {
+        OpenBatch {
+            tenant,
+            since,
+            counted: 0,
+            entries: 0,
+            index: HashMap::default(),
+            streams: Vec::new(),
+            tickets: Vec::new(),
+        }
+    }
+
+    /// Adds entries of `group` from number `from` on until the batch would exceed `limit` line bytes; the number of
+    /// the first entry not added. An empty batch takes at least one entry, whatever its size.
+    pub(super) fn fill(&mut self, group: &Group, labels: &Arc<str>, from: usize, limit: usize) -> usize {
+        let (mut to, mut counted, mut encoded) = (from, self.counted, 0);
+        for size in &group.sizes[from..] {
+            let with = counted + size.counted as usize;
+            if with > limit && (self.entries > 0 || to > from) {
+                break;
+            }
+            counted = with;
+            encoded += size.encoded as usize;
+            to += 1;
+        }
+        if to == from {
+            return from;
+        }
+        let start: usize = group.sizes[..from].iter().map(|size| size.encoded as usize).sum();
+        let buffer = self.stream(labels);
+        buffer.extend_from_slice(&group.encoded[start..start + encoded]);
+        self.counted = counted;
+        self.entries += (to - from) as u64;
+        to
+    }
+
+    /// Holds a ticket of the chunk whose entries came in last: one a chunk, however many streams it had.
+    pub(super) fn hold(&mut self, ticket: &Ticket) {
+        if !self.tickets.last().is_some_and(|last| last.is_twin_of(ticket)) {
+            self.tickets.push(ticket.split());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    fn stream(&mut self, labels: &Arc<str>) -> &mut Vec<u8> {
+        let index = match self.index.get(labels) {
+            Some(index) => *index,
+            None => {
+                self.streams.push((labels.clone(), Vec::new()));
+                self.index.insert(labels.clone(), self.streams.len() - 1);
+                self.streams.len() - 1
+            }
+        };
+        &mut self.streams[index].1
+    }
+
+    pub(super) fn seal(self) -> Parcel {
+        let size = self.streams.iter().map(|(labels, entries)| labels.len() + entries.len() + 24).sum();
+        let mut request = Vec::with_capacity(size);
+        for (labels, entries) in &self.streams {
+            encode::stream(labels, entries, &mut request);
+        }
+        Parcel::seal(&request, self.entries, self.tenant, self.tickets)
+    }
+}

@@ -1,0 +1,157 @@
+//! One client's batcher: fills open batches, seals them by size and age.
+//! In: handovers from every source.  Out: parcels, in order, to the client's sender.  Owns: an open batch per tenant.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::batch::groups::{Group, Handover};
+use crate::batch::open::OpenBatch;
+use crate::batch::parcel::Parcel;
+use crate::clock::Instant;
+use crate::custody::{Outcome, Ticket};
+use crate::record::{Labels, Stream};
+
+/// Handovers that may wait for one client's batcher. Their bytes are bounded by the budget already; this bounds how
+/// far a source runs ahead of the batcher.
+pub(crate) const QUEUE_LENGTH: usize = 16;
+
+/// Streams whose label string with the client's external labels is remembered.
+const CACHED_TEXTS: usize = 10_000;
+
+/// How one client wants its batches.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// A batch is sent at this age at the latest.
+    pub(crate) wait: Duration,
+    /// Line bytes a batch may hold.
+    pub(crate) size: usize,
+    /// Labels added where an entry does not have them.
+    pub(crate) external_labels: Labels,
+    /// Tenant of entries that name none.
+    pub(crate) tenant: Option<Arc<str>>,
+}
+
+struct Batcher {
+    settings: Settings,
+    open: HashMap<Option<Arc<str>>, OpenBatch>,
+    /// Label strings with the external labels merged in, by the stream's own label string.
+    texts: HashMap<String, Arc<str>, foldhash::fast::RandomState>,
+    parcels: mpsc::Sender<Parcel>,
+}
+
+/// The sender is gone; what it held is lost to this process and stays before the position.
+struct SenderGone;
+
+/// Runs until every inlet is closed and the last batch is handed on.
+pub(crate) async fn run(
+    settings: Settings,
+    mut inlet: mpsc::Receiver<Handover>,
+    parcels: mpsc::Sender<Parcel>,
+) {
+    let mut batcher = Batcher { settings, open: HashMap::new(), texts: HashMap::default(), parcels };
+    loop {
+        let due = batcher.due();
+        let age = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            received = inlet.recv() => match received {
+                Some(handover) => batcher.take(handover).await,
+                None => break,
+            },
+            () = age => batcher.seal_aged().await,
+        };
+        if done.is_err() {
+            return;
+        }
+    }
+    // The sources have ended: send what is left, young or not. A sender that is gone has said so itself.
+    let _ = batcher.seal_where(|_| true).await;
+}
+
+impl Batcher {
+    /// When the oldest open batch is old enough.
+    fn due(&self) -> Option<Instant> {
+        self.open.values().map(|batch| batch.since + self.settings.wait).min()
+    }
+
+    async fn take(&mut self, handover: Handover) -> Result<(), SenderGone> {
+        let Handover { groups, ticket } = handover;
+        for group in groups.iter() {
+            let tenant = match &group.stream.tenant {
+                Some(tenant) => Some(tenant.as_str().into()),
+                None => self.settings.tenant.clone(),
+            }
+            .filter(|tenant: &Arc<str>| !tenant.is_empty());
+            let labels = self.labels(&group.stream);
+            self.add(group, &labels, tenant, &ticket).await?;
+        }
+        // Every batch that holds entries of the chunk has a ticket of its own by now.
+        ticket.settle(Outcome::Delivered);
+        Ok(())
+    }
+
+    async fn add(
+        &mut self,
+        group: &Group,
+        labels: &Arc<str>,
+        tenant: Option<Arc<str>>,
+        ticket: &Ticket,
+    ) -> Result<(), SenderGone> {
+        let mut next = 0;
+        while next < group.sizes.len() {
+            let open = self.open.entry(tenant.clone());
+            let batch = open.or_insert_with(|| OpenBatch::new(tenant.clone(), Instant::now()));
+            let before = next;
+            next = batch.fill(group, labels, next, self.settings.size);
+            if next > before {
+                batch.hold(ticket);
+            }
+            if next < group.sizes.len() {
+                self.seal(&tenant).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The label string this client sends for a stream.
+    fn labels(&mut self, stream: &Stream) -> Arc<str> {
+        if let Some(text) = self.texts.get(&stream.text) {
+            return text.clone();
+        }
+        if self.texts.len() >= CACHED_TEXTS {
+            self.texts.clear();
+        }
+        let merged = stream.labels.clone().with_defaults(&self.settings.external_labels);
+        let text: Arc<str> = merged.render().into();
+        self.texts.insert(stream.text.clone(), text.clone());
+        text
+    }
+
+    async fn seal_aged(&mut self) -> Result<(), SenderGone> {
+        let (now, wait) = (Instant::now(), self.settings.wait);
+        self.seal_where(|batch| batch.since + wait <= now).await
+    }
+
+    async fn seal_where(&mut self, wanted: impl Fn(&OpenBatch) -> bool) -> Result<(), SenderGone> {
+        let ready = self.open.iter().filter(|(_, batch)| wanted(batch)).map(|(tenant, _)| tenant.clone());
+        for tenant in ready.collect::<Vec<_>>() {
+            self.seal(&tenant).await?;
+        }
+        Ok(())
+    }
+
+    async fn seal(&mut self, tenant: &Option<Arc<str>>) -> Result<(), SenderGone> {
+        match self.open.remove(tenant).filter(|batch| !batch.is_empty()) {
+            Some(batch) => self.parcels.send(batch.seal()).await.map_err(|_| SenderGone),
+            None => Ok(()),
+        }
+    }
+}

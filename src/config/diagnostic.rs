@@ -1,0 +1,142 @@
+//! What is wrong with a configuration, where, and the way out.
+//! In: an [`Invalid`] from any part of the configuration.  Out: one message with a caret.  Owns: nothing.
+
+use std::fmt;
+
+/// Line and column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl Position {
+    /// The beginning of a file.
+    pub(crate) const START: Position = Position { line: 1, column: 1 };
+}
+
+/// One problem, not yet tied to a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Invalid {
+    pub(crate) at: Position,
+    message: String,
+    /// How many characters the caret underlines.
+    length: usize,
+    /// What to do about it.
+    help: Option<String>,
+}
+
+impl Invalid {
+    pub(crate) fn new(at: Position, message: impl Into<String>) -> Self {
+        Invalid { at, message: message.into(), length: 1, help: None }
+    }
+
+    /// Underlines as much as `text` is long.
+    pub(crate) fn marking(mut self, text: &str) -> Self {
+        self.length = text.chars().count().max(1);
+        self
+    }
+
+    /// Adds the way out.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The whole message: `file:line:column: what`, the line, a caret, the fix.
+    pub(crate) fn render(&self, file: &str, text: &str) -> String {
+        let Position { line, column } = self.at;
+        let source = text.lines().nth(line - 1).unwrap_or_default();
+        let gutter = " ".repeat(line.to_string().len());
+        let caret = "^".repeat(self.length.min(source.chars().count().saturating_sub(column - 1)).max(1));
+        let pad: String =
+            source.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let mut message = format!("{file}:{line}:{column}: {}\n", self.message);
+        message.push_str(&format!("{gutter} |\n{line} | {}\n{gutter} | {pad}{caret}", masked(source)));
+        if let Some(help) = &self.help {
+            message.push_str(&format!("\n{gutter} = help: {help}"));
+        }
+        message
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The source line with what may be a secret starred out: values of telling keys, and passwords inside URLs.
+fn masked(line: &str) -> String {
+    const TELLING: [&str; 5] = ["password", "secret", "token", "credentials", "authorization"];
+    let lower = line.to_ascii_lowercase();
+    if let Some(colon) = line.find(':')
+        && TELLING.iter().any(|word| lower[..colon].contains(word))
+    {
+        return format!("{}: ***", &line[..colon]);
+    }
+    match (line.find("://"), line.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 < at => format!("{}***{}", &line[..scheme + 3], &line[at..]),
+        _ => line.to_owned(),
+    }
+}
+
+/// The name in `known` closest to `given`, if any is close enough to be what was meant.
+pub(crate) fn nearest<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let given = given.to_ascii_lowercase();
+    let close = known.into_iter().map(|name| (distance(&given, name), name));
+    close
+        .filter(|(distance, name)| *distance <= 1 + name.len().min(given.len()) / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Edits (insert, delete, replace, swap neighbours) that turn `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let same = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + same);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_shows_the_line_the_place_and_the_fix() {
+        let invalid = Invalid::new(Position { line: 2, column: 3 }, "unknown key `urll`")
+            .marking("urll")
+            .help("did you mean `url`?");
+        assert_eq!(
+            invalid.render("a.yaml", "clients:\n- urll: http://x\n"),
+            "a.yaml:2:3: unknown key `urll`\n  |\n2 | - urll: http://x\n  |   ^^^^\n  = help: did you mean `url`?"
+        );
+    }
+
+    #[test]
+    fn secrets_are_starred_out() {
+        assert_eq!(masked("  password: hunter2"), "  password: ***");
+        assert_eq!(masked("- url: http://me:hunter2@loki/push"), "- url: http://***@loki/push");
+        assert_eq!(masked("- url: http://loki/push"), "- url: http://loki/push");
+    }
+
+    #[test]
+    fn a_typo_is_matched_and_a_foreign_word_is_not() {
+        let known = ["clients", "positions", "scrape_configs"];
+        assert_eq!(nearest("cleints", known), Some("clients"));
+        assert_eq!(nearest("scrape_config", known), Some("scrape_configs"));
+        assert_eq!(nearest("retention", known), None);
+    }
+}

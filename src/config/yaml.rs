@@ -1,0 +1,258 @@
+//! YAML as a tree that remembers where each thing stood.
+//! In: the text of a configuration file.  Out: [`Node`]s, anchors and merge keys resolved.  Owns: nothing.
+//!
+//! A tree of our own, and not a serde layer, because the positions, the spelling of scalars (`007`, `yes`) and the
+//! keys nobody asked for all matter to what is said about a configuration.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+
+use crate::config::diagnostic::{Invalid, Position};
+
+/// Depth and node count a file may reach; aliases multiply, so the count is taken after they are resolved.
+const MAX_DEPTH: usize = 64;
+const MAX_NODES: usize = 200_000;
+
+/// One YAML value and where it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) at: Position,
+}
+
+/// What stands at a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// A scalar; `plain` when written without quotes, so that its text may mean a number, a boolean or null.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    Sequence(Vec<Node>),
+    /// Keys are always scalars; order as written.
+    Mapping(Vec<(Node, Node)>),
+}
+
+/// Nothing at all, for blocks that are not there.
+pub(crate) static NOTHING: Node =
+    Node { value: Value::Scalar { text: String::new(), plain: true }, at: Position::START };
+
+impl Node {
+    /// True for nothing at all, `~` and `null`.
+    pub(crate) fn is_null(&self) -> bool {
+        let Value::Scalar { text, plain: true } = &self.value else { return false };
+        matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+
+    /// What kind of thing this is, for error messages.
+    pub(crate) fn describe(&self) -> &'static str {
+        match &self.value {
+            _ if self.is_null() => "nothing",
+            Value::Scalar { .. } => "a single value",
+            Value::Sequence(_) => "a list",
+            Value::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads one document. An empty file is null.
+pub(crate) fn parse(text: &str) -> Result<Node, Invalid> {
+    let mut loader = Loader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+    loader.document()
+}
+
+struct Loader<'t, I: saphyr_parser::Input> {
+    parser: Parser<'t, I>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+impl<'t, I: saphyr_parser::Input> Loader<'t, I> {
+    fn document(&mut self) -> Result<Node, Invalid> {
+        let mut root = None;
+        loop {
+            let (event, at) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                _ if root.is_some() => {
+                    return Err(Invalid::new(at, "a configuration is one YAML document, this is a second"));
+                }
+                event => root = Some(self.node(event, at, 0)?),
+            }
+        }
+        Ok(root.unwrap_or_else(|| NOTHING.clone()))
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Position), Invalid> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, position(span.start))),
+            Some(Err(error)) => {
+                Err(Invalid::new(position(*error.marker()), format!("not YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, Position::START)),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, at: Position, depth: usize) -> Result<Node, Invalid> {
+        self.nodes += 1;
+        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
+            return Err(Invalid::new(at, "nested too deeply, or too large after its aliases are resolved"));
+        }
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, _tag) => {
+                (Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, anchor)
+            }
+            Event::SequenceStart(anchor, _tag) => (self.sequence(depth)?, anchor),
+            Event::MappingStart(anchor, _tag) => (self.mapping(depth)?, anchor),
+            Event::Alias(anchor) => return self.alias(anchor, at),
+            _ => return Err(Invalid::new(at, "not YAML: a value was expected here")),
+        };
+        let node = Node { value, at };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn alias(&mut self, anchor: usize, at: Position) -> Result<Node, Invalid> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(Invalid::new(at, "this alias refers to an anchor that is not complete"));
+        };
+        self.nodes += count(node);
+        if self.nodes > MAX_NODES {
+            return Err(Invalid::new(at, "too large after its aliases are resolved"));
+        }
+        Ok(node.clone())
+    }
+
+    fn sequence(&mut self, depth: usize) -> Result<Value, Invalid> {
+        let mut items = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if matches!(event, Event::SequenceEnd) {
+                return Ok(Value::Sequence(items));
+            }
+            items.push(self.node(event, at, depth + 1)?);
+        }
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Value, Invalid> {
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut merged = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let key = self.node(event, at, depth + 1)?;
+            let (event, at) = self.next()?;
+            let value = self.node(event, at, depth + 1)?;
+            let Value::Scalar { text: name, plain } = &key.value else {
+                return Err(Invalid::new(key.at, "a key must be a single value"));
+            };
+            if name == "<<" && *plain {
+                merged.extend(merge_entries(value)?);
+            } else if find(&entries, name).is_some() {
+                return Err(
+                    Invalid::new(key.at, format!("the key `{name}` stands here a second time")).marking(name)
+                );
+            } else {
+                entries.push((key, value));
+            }
+        }
+        // A key written out wins over a merged one, an earlier merge over a later.
+        for (key, value) in merged {
+            let Value::Scalar { text: name, .. } = &key.value else { continue };
+            if find(&entries, name).is_none() {
+                entries.push((key, value));
+            }
+        }
+        Ok(Value::Mapping(entries))
+    }
+}
+
+fn merge_entries(value: Node) -> Result<Vec<(Node, Node)>, Invalid> {
+    match value.value {
+        Value::Mapping(entries) => Ok(entries),
+        Value::Sequence(items) => items
+            .into_iter()
+            .map(merge_entries)
+            .collect::<Result<Vec<_>, _>>()
+            .map(|all| all.into_iter().flatten().collect()),
+        Value::Scalar { .. } => Err(Invalid::new(value.at, "`<<` takes a mapping or a list of mappings")),
+    }
+}
+
+fn find<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n Node> {
+    let same = |key: &Node| matches!(&key.value, Value::Scalar { text, .. } if text == name);
+    entries.iter().find(|(key, _)| same(key)).map(|(_, value)| value)
+}
+
+fn count(node: &Node) -> usize {
+    match &node.value {
+        Value::Scalar { .. } => 1,
+        Value::Sequence(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Mapping(entries) => {
+            1 + entries.iter().map(|(key, value)| count(key) + count(value)).sum::<usize>()
+        }
+    }
+}
+
+fn position(marker: Marker) -> Position {
+    Position { line: marker.line(), column: marker.col() + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::Scalar { text, plain } => format!("{}{text}", if *plain { "" } else { "'" }),
+            Value::Sequence(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+            Value::Mapping(entries) => {
+                let shown = entries.iter().map(|(key, value)| format!("{}={}", show(key), show(value)));
+                format!("{{{}}}", shown.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn scalars_keep_their_spelling_and_their_quotes() {
+        assert_eq!(
+            show(&parse("a: 007\nb: 'yes'\nc: [1.50, \"x\"]\nd:\n").unwrap()),
+            "{a=007 b='yes c=[1.50 'x] d=}"
+        );
+    }
+
+    #[test]
+    fn anchors_and_merge_keys_are_resolved() {
+        let text = "base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}\n";
+        assert_eq!(show(&parse(text).unwrap()), "{base={x=1 y=2} use={y=3 x=1}}");
+    }
+
+    #[test]
+    fn a_repeated_key_and_broken_syntax_are_refused_where_they_stand() {
+        assert_eq!(parse("a: 1\nb: 2\na: 3\n").unwrap_err().at, Position { line: 3, column: 1 });
+        assert!(parse("a: [1\nb: 2\n").is_err());
+        assert!(parse("a: b: c").is_err());
+    }
+
+    #[test]
+    fn aliases_that_multiply_are_stopped() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let before = level - 1;
+            let list = vec![format!("*a{before}"); 10].join(", ");
+            text.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+        }
+        assert!(parse(&text).unwrap_err().to_string().contains("too large"));
+    }
+
+    #[test]
+    fn an_empty_file_is_null() {
+        assert!(parse("# only a comment\n").unwrap().is_null());
+    }
+}

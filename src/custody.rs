@@ -1,0 +1,13 @@
+//! Who answers for a line: tickets, the ledger that counts them, the file that remembers positions.
+//! In: chunks admitted by sources, outcomes told by pipeline and delivery.  Out: positions.  Owns: every track.
+//!
+//! A position moves only over a gapless prefix of settled chunks. Forgotten means lost: a ticket that is dropped
+//! without a word keeps its position where it is, and the lines are read again after a restart.
+
+mod cursor;
+mod ledger;
+mod positions;
+
+pub(crate) use cursor::{Cursor, Head};
+pub(crate) use ledger::{Ledger, Outcome, Ticket, Track};
+pub(crate) use positions::{Settings, Store, StoreError};

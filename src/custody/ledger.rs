@@ -1,0 +1,328 @@
+//! The ledger: which chunks of which target are still unanswered for.
+//! In: `admit` for each chunk read, `settle` for each ticket.  Out: the committed cursor of each track.
+//! Owns: a track per target; a track's slots are bounded by the byte budget, which each open slot holds a share of.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock;
+use crate::custody::Cursor;
+use crate::flow::Share;
+use crate::record::UnixNanos;
+
+/// How a ticket's lines ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Loki has them (or the terminal, where there is no Loki).
+    Delivered,
+    /// Loki refused them for good; counted.
+    Refused,
+    /// A rule of the configuration removed all of them; counted.
+    DroppedByRule,
+    /// Nobody knows. The position stays before them.
+    Lost,
+}
+
+/// All targets ever read and not yet forgotten, by key (`docker:<id>`, `file:<device>:<inode>`).
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    tracks: Mutex<BTreeMap<String, Arc<Track>>>,
+}
+
+/// One target's account.
+#[derive(Debug)]
+pub(crate) struct Track {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What a person calls the target: a container's name, a file's path.
+    name: String,
+    committed: Option<Cursor>,
+    /// The cursor of the newest chunk admitted.
+    read: Option<Cursor>,
+    slots: VecDeque<Slot>,
+    /// Sequence number of `slots[0]`.
+    first: u64,
+    /// A ticket was lost: `committed` never moves again in this process.
+    stuck: bool,
+    last_seen: UnixNanos,
+}
+
+#[derive(Debug)]
+struct Slot {
+    cursor: Cursor,
+    open_tickets: u32,
+    _share: Share,
+}
+
+/// The duty to say what became of one chunk's lines.
+///
+/// Shared by as many as hold lines of the chunk ([`split`](Self::split)); each says its own outcome.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    track: Arc<Track>,
+    sequence: u64,
+    answered: bool,
+}
+
+impl Ledger {
+    /// The track of `key`, new or known from before; `name` is what people call it now.
+    pub(crate) fn track(&self, key: &str, name: &str) -> Arc<Track> {
+        let mut tracks = lock(&self.tracks);
+        let track = tracks.entry(key.to_owned()).or_insert_with(|| Track::new(name, None));
+        let mut state = track.lock();
+        if state.name != name {
+            name.clone_into(&mut state.name);
+        }
+        state.last_seen = clock::now();
+        drop(state);
+        track.clone()
+    }
+
+    /// The track of `key` if there is one.
+    pub(crate) fn find(&self, key: &str) -> Option<Arc<Track>> {
+        lock(&self.tracks).get(key).cloned()
+    }
+
+    /// True when somebody reads or answers for the target of `key` right now.
+    pub(crate) fn is_held(&self, key: &str) -> bool {
+        lock(&self.tracks).get(key).is_some_and(|track| Arc::strong_count(track) > 1)
+    }
+
+    /// Keys of the tracks that go by `name`.
+    pub(crate) fn keys_named(&self, name: &str) -> Vec<String> {
+        let tracks = lock(&self.tracks);
+        tracks.iter().filter(|(_, track)| track.lock().name == name).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Puts back what a positions file remembered.
+    pub(crate) fn restore(&self, key: String, name: &str, committed: Cursor) {
+        lock(&self.tracks).insert(key, Track::new(name, Some(committed)));
+    }
+
+    /// Every committed cursor as (key, name, cursor).
+    pub(crate) fn committed(&self) -> Vec<(String, String, Cursor)> {
+        let tracks = lock(&self.tracks);
+        let known = tracks.iter().filter_map(|(key, track)| {
+            let state = track.lock();
+            state.committed.map(|cursor| (key.clone(), state.name.clone(), cursor))
+        });
+        known.collect()
+    }
+
+    /// Forgets targets that nobody holds and nobody has seen for `ttl`; says how many.
+    pub(crate) fn forget_unseen(&self, ttl: Duration) -> usize {
+        let before = clock::now().minus(ttl);
+        let mut tracks = lock(&self.tracks);
+        let count = tracks.len();
+        tracks.retain(|_, track| Arc::strong_count(track) > 1 || track.lock().last_seen > before);
+        count - tracks.len()
+    }
+
+    /// Number of tracks.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.tracks).len()
+    }
+
+    /// Chunks read and not yet settled, over all tracks.
+    pub(crate) fn open_chunks(&self) -> usize {
+        lock(&self.tracks).values().map(|track| track.lock().slots.len()).sum()
+    }
+}
+
+impl Track {
+    fn new(name: &str, committed: Option<Cursor>) -> Arc<Track> {
+        Arc::new(Track {
+            state: Mutex::new(State {
+                name: name.to_owned(),
+                committed,
+                read: committed,
+                slots: VecDeque::new(),
+                first: 0,
+                stuck: false,
+                last_seen: clock::now(),
+            }),
+        })
+    }
+
+    /// Where reading goes on: after the newest chunk admitted, settled or not.
+    pub(crate) fn read_position(&self) -> Option<Cursor> {
+        self.lock().read
+    }
+
+    /// Takes a chunk on: its lines end at `cursor`, `share` of the budget is held until it settles.
+    pub(crate) fn admit(self: &Arc<Self>, cursor: Cursor, share: Share) -> Ticket {
+        let mut state = self.lock();
+        state.read = Some(cursor);
+        let sequence = state.first + state.slots.len() as u64;
+        state.slots.push_back(Slot { cursor, open_tickets: 1, _share: share });
+        Ticket { track: self.clone(), sequence, answered: false }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl State {
+    /// The slot of a ticket. A slot stays until all its tickets have spoken, so an open ticket always finds it.
+    fn slot(&mut self, sequence: u64) -> Option<&mut Slot> {
+        let index = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
+        self.slots.get_mut(index)
+    }
+
+    fn settle(&mut self, sequence: u64, outcome: Outcome) {
+        let Some(slot) = self.slot(sequence) else { return };
+        slot.open_tickets -= 1;
+        // A lost chunk is a gap for good: chunks after it may settle, the position stays before it.
+        self.stuck |= outcome == Outcome::Lost;
+        while self.slots.front().is_some_and(|slot| slot.open_tickets == 0) {
+            if let Some(done) = self.slots.pop_front() {
+                self.first += 1;
+                if !self.stuck {
+                    self.committed = Some(done.cursor);
+                }
+            }
+        }
+    }
+}
+
+impl Ticket {
+    /// Another ticket for the same chunk: it settles when both have.
+    pub(crate) fn split(&self) -> Ticket {
+        if let Some(slot) = self.track.lock().slot(self.sequence) {
+            slot.open_tickets += 1;
+        }
+        Ticket { track: self.track.clone(), sequence: self.sequence, answered: false }
+    }
+
+    /// True for tickets of the same chunk.
+    pub(crate) fn is_twin_of(&self, other: &Ticket) -> bool {
+        self.sequence == other.sequence && Arc::ptr_eq(&self.track, &other.track)
+    }
+
+    /// Says what became of the lines.
+    pub(crate) fn settle(mut self, outcome: Outcome) {
+        self.answered = true;
+        self.track.lock().settle(self.sequence, outcome);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.track.lock().settle(self.sequence, Outcome::Lost);
+        }
+    }
+}
+
+/// A lock whose holder panicked still guards consistent data here: no update spans two statements that can panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::custody::Head;
+    use crate::flow::Budget;
+    use crate::record::ByteCount;
+
+    fn at(offset: u64) -> Cursor {
+        Cursor::File { offset, head: Head::default() }
+    }
+
+    fn committed(track: &Track) -> Option<u64> {
+        match track.lock().committed {
+            Some(Cursor::File { offset, .. }) => Some(offset),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_position_moves_only_over_the_gapless_prefix() {
+        let budget = Budget::new(ByteCount::mib(1));
+        let track = Ledger::default().track("file:1:1", "a.log");
+        let first = track.admit(at(10), budget.take(1).await);
+        let second = track.admit(at(20), budget.take(1).await);
+        second.settle(Outcome::Delivered);
+        assert_eq!(committed(&track), None, "the first chunk is still open");
+        first.settle(Outcome::Refused);
+        assert_eq!(committed(&track), Some(20));
+        assert_eq!(budget.used(), ByteCount(0), "settled chunks give their bytes back");
+    }
+
+    #[tokio::test]
+    async fn a_chunk_settles_when_each_of_its_holders_has_spoken() {
+        let budget = Budget::new(ByteCount::mib(1));
+        let track = Ledger::default().track("file:1:1", "a.log");
+        let ticket = track.admit(at(10), budget.take(1).await);
+        let other = ticket.split();
+        ticket.settle(Outcome::Delivered);
+        assert_eq!(committed(&track), None);
+        other.settle(Outcome::DroppedByRule);
+        assert_eq!(committed(&track), Some(10));
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_ticket_holds_the_position_for_good_and_gives_its_bytes_back() {
+        let budget = Budget::new(ByteCount::mib(1));
+        let track = Ledger::default().track("file:1:1", "a.log");
+        track.admit(at(10), budget.take(1).await).settle(Outcome::Delivered);
+        drop(track.admit(at(20), budget.take(1).await));
+        track.admit(at(30), budget.take(1).await).settle(Outcome::Delivered);
+        assert_eq!(committed(&track), Some(10));
+        assert_eq!(budget.used(), ByteCount(0));
+    }
+
+    #[test]
+    fn a_target_nobody_has_seen_is_forgotten_and_one_in_use_is_not() {
+        let ledger = Ledger::default();
+        ledger.restore("file:1:1".to_owned(), "a.log", at(5));
+        let held = ledger.track("file:1:2", "b.log");
+        assert_eq!(ledger.forget_unseen(Duration::from_secs(3600)), 0);
+        assert_eq!(ledger.forget_unseen(Duration::ZERO), 1);
+        assert!(ledger.find("file:1:1").is_none());
+        drop(held);
+    }
+
+    proptest! {
+        /// Whatever the order in which tickets are split, settled and forgotten, the position never covers a chunk
+        /// with an open or lost ticket.
+        #[test]
+        fn no_position_ever_covers_an_unsettled_chunk(
+            steps in proptest::collection::vec((0u8..5, any::<proptest::sample::Index>()), 1..200),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let budget = Budget::new(ByteCount::mib(1));
+            let track = Ledger::default().track("file:1:1", "a.log");
+            let mut open: Vec<(u64, Ticket)> = Vec::new();
+            let (mut next, mut lost) = (1u64, Vec::new());
+            for (step, index) in steps {
+                match step {
+                    0 | 1 => {
+                        let share = runtime.block_on(budget.take(1));
+                        open.push((next, track.admit(at(next), share)));
+                        next += 1;
+                    }
+                    _ if open.is_empty() => {}
+                    2 => {
+                        let (offset, ticket) = &open[index.index(open.len())];
+                        let twin = (*offset, ticket.split());
+                        open.push(twin);
+                    }
+                    3 => open.swap_remove(index.index(open.len())).1.settle(Outcome::Delivered),
+                    _ => lost.push(open.swap_remove(index.index(open.len())).0),
+                }
+                let covered = committed(&track).unwrap_or(0);
+                let unsettled = open.iter().map(|(offset, _)| *offset).chain(lost.iter().copied()).min();
+                prop_assert!(unsettled.is_none_or(|first| covered < first), "{covered} covers {unsettled:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The positions file: every committed cursor, surviving a restart or a power cut.
+//! In: the ledger.  Out: the ledger, filled, at the next start.  Owns: `<positions>.state` and its previous generation.
+//!
+//! One header line (format, time, CRC-32 of the rest), then a JSON object with one target per line. A new generation
+//! is written to a temporary file, fsynced, and renamed; the one before stays as `.previous`. A damaged file is set
+//! aside under another name and the previous one used: the agent always starts.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::custody::{Cursor, Ledger};
+use crate::record::UnixNanos;
+
+/// The `positions` block.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The file Promtail would use; ours stands beside it with the extension `state`.
+    pub(crate) file: PathBuf,
+    /// How often positions are written.
+    pub(crate) sync_period: Duration,
+}
+
+/// Positions could not be written or the place for them is unusable.
+#[derive(Debug, thiserror::Error)]
+#[error("positions file {path}")]
+pub(crate) struct StoreError {
+    path: String,
+    source: io::Error,
+}
+
+/// The file on disk.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: PathBuf,
+    /// What the last write held, so that an idle agent writes nothing.
+    written: Option<String>,
+    /// When the positions found at start were saved; `None` on a first start.
+    saved_before: Option<UnixNanos>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    version: u32,
+    saved_at: UnixNanos,
+    crc32: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    name: String,
+    cursor: Cursor,
+}
+
+const FORMAT: &str = "tailwater-positions";
+const VERSION: u32 = 1;
+
+impl Store {
+    /// Opens the store, fills `ledger` from it, and makes sure that it can be written to.
+    pub(crate) fn open(settings: &Settings, ledger: &Ledger) -> Result<Store, StoreError> {
+        let path = settings.file.with_extension("state");
+        let mut store = Store { path, written: None, saved_before: None };
+        let directory = store.directory();
+        fs::create_dir_all(&directory).map_err(|source| StoreError { path: display(&directory), source })?;
+        let usable = store.load(&store.path, ledger).or_else(|| store.load(&store.previous(), ledger));
+        store.saved_before = usable;
+        // Unwritable state is found now, with the person watching, and not at the first sync.
+        store.save(ledger)?;
+        Ok(store)
+    }
+
+    /// When the last run saved its positions.
+    pub(crate) fn saved_before(&self) -> Option<UnixNanos> {
+        self.saved_before
+    }
+
+    /// Writes the committed cursors if they changed. Says whether it wrote.
+    pub(crate) fn save(&mut self, ledger: &Ledger) -> Result<bool, StoreError> {
+        let body = render(ledger);
+        if self.written.as_ref() == Some(&body) {
+            return Ok(false);
+        }
+        self.replace(&body).map_err(|source| StoreError { path: display(&self.path), source })?;
+        self.written = Some(body);
+        Ok(true)
+    }
+
+    fn replace(&self, body: &str) -> io::Result<()> {
+        let header = Header {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            saved_at: clock::now(),
+            crc32: crc32fast::hash(body.as_bytes()),
+        };
+        let temporary = self.path.with_extension("state.tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(serde_json::to_string(&header)?.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.write_all(body.as_bytes())?;
+        file.sync_all()?;
+        if self.path.exists() {
+            fs::rename(&self.path, self.previous())?;
+        }
+        fs::rename(&temporary, &self.path)?;
+        // A rename is durable only once its directory is.
+        File::open(self.directory())?.sync_all()
+    }
+
+    fn load(&self, path: &Path, ledger: &Ledger) -> Option<UnixNanos> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                warn!(file = %path.display(), %error, "positions cannot be read");
+                return None;
+            }
+        };
+        match parse(&text) {
+            Ok((header, records)) => {
+                info!(file = %path.display(), targets = records.len(), "positions found");
+                for (key, record) in records {
+                    ledger.restore(key, &record.name, record.cursor);
+                }
+                Some(header.saved_at)
+            }
+            Err(reason) => {
+                let aside = path.with_extension(format!("damaged-{}", clock::now().seconds()));
+                let moved = fs::rename(path, &aside).map_err(|error| error.to_string());
+                warn!(file = %path.display(), reason, set_aside = %aside.display(), moved = ?moved.err(),
+                    "positions are damaged");
+                None
+            }
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
+    fn previous(&self) -> PathBuf {
+        self.path.with_extension("state.previous")
+    }
+}
+
+fn render(ledger: &Ledger) -> String {
+    let mut body = String::from("{\n");
+    for (key, name, cursor) in ledger.committed() {
+        if body.len() > 2 {
+            body.push_str(",\n");
+        }
+        // Neither a string nor a cursor can fail to become JSON.
+        if let (Ok(key), Ok(record)) =
+            (serde_json::to_string(&key), serde_json::to_string(&Record { name, cursor }))
+        {
+            body.push_str(&key);
+            body.push(':');
+            body.push_str(&record);
+        }
+    }
+    body.push_str("\n}\n");
+    body
+}
+
+fn parse(text: &[u8]) -> Result<(Header, BTreeMap<String, Record>), String> {
+    let end = text.iter().position(|byte| *byte == b'\n').ok_or("no header line")?;
+    let (head, body) = (&text[..end], &text[end + 1..]);
+    let header: Header = serde_json::from_slice(head).map_err(|error| format!("header: {error}"))?;
+    if header.format != FORMAT || header.version != VERSION {
+        return Err(format!("format `{}` version {} is not known", header.format, header.version));
+    }
+    if crc32fast::hash(body) != header.crc32 {
+        return Err("checksum does not match".to_owned());
+    }
+    let records = serde_json::from_slice(body).map_err(|error| format!("body: {error}"))?;
+    Ok((header, records))
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::custody::Head;
+
+    fn settings(directory: &Path) -> Settings {
+        Settings { file: directory.join("positions.yaml"), sync_period: Duration::from_secs(10) }
+    }
+
+    fn ledger_with(offset: u64) -> Ledger {
+        let ledger = Ledger::default();
+        let cursor = Cursor::File { offset, head: Head { length: 4, crc: 7 } };
+        ledger.restore("file:1:2".to_owned(), "/var/log/\"odd\"\nname.log", cursor);
+        ledger.restore("docker:abc".to_owned(), "api", Cursor::Docker { since: UnixNanos(-5), frames: 3 });
+        ledger
+    }
+
+    #[test]
+    fn what_was_saved_is_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&settings(directory.path()), &Ledger::default()).unwrap();
+        assert!(store.saved_before().is_none());
+        assert!(store.save(&ledger_with(10)).unwrap());
+        assert!(!store.save(&ledger_with(10)).unwrap(), "nothing changed, nothing is written");
+
+        let found = Ledger::default();
+        let store = Store::open(&settings(directory.path()), &found).unwrap();
+        assert_eq!(found.committed(), ledger_with(10).committed());
+        assert!(store.saved_before().is_some());
+    }
+
+    #[test]
+    fn damage_in_any_byte_is_set_aside_and_the_previous_generation_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&settings(directory.path()), &ledger_with(10)).unwrap();
+        store.save(&ledger_with(20)).unwrap();
+        let path = directory.path().join("positions.state");
+        let whole = fs::read(&path).unwrap();
+        let previous = fs::read(directory.path().join("positions.state.previous")).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&path, &damaged).unwrap();
+            fs::write(directory.path().join("positions.state.previous"), &previous).unwrap();
+            let found = Ledger::default();
+            let loaded = Store::open(&settings(directory.path()), &found).unwrap();
+            // A flipped digit in `saved_at` is the one damage that costs nothing.
+            let same_positions = found.committed() == ledger_with(20).committed();
+            assert!(same_positions || found.committed() == ledger_with(10).committed(), "byte {at}");
+            drop(loaded);
+        }
+    }
+
+    #[test]
+    fn files_cut_short_or_emptied_do_not_keep_the_agent_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        for length in 0..64 {
+            fs::write(directory.path().join("positions.state"), vec![0; length]).unwrap();
+            fs::write(directory.path().join("positions.state.previous"), b"{}").unwrap();
+            let found = Ledger::default();
+            Store::open(&settings(directory.path()), &found).unwrap();
+            assert_eq!(found.len(), 0);
+        }
+        let aside = fs::read_dir(directory.path()).unwrap().filter_map(Result::ok);
+        assert!(aside.filter(|entry| entry.file_name().to_string_lossy().contains("damaged")).count() > 0);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_refused_at_start() {
+        let settings = Settings { file: "/proc/none/positions.yaml".into(), sync_period: Duration::ZERO };
+        assert!(Store::open(&settings, &Ledger::default()).is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! How long to wait before a push is tried again: exponential, with jitter.
+//! In: failures.  Out: delays.  Owns: the current range.
+
+use std::time::Duration;
+
+/// The `backoff_config` block. Promtail's `max_retries` is read and not followed: lines are kept, not dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Shortest first delay.
+    pub(crate) min: Duration,
+    /// Longest delay.
+    pub(crate) max: Duration,
+}
+
+/// Delays of one push: each is drawn from a range that doubles, so that agents that failed together do not come back
+/// together.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    settings: Settings,
+    low: Duration,
+    high: Duration,
+}
+
+impl Backoff {
+    /// Starts at the shortest delay.
+    pub(crate) fn new(settings: Settings) -> Backoff {
+        let low = settings.min.min(settings.max);
+        Backoff { settings, low, high: (low * 2).min(settings.max) }
+    }
+
+    /// The next delay; `random` is uniform over all of `u64`.
+    pub(crate) fn next(&mut self, random: u64) -> Duration {
+        let width = self.high.saturating_sub(self.low);
+        let delay = self.low + width.mul_f64(random as f64 / u64::MAX as f64);
+        if self.high < self.settings.max {
+            self.low = (self.low * 2).min(self.settings.max);
+            self.high = (self.high * 2).min(self.settings.max);
+        }
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_are_spread_within_their_range() {
+        let settings = Settings { min: Duration::from_millis(500), max: Duration::from_secs(4) };
+        let ranges = |random| {
+            let mut backoff = Backoff::new(settings);
+            (0..5).map(|_| backoff.next(random).as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(0), [500, 1000, 2000, 2000, 2000]);
+        assert_eq!(ranges(u64::MAX), [1000, 2000, 4000, 4000, 4000]);
+        assert_eq!(ranges(u64::MAX / 2), [750, 1500, 3000, 3000, 3000]);
+    }
+}

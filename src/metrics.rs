@@ -1,0 +1,12 @@
+//! Numbers for `/metrics`: the agent's own and those derived from lines.
+//! In: counts from every module.  Out: Prometheus text.  Owns: the registry.
+//!
+//! The registry is our own because derived metrics carry names the user chose: the client libraries append `_total`
+//! to every counter, which would break dashboards made for Promtail.
+
+mod exposition;
+mod own;
+mod registry;
+
+pub(crate) use own::{ClientMetrics, Own};
+pub(crate) use registry::{Family, Kind, Registry, Series};

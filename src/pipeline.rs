@@ -1,0 +1,21 @@
+//! What the configuration does to each line: extract, label, measure, drop.
+//! In: chunks from a source.  Out: entries grouped by stream, encoded.  Owns: compiled stages, shared by all targets
+//! of a job; a [`Lane`] per target and label set keeps what one target needs to remember.
+//!
+//! A pipeline runs on its source's own task, to completion, so lines keep their order also through `match`. Names
+//! that stages speak of become symbols at compile time; values live in one buffer per line, so the common stages
+//! allocate nothing per line.
+
+mod compile;
+mod entry;
+mod go_time;
+mod intake;
+mod json_path;
+mod lane;
+mod re2;
+mod selector;
+mod stages;
+
+pub(crate) use compile::Pipeline;
+pub(crate) use intake::{Intake, IntakeClosed, Outlet};
+pub(crate) use re2::{Replacement, compile_anchored_dotall};

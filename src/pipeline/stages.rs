@@ -1,0 +1,80 @@
+//! The stages, one file and one table row each.
+//! In: an entry.  Out: the entry changed, or dropped for a counted reason.  Owns: the table.
+
+mod docker;
+mod drop;
+mod json;
+mod labeldrop;
+mod labels;
+mod match_;
+mod metrics;
+mod output;
+mod regex;
+mod static_labels;
+mod timestamp;
+
+use std::fmt::Debug;
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::{Compiler, DropReason};
+use crate::pipeline::entry::Entry;
+use crate::pipeline::lane::Context;
+
+/// What becomes of a line after a stage.
+pub(crate) enum Flow<'s> {
+    /// The next stage sees it.
+    Continue,
+    /// It ends here.
+    Drop(&'s DropReason),
+}
+
+/// A compiled stage. Shared by all targets of a job: what it remembers between lines lives in the lane.
+pub(crate) trait Stage: Debug + Send + Sync {
+    /// Changes the entry.
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s>;
+}
+
+/// Builds a stage from its options.
+type Build = fn(&Node, &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid>;
+
+/// A row of the stage table.
+pub(crate) struct StageKind {
+    /// As the configuration names it.
+    pub(crate) name: &'static str,
+    /// Checks the options and compiles the stage.
+    pub(crate) build: Build,
+}
+
+/// Every stage there is.
+pub(crate) const STAGES: [StageKind; 11] = [
+    docker::KIND,
+    drop::KIND,
+    json::KIND,
+    labeldrop::KIND,
+    labels::KIND,
+    match_::KIND,
+    metrics::KIND,
+    output::KIND,
+    regex::KIND,
+    static_labels::KIND,
+    timestamp::KIND,
+];
+
+/// Stages of Promtail that are refused by name until they exist here.
+pub(crate) const NOT_YET: [&str; 15] = [
+    "cri",
+    "decolorize",
+    "eventlogmessage",
+    "geoip",
+    "labelallow",
+    "limit",
+    "logfmt",
+    "multiline",
+    "non_indexed_labels",
+    "pack",
+    "replace",
+    "sampling",
+    "structured_metadata",
+    "template",
+    "tenant",
+];

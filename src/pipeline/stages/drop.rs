@@ -1,0 +1,130 @@
+//! `drop`: drops lines for which every given condition holds.
+//! In: line, time, extracted values.  Out: the entry, or nothing.  Owns: the conditions.
+
+use std::time::Duration;
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::pipeline::entry::{Entry, Symbol, Value};
+use crate::pipeline::lane::Context;
+use crate::pipeline::re2;
+use crate::pipeline::stages::{Flow, Stage, StageKind, regex};
+
+pub(crate) const KIND: StageKind = StageKind { name: "drop", build };
+
+#[derive(Debug)]
+struct Drop {
+    content: Option<Content>,
+    older_than: Option<Duration>,
+    longer_than: Option<u64>,
+    reason: DropReason,
+}
+
+/// The condition on what the line says.
+#[derive(Debug)]
+enum Content {
+    /// All names are extracted, whatever their value.
+    Extracted(Vec<Symbol>),
+    /// The line matches.
+    Line(::regex::bytes::Regex),
+    /// The joined values match.
+    Values { names: Vec<Symbol>, separator: String, expression: ::regex::bytes::Regex },
+}
+
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    let block = options.loose_block()?;
+    let names = block.optional("source", |node| source(node, compiler))?.filter(|names| !names.is_empty());
+    let separator = block.optional("separator", Node::text)?.unwrap_or(";").to_owned();
+    let expression = block.get("expression");
+    let value = block.get("value");
+    if let (Some(value), Some(_)) = (value, expression) {
+        return Err(value.invalid("`value` and `expression` cannot be given together"));
+    }
+    let content = match (names, expression, value) {
+        (None, None, None) => None,
+        (None, None, Some(value)) => return Err(value.invalid("`value` needs a `source` to compare it with")),
+        (Some(names), None, None) => Some(Content::Extracted(names)),
+        (None, Some(node), _) => Some(Content::Line(loose_expression(node)?)),
+        (Some(names), Some(node), _) => {
+            Some(Content::Values { names, separator, expression: loose_expression(node)? })
+        }
+        (Some(names), None, Some(value)) => {
+            let quoted = format!("^{}$", ::regex::escape(value.text()?));
+            let expression =
+                ::regex::bytes::Regex::new(&quoted).map_err(|error| value.invalid(error.to_string()))?;
+            Some(Content::Values { names, separator, expression })
+        }
+    };
+    let older_than = block.optional("older_than", Node::duration)?;
+    let longer_than = block.optional("longer_than", Node::bytes)?;
+    if content.is_none() && older_than.is_none() && longer_than.is_none() {
+        let invalid = options.invalid("`drop` without a condition");
+        return Err(invalid.help("give source, expression, older_than or longer_than"));
+    }
+    let reason = match block.optional("drop_counter_reason", Node::text)? {
+        None | Some("") => "drop_stage",
+        Some(reason) => reason,
+    };
+    let reason = compiler.drop_reason(reason);
+    warn_unknown("drop", &block);
+    Ok(Box::new(Drop { content, older_than, longer_than, reason }))
+}
+
+/// `source`: one name or a list of them. This stage's options are loosely typed, so a number is a name too.
+fn source(node: &Node, compiler: &mut Compiler<'_>) -> Result<Vec<Symbol>, Invalid> {
+    if node.scalar().is_some() {
+        return Ok(vec![compiler.symbol(node.text()?)]);
+    }
+    node.list_of(|name| Ok(compiler.symbol(name.strict_text()?)))
+}
+
+fn loose_expression(node: &Node) -> Result<::regex::bytes::Regex, Invalid> {
+    match node.text()? {
+        "" => regex::expression(node),
+        text => {
+            re2::compile(text).map_err(|error| node.invalid(format!("not a regular expression: {error}")))
+        }
+    }
+}
+
+impl Content {
+    fn holds(&self, entry: &mut Entry, joined: &mut Vec<u8>) -> bool {
+        match self {
+            Content::Extracted(names) => names.iter().all(|name| entry.extracted(*name) != Value::Absent),
+            Content::Line(expression) => expression.is_match(entry.line_bytes()),
+            Content::Values { names, separator, expression } => {
+                joined.clear();
+                let mut first = true;
+                for name in names {
+                    match (entry.extracted(*name), entry.text(*name)) {
+                        (Value::Absent, _) => continue,
+                        (_, None) => return false,
+                        (_, Some(span)) => {
+                            if !first {
+                                joined.extend_from_slice(separator.as_bytes());
+                            }
+                            first = false;
+                            joined.extend_from_slice(entry.bytes(span));
+                        }
+                    }
+                }
+                expression.is_match(joined)
+            }
+        }
+    }
+}
+
+impl Stage for Drop {
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
+        let too_long = self.longer_than.is_none_or(|limit| entry.line_bytes().len() as u64 > limit);
+        let too_old = self.older_than.is_none_or(|age| entry.timestamp < context.now.minus(age));
+        if too_long
+            && too_old
+            && self.content.as_ref().is_none_or(|content| content.holds(entry, &mut context.tools.text))
+        {
+            Flow::Drop(&self.reason)
+        } else {
+            Flow::Continue
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `labeldrop`: removes labels by name.
+//! In: labels.  Out: fewer labels.  Owns: the names.
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::Compiler;
+use crate::pipeline::entry::{Entry, Symbol};
+use crate::pipeline::lane::Context;
+use crate::pipeline::stages::{Flow, Stage, StageKind};
+
+pub(crate) const KIND: StageKind = StageKind { name: "labeldrop", build };
+
+#[derive(Debug)]
+struct LabelDrop {
+    names: Vec<Symbol>,
+}
+
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    let names = options.list_of(|name| Ok(compiler.symbol(name.strict_text()?)))?;
+    if names.is_empty() {
+        return Err(options.invalid("`labeldrop` needs a list of at least one label name"));
+    }
+    Ok(Box::new(LabelDrop { names }))
+}
+
+impl Stage for LabelDrop {
+    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
+        for name in &self.names {
+            entry.set_label(*name, None);
+        }
+        Flow::Continue
+    }
+}

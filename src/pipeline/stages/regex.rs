@@ -1,0 +1,62 @@
+//! `regex`: extracts what named groups match.
+//! In: the line, or an extracted text.  Out: extracted texts.  Owns: the expression.
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::pipeline::entry::{Entry, Span, Symbol, Value};
+use crate::pipeline::lane::Context;
+use crate::pipeline::re2;
+use crate::pipeline::stages::{Flow, Stage, StageKind, json};
+
+pub(crate) const KIND: StageKind = StageKind { name: "regex", build };
+
+#[derive(Debug)]
+struct Regex {
+    expression: ::regex::bytes::Regex,
+    /// Number of a group and the name it is extracted under.
+    groups: Vec<(usize, Symbol)>,
+    source: Option<Symbol>,
+}
+
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    let block = options.loose_block()?;
+    let expression = expression(block.required("expression")?)?;
+    let names = expression.capture_names().enumerate();
+    let groups = names.filter_map(|(group, name)| name.map(|name| (group, compiler.symbol(name)))).collect();
+    let source = json::source(&block, compiler)?;
+    warn_unknown("regex", &block);
+    Ok(Box::new(Regex { expression, groups, source }))
+}
+
+/// An RE2 expression in an option.
+pub(super) fn expression(node: &Node) -> Result<::regex::bytes::Regex, Invalid> {
+    let text = node.strict_text()?;
+    if text.is_empty() {
+        return Err(node.invalid("the expression is empty"));
+    }
+    re2::compile(text).map_err(|error| node.invalid(format!("not a regular expression: {error}")))
+}
+
+impl Stage for Regex {
+    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
+        let input = match self.source {
+            None => entry.line,
+            Some(source) => match entry.text(source) {
+                Some(span) => span,
+                None => return Flow::Continue,
+            },
+        };
+        let Some(captures) = self.expression.captures(entry.bytes(input)) else { return Flow::Continue };
+        // Groups are parts of the input, which is in the entry's buffer already.
+        let spans: Vec<Option<Span>> =
+            self.groups.iter().map(|(group, _)| within(input, captures.get(*group))).collect();
+        for ((_, name), span) in self.groups.iter().zip(spans) {
+            entry.extract(*name, Value::Text(span.unwrap_or_default()));
+        }
+        Flow::Continue
+    }
+}
+
+fn within(input: Span, part: Option<::regex::bytes::Match<'_>>) -> Option<Span> {
+    part.map(|part| Span { start: input.start + part.start() as u32, end: input.start + part.end() as u32 })
+}

@@ -1,0 +1,12 @@
+//! What travels: a chunk of whole lines, the labels of a stream, the units everything is counted in.
+//! In: nothing, these are the words the other modules speak.  Out: types.  Owns: no state.
+
+mod chunk;
+mod labels;
+mod stream;
+mod units;
+
+pub(crate) use chunk::{Chunk, Output};
+pub(crate) use labels::{Labels, valid_label_name};
+pub(crate) use stream::Stream;
+pub(crate) use units::{ByteCount, UnixNanos};

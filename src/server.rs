@@ -1,0 +1,96 @@
+//! The HTTP server: `/metrics` and `/ready`.
+//! In: requests.  Out: numbers and readiness.  Owns: a thread and a runtime of its own, so that it answers while the
+//! data path is saturated.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::clock;
+use crate::custody::Ledger;
+use crate::flow::Budget;
+use crate::metrics::{Own, Registry};
+
+/// The `server` block.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+}
+
+/// Whether the agent does its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Starting,
+    Ready,
+    Stopping,
+}
+
+/// What the pages show.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) own: Own,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) budget: Budget,
+    pub(crate) readiness: watch::Receiver<Readiness>,
+}
+
+/// The port cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}: {source}\n  = help: set another `http_listen_port` under `server`")]
+pub(crate) struct BindError {
+    listen: SocketAddr,
+    source: io::Error,
+}
+
+/// Takes the port, before anything else runs.
+pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
+    let listen = settings.listen;
+    let bound =
+        TcpListener::bind(listen).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    bound.map_err(|source| BindError { listen, source })
+}
+
+/// Serves until the process ends.
+pub(crate) fn start(listener: TcpListener, view: View) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let address = listener.local_addr()?;
+    let serve = async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let pages =
+            Router::new().route("/metrics", get(metrics)).route("/ready", get(ready)).with_state(view);
+        axum::serve(listener, pages).await
+    };
+    thread::Builder::new().name("http".to_owned()).spawn(move || {
+        if let Err(error) = runtime.block_on(serve) {
+            error!(%error, "the HTTP server ended");
+        }
+    })?;
+    info!(%address, "serving /metrics and /ready");
+    Ok(())
+}
+
+async fn metrics(State(view): State<View>) -> Response {
+    view.own.in_flight_bytes.set(view.budget.used().0 as f64);
+    view.own.open_chunks.set(view.ledger.open_chunks() as f64);
+    view.own.positions_tracked.set(view.ledger.len() as f64);
+    let text = view.registry.render(clock::now());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn ready(State(view): State<View>) -> (StatusCode, &'static str) {
+    match *view.readiness.borrow() {
+        Readiness::Ready => (StatusCode::OK, "ready\n"),
+        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
+}

@@ -1,0 +1,16 @@
+//! Follows containers' logs through the Docker API.
+//! In: a container id.  Out: chunks of whole lines with Docker's times.  Owns: one log stream per container.
+//!
+//! bollard serves list, inspect and events. The log stream is read here over a plain HTTP/1 connection, because
+//! bollard guesses from the first byte whether a container has a TTY and sends whole seconds as `since`.
+
+mod api;
+mod follow;
+mod lines;
+mod resume;
+mod stamp;
+mod stream;
+
+pub(crate) use api::Endpoint;
+pub(crate) use follow::{Ended, Follow};
+pub(crate) use stamp::parse as parse_time;

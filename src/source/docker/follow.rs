@@ -1,0 +1,194 @@
+//! Follows one container's log until the container stops, reopening the stream whenever it breaks.
+//! In: a container id.  Out: chunks into the intake.  Owns: the open stream and its decoder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use futures_util::FutureExt as _;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::custody::Track;
+use crate::delivery::Backoff;
+use crate::metrics::Own;
+use crate::pipeline::{Intake, IntakeClosed};
+use crate::record::Chunk;
+use crate::source::docker::api::{Endpoint, LogStream, OpenError};
+use crate::source::docker::resume::Place;
+use crate::source::docker::stream::Decoder;
+
+/// First and longest wait before a broken stream is opened again.
+const REOPEN: crate::delivery::BackoffSettings =
+    crate::delivery::BackoffSettings { min: Duration::from_millis(100), max: Duration::from_secs(5) };
+
+/// One container of one job.
+pub(crate) struct Follow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) docker: Docker,
+    pub(crate) track: Arc<Track>,
+    pub(crate) intake: Intake,
+    pub(crate) own: Own,
+    /// Streams opening at once over all containers: opening makes dockerd read a log from its beginning.
+    pub(crate) openings: Arc<Semaphore>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why following ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The container is not running and its log is read to the end.
+    Drained,
+    /// The container is gone.
+    Removed,
+    /// The agent stops.
+    Stopped,
+}
+
+enum Read {
+    /// The daemon closed the stream in order.
+    End,
+    Broken,
+    Closed,
+}
+
+impl Follow {
+    /// Runs until the container has stopped and its log is read.
+    pub(crate) async fn run(mut self) -> Ended {
+        let stop = self.stop.clone();
+        tokio::select! {
+            ended = self.follow() => ended,
+            () = stop.cancelled() => Ended::Stopped,
+        }
+    }
+
+    async fn follow(&mut self) -> Ended {
+        let mut place = self.track.read_position().and_then(Place::from_cursor);
+        let mut backoff = Backoff::new(REOPEN);
+        let mut told = false;
+        loop {
+            // The state before the stream ends: what ran then and stopped meanwhile is seen as running, and read again.
+            let inspected = match self.docker.inspect_container(&self.id, None).await {
+                Ok(inspected) => inspected,
+                Err(error) if is_not_found(&error) => return Ended::Removed,
+                Err(error) => {
+                    self.failed("inspect", &error, &mut told, &mut backoff).await;
+                    continue;
+                }
+            };
+            let running = inspected.state.and_then(|state| state.running).unwrap_or(false);
+            let tty = inspected.config.and_then(|config| config.tty).unwrap_or(false);
+            let mut decoder = Decoder::new(tty, place);
+            match self.open(place).await {
+                Ok(mut stream) => match self.read(&mut stream, &mut decoder).await {
+                    Read::Closed => return Ended::Stopped,
+                    Read::End if !running => return Ended::Drained,
+                    Read::End | Read::Broken => {}
+                },
+                Err(OpenError::Refused { status, .. }) if status.as_u16() == 404 => return Ended::Removed,
+                Err(error) => self.failed("logs", &error, &mut told, &mut backoff).await,
+            }
+            if decoder.place() != place {
+                place = decoder.place();
+                backoff = Backoff::new(REOPEN);
+                told = false;
+            } else if running {
+                // An end without a line: not a busy loop.
+                sleep(backoff.next(random())).await;
+            }
+        }
+    }
+
+    async fn open(&self, place: Option<Place>) -> Result<LogStream, OpenError> {
+        // The semaphore is never closed.
+        let _permit = self.openings.acquire().await;
+        let version = self.docker.client_version();
+        let since = place.map_or_else(|| "0".to_owned(), Place::since);
+        let stream = LogStream::open(&self.endpoint, &version.to_string(), &self.id, &since).await?;
+        self.own.docker_streams_opened.add(1.0);
+        Ok(stream)
+    }
+
+    async fn read(&mut self, stream: &mut LogStream, decoder: &mut Decoder) -> Read {
+        let mut chunk = Chunk::default();
+        loop {
+            let mut next = stream.next().await;
+            // Take what has arrived already: one chunk instead of one per message.
+            let read = loop {
+                match next {
+                    None => break Some(Read::End),
+                    Some(Err(error)) => {
+                        warn!(container = %self.name, %error, "log stream broke, reopening");
+                        break Some(Read::Broken);
+                    }
+                    Some(Ok(bytes)) => {
+                        if let Err(error) = decoder.feed(&bytes, &mut chunk) {
+                            warn!(container = %self.name, %error, "log stream cannot be read on, reopening");
+                            break Some(Read::Broken);
+                        }
+                    }
+                }
+                if chunk.is_full() {
+                    break None;
+                }
+                match stream.next().now_or_never() {
+                    Some(more) => next = more,
+                    None => break None,
+                }
+            };
+            if matches!(read, Some(Read::End)) {
+                decoder.finish(&mut chunk);
+            }
+            if self.hand_on(&mut chunk, decoder).await.is_err() {
+                return Read::Closed;
+            }
+            if let Some(read) = read {
+                return read;
+            }
+        }
+    }
+
+    async fn hand_on(&mut self, chunk: &mut Chunk, decoder: &mut Decoder) -> Result<(), IntakeClosed> {
+        let counts = decoder.take_counts();
+        self.own.lines_truncated.add(counts.cut as f64);
+        self.own.frames_malformed.add(counts.malformed as f64);
+        // Without a cursor no line of the log is complete yet on both outputs: the lines wait in the chunk for it.
+        if let Some(cursor) = decoder.cursor()
+            && !chunk.is_empty()
+        {
+            self.intake.accept(chunk, cursor, &self.track).await?;
+            chunk.clear();
+        }
+        Ok(())
+    }
+
+    async fn failed(
+        &self,
+        operation: &str,
+        error: &(dyn std::error::Error + Send + Sync),
+        told: &mut bool,
+        backoff: &mut Backoff,
+    ) {
+        self.own.docker_errors.with("operation", operation).add(1.0);
+        let delay = backoff.next(random());
+        if *told {
+            debug!(container = %self.name, operation, %error, ?delay, "still failing");
+        } else {
+            warn!(container = %self.name, operation, %error, ?delay, "container cannot be followed, trying again");
+            *told = true;
+        }
+        sleep(delay).await;
+    }
+}
+
+fn is_not_found(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
+}
+
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX / 2)
+}

@@ -1,0 +1,144 @@
+//! Behaviour of the log stream decoder, framed and with a TTY.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const T1: &str = "2025-11-18T10:30:00.000000001Z";
+const T2: &str = "2025-11-18T10:30:00.000000002Z";
+
+fn frame(output: u8, text: &str) -> Vec<u8> {
+    let mut bytes = vec![output, 0, 0, 0];
+    bytes.extend_from_slice(&(text.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+fn lines(chunk: &Chunk) -> Vec<(Output, String)> {
+    chunk.lines().map(|(line, meta)| (meta.output, String::from_utf8(line.to_vec()).unwrap())).collect()
+}
+
+/// Decodes a whole stream given in one piece.
+fn decode(tty: bool, place: Option<Place>, bytes: &[u8]) -> (Vec<(Output, String)>, Decoder) {
+    let mut decoder = Decoder::new(tty, place);
+    let mut chunk = Chunk::default();
+    decoder.feed(bytes, &mut chunk).unwrap();
+    decoder.finish(&mut chunk);
+    (lines(&chunk), decoder)
+}
+
+fn out(text: &str) -> (Output, String) {
+    (Output::Stdout, text.to_owned())
+}
+
+fn err(text: &str) -> (Output, String) {
+    (Output::Stderr, text.to_owned())
+}
+
+#[test]
+fn stdout_and_stderr_are_told_apart_and_each_joins_its_own_pieces() {
+    let piece = "x".repeat(PIECE_LENGTH);
+    let stream = [
+        frame(1, &format!("{T1} {piece}")),
+        frame(2, &format!("{T2} oops\n")),
+        frame(1, &format!("{T1} end\n")),
+        frame(1, &format!("{T2} \n")),
+    ]
+    .concat();
+    let (lines, decoder) = decode(false, None, &stream);
+    assert_eq!(lines, [err("oops"), out(&format!("{piece}end")), out("")]);
+    assert_eq!(decoder.counts.malformed, 0);
+}
+
+#[test]
+fn the_place_waits_for_an_unfinished_line() {
+    let mut decoder = Decoder::new(false, None);
+    let mut chunk = Chunk::default();
+    decoder.feed(&frame(1, &format!("{T1} begun")), &mut chunk).unwrap();
+    decoder.feed(&frame(2, &format!("{T2} oops\n")), &mut chunk).unwrap();
+    assert_eq!(decoder.place(), None, "a restart here must see the first piece again");
+    decoder.feed(&frame(1, &format!("{T1} ended\n")), &mut chunk).unwrap();
+    assert_eq!(
+        decoder.cursor(),
+        Some(Cursor::Docker { since: UnixNanos(1_763_461_800_000_000_002), frames: 2 })
+    );
+}
+
+#[test]
+fn a_last_line_without_a_newline_is_a_line() {
+    assert_eq!(decode(false, None, &frame(2, &format!("{T1} panic"))).0, [err("panic")]);
+    assert_eq!(decode(true, None, format!("{T1} a\r\n{T1} b").as_bytes()).0, [out("a"), out("b")]);
+}
+
+#[test]
+fn a_message_without_a_time_is_kept_and_counted() {
+    let stream = [frame(1, &format!("{T1} good\n")), frame(1, "no time here\n"), frame(1, "")].concat();
+    let (lines, decoder) = decode(false, None, &stream);
+    assert_eq!(lines[..2], [out("good"), out("no time here")]);
+    assert_eq!(decoder.counts.malformed, 2);
+}
+
+#[test]
+fn a_daemon_error_and_a_foreign_byte_end_the_stream() {
+    let feed =
+        |bytes: &[u8]| Decoder::new(false, None).feed(bytes, &mut Chunk::default()).unwrap_err().to_string();
+    assert_eq!(feed(&frame(3, "disk on fire\n")), "the daemon reports: disk on fire");
+    assert_eq!(feed(b"2025-11-18T10"), "frame of unknown kind 50");
+}
+
+#[test]
+fn a_tty_line_over_several_pieces_loses_the_times_between_them() {
+    let (a, b) = ("a".repeat(PIECE_LENGTH), "b".repeat(PIECE_LENGTH));
+    let stream = format!("{T1} {a}{T1} {b}{T1} c\r\n{T2} plain\r\n");
+    assert_eq!(decode(true, None, stream.as_bytes()).0, [out(&format!("{a}{b}c")), out("plain")]);
+}
+
+#[test]
+fn a_tty_line_that_looks_like_frames_stays_text() {
+    let stream = [T1.as_bytes(), b" \x01\x00\x00\x00\x00\x00\x00\x05hello\n"].concat();
+    assert_eq!(decode(true, None, &stream).0, [out("\x01\0\0\0\0\0\0\x05hello")]);
+}
+
+#[test]
+fn a_resumed_stream_gives_only_what_was_not_read() {
+    let stream: Vec<u8> =
+        [T1, T1, T2].iter().flat_map(|time| frame(1, &format!("{time} {time}\n"))).collect();
+    let (_, decoder) = decode(false, None, &stream[..2 * frame(1, &format!("{T1} {T1}\n")).len()]);
+    assert_eq!(decode(false, decoder.place(), &stream).0, [out(T2)]);
+}
+
+proptest! {
+    /// The network may cut the stream anywhere; the lines are the same.
+    #[test]
+    fn cuts_in_the_stream_do_not_show(
+        messages in proptest::collection::vec((1u8..3, 0u8..3, "[ -~]{0,60}", any::<bool>()), 0..30),
+        cuts in proptest::collection::vec(1usize..40, 1..50),
+        tty: bool,
+    ) {
+        let mut stream = Vec::new();
+        for (output, tick, text, newline) in &messages {
+            let message = format!("2025-11-18T10:30:00.00000000{tick}Z {text}{}", if *newline || tty { "\n" } else { "" });
+            stream.extend(if tty { message.into_bytes() } else { frame(*output, &message) });
+        }
+        let whole = decode(tty, None, &stream).0;
+        let mut decoder = Decoder::new(tty, None);
+        let mut chunk = Chunk::default();
+        let mut rest = stream.as_slice();
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() { break; }
+            let (part, after) = rest.split_at((*cut).min(rest.len()));
+            decoder.feed(part, &mut chunk).unwrap();
+            rest = after;
+        }
+        decoder.finish(&mut chunk);
+        prop_assert_eq!(lines(&chunk), whole);
+    }
+
+    #[test]
+    fn no_bytes_can_panic_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..2000), tty: bool) {
+        let mut decoder = Decoder::new(tty, None);
+        let mut chunk = Chunk::default();
+        let _ = decoder.feed(&bytes, &mut chunk);
+        decoder.finish(&mut chunk);
+    }
+}

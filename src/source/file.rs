@@ -1,0 +1,10 @@
+//! Tails files: the path names the target, device and inode say which file it is.
+//! In: a path and an intake.  Out: chunks.  Owns: the open files of the path, oldest first.
+
+mod identity;
+mod reader;
+mod rotation;
+mod tail;
+
+pub(crate) use identity::Identity;
+pub(crate) use tail::{Tail, Wake};

@@ -1,0 +1,83 @@
+//! Which file this is, whatever it is called.
+//! In: an open file.  Out: device, inode, and a checksum of its head.  Owns: nothing.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+use crate::custody::{Cursor, Head};
+
+/// Bytes of a file's beginning that tell it from another under the same inode.
+const HEAD_LENGTH: usize = 1024;
+
+/// A file on this host, until it is deleted and its inode reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// Of an open file or a path's metadata.
+    pub(crate) fn of(metadata: &Metadata) -> Identity {
+        Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    /// The key of its track in the ledger.
+    pub(crate) fn key(self) -> String {
+        format!("file:{}:{}", self.device, self.inode)
+    }
+}
+
+/// The checksum of the first bytes of a file, as many as there are up to the limit.
+pub(super) fn head(file: &File) -> io::Result<Head> {
+    let mut bytes = [0; HEAD_LENGTH];
+    let length = read_up_to(file, &mut bytes)?;
+    Ok(Head { length: length as u32, crc: crc32fast::hash(&bytes[..length]) })
+}
+
+/// Where reading goes on in a file that was read up to `cursor`: there, if it is still the same file and long enough,
+/// else at its beginning.
+pub(super) fn resume(file: &File, size: u64, cursor: Cursor) -> io::Result<u64> {
+    let Cursor::File { offset, head: known } = cursor else { return Ok(0) };
+    let mut bytes = [0; HEAD_LENGTH];
+    let known_length = (known.length as usize).min(HEAD_LENGTH);
+    let length = read_up_to(file, &mut bytes[..known_length])?;
+    let same = length == known_length && crc32fast::hash(&bytes[..length]) == known.crc;
+    Ok(if same && offset <= size { offset } else { 0 })
+}
+
+fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_resumed_only_if_it_begins_as_it_did_and_is_long_enough() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.log");
+        let offset_after = |content: &str, cursor| {
+            fs::write(&path, content).unwrap();
+            resume(&File::open(&path).unwrap(), content.len() as u64, cursor).unwrap()
+        };
+        fs::write(&path, "one\ntwo\n").unwrap();
+        let cursor = Cursor::File { offset: 8, head: head(&File::open(&path).unwrap()).unwrap() };
+        assert_eq!(offset_after("one\ntwo\nthree\n", cursor), 8);
+        assert_eq!(offset_after("ONE\ntwo\nthree\n", cursor), 0, "another file under the same inode");
+        assert_eq!(offset_after("one\n", cursor), 0, "truncated");
+    }
+}

@@ -1,0 +1,66 @@
+//! Finds the files that a path's content was rotated into.
+//! In: a path.  Out: its rotated siblings, oldest first.  Owns: nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::source::file::identity::Identity;
+
+/// A rotated file beside the path it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Rotated {
+    pub(super) path: PathBuf,
+    pub(super) identity: Identity,
+    pub(super) modified: SystemTime,
+}
+
+/// The rotated files of `path`, by the time they were last written to: `app.log.1`, `app.log-20251118`,
+/// `app.log.2025-11-18T10`. Compressed ones are left alone: they hold what was read before.
+pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let matches = entry.file_name().to_str().is_some_and(|other| is_rotated_name(name, other));
+        if !matches {
+            continue;
+        }
+        // A file that vanishes while it is looked at was rotated once more; the next look finds it.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_file() {
+            let modified = metadata.modified()?;
+            found.push(Rotated { path: entry.path(), identity: Identity::of(&metadata), modified });
+        }
+    }
+    found.sort_by_key(|rotated| rotated.modified);
+    Ok(found)
+}
+
+fn is_rotated_name(name: &str, other: &str) -> bool {
+    let Some(suffix) = other.strip_prefix(name) else { return false };
+    let Some(rest) = suffix.strip_prefix(['.', '-', '_']) else { return false };
+    rest.starts_with(|c: char| c.is_ascii_digit())
+        && rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | ':' | 'T' | 'Z' | '+'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotated_names_are_told_from_neighbours() {
+        for rotated in ["a.log.1", "a.log.12", "a.log-20251118", "a.log.2025-11-18T10:30:00Z", "a.log_1"] {
+            assert!(is_rotated_name("a.log", rotated), "{rotated}");
+        }
+        for other in
+            ["a.log", "a.log.gz", "a.log.1.gz", "a.log.bak", "ba.log.1", "a.logs", "a.log1", "a.log."]
+        {
+            assert!(!is_rotated_name("a.log", other), "{other}");
+        }
+    }
+}
