@@ -12,5 +12,7 @@ pub(crate) use groups::{Groups, Handover};
 pub(crate) use parcel::Parcel;
 pub(crate) use push::EntryMessage;
 #[cfg(test)]
-pub(crate) use push::Timestamp as TimestampMessage;
+pub(crate) use encode::stream as encode_stream;
+#[cfg(test)]
+pub(crate) use push::{PushRequest, Timestamp as TimestampMessage};
 pub(crate) use worker::{QUEUE_LENGTH, Settings, run};

@@ -7,6 +7,8 @@
 //! allocate nothing per line.
 
 mod compile;
+#[cfg(test)]
+mod conformance;
 mod entry;
 mod go_time;
 mod intake;

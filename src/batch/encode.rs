@@ -31,7 +31,7 @@ pub(super) fn entry(timestamp: UnixNanos, line: &[u8], buffer: &mut Vec<u8>) {
 }
 
 /// Appends one `streams` field of a push request: labels, then entries encoded before.
-pub(super) fn stream(labels: &str, entries: &[u8], buffer: &mut Vec<u8>) {
+pub(crate) fn stream(labels: &str, entries: &[u8], buffer: &mut Vec<u8>) {
     let length = bytes_field_len(STREAM_LABELS, labels.len()) + entries.len();
     encode_key(REQUEST_STREAMS, WireType::LengthDelimited, buffer);
     encode_varint(length as u64, buffer);

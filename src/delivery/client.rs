@@ -19,8 +19,11 @@ use crate::delivery::backoff::{self, Backoff};
 use crate::delivery::verdict::{Verdict, judge};
 use crate::metrics::ClientMetrics;
 
-/// How much of an answer is read and may be logged: Loki repeats whole label values in its refusals.
-const BODY_LIMIT: usize = 512;
+/// How much of an answer is read: Loki says what matters first, and then may go on for as long as the push was.
+const BODY_LIMIT: usize = 8 * 1024;
+
+/// How much of it is logged: Loki repeats whole label values in its refusals.
+const LOGGED_LIMIT: usize = 512;
 
 /// A server may ask for a pause, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
@@ -205,8 +208,9 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error>
         }
     }
     body.truncate(BODY_LIMIT);
-    let detail = String::from_utf8_lossy(&body).trim_end().to_owned();
+    let mut detail = String::from_utf8_lossy(&body).trim_end().to_owned();
     let verdict = judge(status, retry_after.as_deref(), &detail);
+    detail.truncate(detail.floor_char_boundary(LOGGED_LIMIT));
     Ok(Answer { verdict, detail, status: status.to_string() })
 }
 

@@ -72,7 +72,13 @@ fn bad_request(body: &str) -> Verdict {
         () if body.contains("duplicate label name") => "duplicate_label",
         () => "bad_request",
     };
-    Verdict::PartlyRefused { reason, refused: number_after(body, "total ignored: ") }
+    Verdict::PartlyRefused { reason, refused: refused_entries(body) }
+}
+
+/// How many entries a 400 speaks of: `total ignored: 3 out of 20`, or `2 errors like: …; 1 errors like: …`.
+fn refused_entries(body: &str) -> Option<u64> {
+    let grouped = body.split("; ").filter_map(|part| part.split_once(" errors like: ")?.0.parse::<u64>().ok());
+    number_after(body, "total ignored: ").or_else(|| grouped.reduce(|sum, count| sum.saturating_add(count)))
 }
 
 /// True where a rate-limit answer says that the push alone is larger than what a second allows.
@@ -119,6 +125,11 @@ mod tests {
                 partly("too_far_behind", Some(3)),
             ),
             (400, "max entry size '262144' bytes exceeded for stream", partly("line_too_long", None)),
+            (
+                400,
+                "2 errors like: max entry size '262144' bytes exceeded; 1 errors like: entry has timestamp too new: 2026",
+                partly("too_new", Some(3)),
+            ),
             (400, "snappy: corrupt input", partly("bad_request", None)),
             (422, "error at least one valid stream is required for ingestion", split("unprocessable")),
             (413, "", split("too_large")),

@@ -253,7 +253,7 @@ mod tests {
             ("[{source_labels: [a], target_label: a, replacement: ''}]", "b=Bar"),
             ("[{source_labels: [none], target_label: a}]", "b=Bar"),
             (
-                "[{source_labels: [a], target_label: '$1_x', regex: '(.*)', replacement: y}]",
+                "[{source_labels: [a], target_label: '${1}_x', regex: '(.*)', replacement: y}]",
                 "a=foo b=Bar foo_x=y",
             ),
             ("[{source_labels: [a], regex: foo, action: keep}]", "a=foo b=Bar"),

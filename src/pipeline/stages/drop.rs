@@ -70,10 +70,10 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
     Ok(Box::new(Drop { content, older_than, longer_than, reason }))
 }
 
-/// `source`: one name or a list of them. This stage's options are loosely typed, so a number is a name too.
+/// `source`: one name or a list of them.
 fn source(node: &Node, compiler: &mut Compiler<'_>) -> Result<Vec<Symbol>, Invalid> {
     if node.scalar().is_some() {
-        return Ok(vec![compiler.symbol(node.text()?)]);
+        return Ok(vec![compiler.symbol(node.strict_text()?)]);
     }
     node.list_of(|name| Ok(compiler.symbol(name.strict_text()?)))
 }

@@ -1,0 +1,198 @@
+//! Runs the real program for a test.
+//! In: a configuration.  Out: its log, its pages, its exit.  Owns: the process.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nothing in these tests takes this long unless it is broken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines a process has printed so far, and a way to wait for the next.
+#[derive(Clone, Default)]
+struct Printed(Arc<(Mutex<(String, bool)>, Condvar)>);
+
+/// A running agent. Dropping it kills it.
+pub struct Agent {
+    child: Child,
+    stderr: Printed,
+    stdout: Printed,
+}
+
+impl Agent {
+    /// Starts the program with a configuration written to `directory`, and waits until it is ready.
+    pub fn start(directory: &Path, configuration: &str) -> Agent {
+        let file = directory.join("tailwater.yaml");
+        std::fs::write(&file, configuration).unwrap();
+        let agent = Agent::spawn(&[&format!("-config.file={}", file.display())]);
+        agent.wait_for_log(" ready");
+        agent
+    }
+
+    /// Starts the program with these arguments.
+    pub fn spawn(arguments: &[&str]) -> Agent {
+        let mut child = program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = Printed::follow(child.stderr.take().unwrap());
+        let stdout = Printed::follow(child.stdout.take().unwrap());
+        Agent { child, stderr, stdout }
+    }
+
+    /// Waits until the agent has logged a line with `text`; the whole log so far.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        self.stderr.wait_for(text)
+    }
+
+    /// Waits until the agent has printed a line with `text` on stdout; everything so far.
+    pub fn wait_for_output(&self, text: &str) -> String {
+        self.stdout.wait_for(text)
+    }
+
+    pub fn log(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Asks for a page of the agent's server: status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let log = self.wait_for_log("serving /metrics");
+        let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+        http_get(address.parse().unwrap(), path)
+    }
+
+    /// The value of a sample, such as `tailwater_lines_read_total{source="file"}`; 0 when it is not there.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let values = text.lines().filter_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        values.map(|value| value.parse::<f64>().unwrap()).next().unwrap_or(0.0)
+    }
+
+    /// The sum over all series of a metric.
+    pub fn metric_sum(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Sends SIGTERM and waits for the exit, which must come within the 5 s that are promised.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        let started = Instant::now();
+        self.signal("TERM");
+        let status = self.child.wait().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(6), "stopping took {:?}:\n{}", started.elapsed(), self.log());
+        (status, self.stderr.to_the_end())
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the exit of an agent that ends by itself.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, self.stderr.to_the_end())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+        if thread::panicking() {
+            eprintln!("--- log of the agent ---\n{}------------------------", self.log());
+        }
+    }
+}
+
+impl Printed {
+    fn follow(pipe: impl std::io::Read + Send + 'static) -> Printed {
+        let printed = Printed::default();
+        let into = printed.clone();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                into.add(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+            into.0.0.lock().unwrap().1 = true;
+            into.0.1.notify_all();
+        });
+        printed
+    }
+
+    fn add(&self, line: &str) {
+        self.0.0.lock().unwrap().0.push_str(line);
+        self.0.1.notify_all();
+    }
+
+    fn text(&self) -> String {
+        self.0.0.lock().unwrap().0.clone()
+    }
+
+    fn wait_for(&self, text: &str) -> String {
+        let guard = self.0.0.lock().unwrap();
+        let missing = |state: &mut (String, bool)| !state.0.contains(text) && !state.1;
+        let (guard, _) = self.0.1.wait_timeout_while(guard, PATIENCE, missing).unwrap();
+        assert!(guard.0.contains(text), "`{text}` was never printed. Printed was:\n{}", guard.0);
+        guard.0.clone()
+    }
+
+    fn to_the_end(&self) -> String {
+        let guard = self.0.0.lock().unwrap();
+        let (guard, _) = self.0.1.wait_timeout_while(guard, PATIENCE, |state| !state.1).unwrap();
+        guard.0.clone()
+    }
+}
+
+/// The program under test, with a clean environment for what it reads from there.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tailwater"));
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+    command
+}
+
+/// A configuration around these scrape configs, which stand in column 0.
+pub fn configuration(state: &Path, clients: &str, scrape_configs: &str) -> String {
+    let positions: PathBuf = state.join("positions.yaml");
+    format!(
+        "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\n\
+         positions: {{filename: '{}', sync_period: 100ms}}\n\
+         target_config: {{sync_period: 200ms}}\n\
+         clients:\n{clients}\n\
+         scrape_configs:\n{scrape_configs}\n",
+        positions.display()
+    )
+}
+
+/// A client that does not dawdle.
+pub fn client(url: &str) -> String {
+    format!("- {{url: '{url}', batchwait: 50ms, backoff_config: {{min_period: 20ms, max_period: 200ms}}}}")
+}
+
+/// One job on files.
+pub fn file_job(path: &str) -> String {
+    format!("- {{job_name: files, static_configs: [{{labels: {{job: files, __path__: '{path}'}}}}]}}")
+}
+
+fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}

@@ -1,0 +1,111 @@
+//! What the program says about configurations.
+
+use std::fs;
+
+use crate::agent::{Agent, program};
+
+/// Starts the program on a configuration that must be refused: exit code 1, one message.
+fn refusal(configuration: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bad.yaml");
+    fs::write(&file, configuration).unwrap();
+    let output = program().arg("--config.file").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{configuration}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    message.replace(&format!("{}/", directory.path().display()), "")
+}
+
+/// A job around a pipeline given in flow style.
+fn pipeline(stages: &str) -> String {
+    format!("scrape_configs:\n- job_name: j\n  static_configs: [{{labels: {{__path__: /x}}}}]\n  pipeline_stages: {stages}\n")
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_its_place_and_the_fix() {
+    let table = [
+        ("clients:\n- urll: http://x\n".to_owned(), "bad.yaml:2:3: `url` is required here", ""),
+        ("clients:\n- {url: 'http://x/push', batchwiat: 1s}\n".to_owned(), "bad.yaml:2:25: unknown key `batchwiat`", "did you mean `batchwait`?"),
+        ("clients:\n- {url: 'http://x/push', batchwait: soon}\n".to_owned(), "bad.yaml:2:36: expected a duration", ""),
+        ("clients: {url: x}\n".to_owned(), "bad.yaml:1:10: expected a list, found a mapping", ""),
+        ("clients:\n- {url: loki}\n".to_owned(), "bad.yaml:2:9: `url` is no http:// or https:// address", "such as http://loki:3100"),
+        ("server: {http_listen_port: 99999}\n".to_owned(), "99999 is no port number", ""),
+        ("clients: [\n".to_owned(), "not YAML", ""),
+        ("clients: []\nclients: []\n".to_owned(), "bad.yaml:2:1: the key `clients` stands here a second time", ""),
+        ("scrape_configs:\n- job_name: j\n".to_owned(), "job `j` reads nothing", "docker_sd_configs"),
+        (pipeline("[{regexp: {expression: x}}]"), "bad.yaml:4:22: unknown stage `regexp`", "did you mean `regex`?"),
+        (pipeline("[{multiline: {firstline: x}}]"), "bad.yaml:4:22: the stage `multiline` of Promtail is not supported", "keep this job on Promtail"),
+        (pipeline("[{regex: {expression: '(a'}}]"), "bad.yaml:4:42: not a regular expression", ""),
+        (pipeline("[{json: {}}]"), "`expressions` is required here", ""),
+        (pipeline("[{json: {expressions: {a: 'b['}}}]"), "not a JMESPath expression", ""),
+        (pipeline("[{match: {selector: '{a=b}', stages: [{docker: }]}}]"), "not a selector", "such as"),
+        (pipeline("[{timestamp: {source: n, format: RFC3339}}]"), "expected a text, found the boolean n", "write it in quotes"),
+        ("scrape_configs:\n- {job_name: j, kafka: {}}\n".to_owned(), "bad.yaml:2:17: `kafka` is an option of Promtail", "keep this job on Promtail"),
+        ("scrape_configs:\n- {job_name: j, docker_sd_configs: [{host: 'ssh://x'}]}\n".to_owned(), "starts with unix://", ""),
+        (
+            "scrape_configs:\n- {job_name: j, relabel_configs: [{action: rename}], static_configs: []}\n".to_owned(),
+            "unknown action `rename`",
+            "actions: replace",
+        ),
+    ];
+    for (configuration, what, fix) in table {
+        let message = refusal(&configuration);
+        assert!(message.contains(what) && message.contains(fix), "{configuration}\n{message}");
+        assert_eq!(message.matches("bad.yaml").count(), 1, "one message:\n{message}");
+        assert!(message.contains('^'), "a caret shows the place:\n{message}");
+    }
+}
+
+#[test]
+fn a_password_in_a_bad_line_is_not_printed() {
+    let message = refusal("clients:\n- {url: 'http://me:hunter2@loki/push', batchwait: soon}\n");
+    assert!(message.contains("expected a duration") && !message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let output = program().arg("-config.file=/none/a.yaml,/none/b.yaml").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("there is no configuration file /none/a.yaml,/none/b.yaml"), "{message}");
+}
+
+#[test]
+fn the_first_file_of_a_list_that_exists_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("b.yaml");
+    fs::write(&file, "server: {disable: true}\n").unwrap();
+    let agent = Agent::spawn(&["-config.file", &format!("/none/a.yaml,{}", file.display())]);
+    agent.wait_for_log(" ready");
+    assert!(agent.terminate().0.success());
+}
+
+#[test]
+fn an_unknown_flag_is_refused_and_help_is_given() {
+    let output = program().arg("-config.fiel=x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--config.file"));
+    let help = program().arg("-help").output().unwrap();
+    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("--config.file"));
+}
+
+#[test]
+fn every_configuration_that_is_shipped_starts() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let examples = fs::read_dir(format!("{root}/config/examples")).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for file in examples.chain([format!("{root}/config/tailwater.yaml").into()]) {
+        if file.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        // Only the port is taken from it, and the state, which these tests must not write to.
+        let text = fs::read_to_string(&file).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let text = text
+            .replace("http_listen_port: 9080", "http_listen_port: 0")
+            .replace("/var/lib/tailwater", &directory.path().display().to_string());
+        let agent = Agent::start(directory.path(), &text);
+        assert!(agent.terminate().0.success(), "{}", file.display());
+        count += 1;
+    }
+    assert!(count >= 2, "the examples are gone");
+}

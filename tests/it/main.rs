@@ -1,0 +1,15 @@
+//! The agent as users run it: the real program, real files, a Loki that can misbehave, a real Docker engine.
+//! In: scenarios.  Out: what arrived, compared with what was written.  Owns: processes, ports, directories.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+#[path = "../support/support.rs"]
+mod support;
+
+mod agent;
+mod config;
+mod delivery;
+mod docker;
+mod files;
+mod layout;
+mod restart;
+mod writer;

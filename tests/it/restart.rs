@@ -1,0 +1,112 @@
+//! What a stop, a kill and damaged state leave behind.
+
+use std::fs;
+
+use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
+use crate::support::fake_loki::{FakeLoki, Fault, Limits};
+use crate::support::ledger::{entry_key, verify};
+use crate::writer::Writer;
+
+struct Bench {
+    directory: tempfile::TempDir,
+    loki: FakeLoki,
+    writer: Writer,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = Writer::new(&directory.path().join("app.log"), "app");
+        Bench { loki: FakeLoki::start(Limits::any_time()), writer, directory }
+    }
+
+    fn start(&self) -> Agent {
+        let path = self.directory.path();
+        let job = file_job(&format!("{}/app.log", path.display()));
+        Agent::start(path, &configuration(path, &client(&self.loki.url()), &job))
+    }
+
+    async fn arrived(&self, count: usize) {
+        self.loki.wait_for(|store| store.lines().len() >= count, PATIENCE).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stop_nothing_is_sent_twice_and_nothing_is_missing() {
+    let mut bench = Bench::new();
+    for round in 1..=5 {
+        bench.writer.lines(200);
+        let agent = bench.start();
+        bench.arrived(round * 200).await;
+        let (status, log) = agent.terminate();
+        assert!(status.success() && log.contains("remaining=0"), "{log}");
+    }
+    assert!(bench.loki.duplicates().is_empty());
+    verify(&bench.writer.expected, &bench.loki.entries(), entry_key).assert_whole_once_in_order();
+    assert_eq!(bench.loki.entries().len(), 1000, "read again would be stored under another time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_loses_nothing() {
+    let mut bench = Bench::new();
+    for round in 1..=5 {
+        bench.writer.lines(500);
+        let agent = bench.start();
+        // Killed with half of it acknowledged: what is not recorded is sent again.
+        bench.arrived(round * 500 - 250).await;
+        agent.kill();
+    }
+    let agent = bench.start();
+    let all = |store: &crate::support::fake_loki::Store| {
+        let report = verify(&bench.writer.expected, &store.entries, entry_key);
+        report.missing.is_empty()
+    };
+    bench.loki.wait_for(all, PATIENCE).await.unwrap();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_does_not_pass_lines_that_loki_does_not_have() {
+    let mut bench = Bench::new();
+    bench.loki.answer_all(Fault::Status(500, String::new()));
+    bench.writer.lines(100);
+    let agent = bench.start();
+    agent.wait_for_log("its lines are kept and tried again");
+    agent.terminate();
+    let state = fs::read_to_string(bench.directory.path().join("positions.state")).unwrap();
+    assert!(!state.contains("app.log"), "nothing is acknowledged, nothing is recorded:\n{state}");
+    bench.loki.heal();
+    let agent = bench.start();
+    bench.arrived(100).await;
+    verify(&bench.writer.expected, &bench.loki.entries(), entry_key).assert_whole_once_in_order();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_positions_do_not_keep_the_agent_from_starting() {
+    let mut bench = Bench::new();
+    bench.writer.lines(100);
+    let agent = bench.start();
+    bench.arrived(100).await;
+    agent.terminate();
+    let path = bench.directory.path();
+    fs::write(path.join("positions.state"), vec![0u8; 300]).unwrap();
+    fs::write(path.join("positions.state.previous"), "{").unwrap();
+    bench.writer.lines(100);
+    let agent = bench.start();
+    assert!(agent.log().contains("positions are damaged"), "{}", agent.log());
+    // Without positions the file is read from its beginning: repeated, not lost.
+    bench.arrived(300).await;
+    agent.terminate();
+}
+
+#[test]
+fn positions_that_cannot_be_written_are_said_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("c.yaml");
+    let text = configuration("/proc/none".as_ref(), &client("http://127.0.0.1:9/push"), "  []").replace("scrape_configs:\n", "scrape_configs:");
+    fs::write(&file, text).unwrap();
+    let (status, log) = Agent::spawn(&[&format!("-config.file={}", file.display())]).wait();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("/proc/none") && log.contains("positions"), "{log}");
+}

@@ -1,0 +1,55 @@
+//! Writes numbered lines to files, as applications and their log rotation do.
+//! In: how many.  Out: files.  Owns: the open file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::support::ledger::Expected;
+
+/// An application that logs to one path.
+pub struct Writer {
+    path: PathBuf,
+    file: File,
+    source: String,
+    next: u64,
+    pub expected: Expected,
+}
+
+impl Writer {
+    pub fn new(path: &Path, source: &str) -> Writer {
+        let file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+        Writer { path: path.to_owned(), file, source: source.to_owned(), next: 0, expected: Expected::new() }
+    }
+
+    /// Writes so many lines, each in a write of its own.
+    pub fn lines(&mut self, count: u64) {
+        for _ in 0..count {
+            let line = line(&self.source, self.next);
+            self.expected.exact(&format!("{}/0", self.source), self.next, line.clone());
+            self.file.write_all(format!("{line}\n").as_bytes()).unwrap();
+            self.next += 1;
+        }
+    }
+
+    /// Rotation by rename, keeping `keep` old files: `app.log` → `app.log.1` → `app.log.2` …
+    pub fn rotate(&mut self, keep: u32) {
+        let numbered = |number: u32| PathBuf::from(format!("{}.{number}", self.path.display()));
+        for number in (1..keep).rev() {
+            if numbered(number).exists() {
+                fs::rename(numbered(number), numbered(number + 1)).unwrap();
+            }
+        }
+        fs::rename(&self.path, numbered(1)).unwrap();
+        self.file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
+    }
+}
+
+/// A line of the bot-core schema with a number.
+pub fn line(source: &str, seq: u64) -> String {
+    format!(
+        r#"{{"timestamp":"2026-11-18T10:30:00.{:09}Z","level":"INFO","service":"{source}","message":"trade executed","context":{{"seq":{seq},"boot":0}},"duration_ms":{}}}"#,
+        seq,
+        seq % 500
+    )
+}
