@@ -8,11 +8,11 @@ mod parcel;
 mod push;
 mod worker;
 
+#[cfg(test)]
+pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover};
 pub(crate) use parcel::Parcel;
 pub(crate) use push::EntryMessage;
-#[cfg(test)]
-pub(crate) use encode::stream as encode_stream;
 #[cfg(test)]
 pub(crate) use push::{PushRequest, Timestamp as TimestampMessage};
 pub(crate) use worker::{QUEUE_LENGTH, Settings, run};

@@ -199,6 +199,8 @@ fn start_sources(
     sources
 }
 
+/// File times come from a coarser clock, so this is a second earlier.
 fn system_time(time: UnixNanos) -> SystemTime {
+    let time = time.minus(Duration::from_secs(1));
     UNIX_EPOCH + Duration::from_nanos(u64::try_from(time.0).unwrap_or(0))
 }

@@ -49,7 +49,13 @@ struct State {
     /// A ticket was lost: `committed` never moves again in this process.
     stuck: bool,
     last_seen: UnixNanos,
+    /// Somebody has a [`Claim`].
+    claimed: bool,
 }
+
+/// The right to read a target, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Claim(Arc<Track>);
 
 #[derive(Debug)]
 struct Slot {
@@ -87,15 +93,12 @@ impl Ledger {
         lock(&self.tracks).get(key).cloned()
     }
 
-    /// True when somebody reads or answers for the target of `key` right now.
-    pub(crate) fn is_held(&self, key: &str) -> bool {
-        lock(&self.tracks).get(key).is_some_and(|track| Arc::strong_count(track) > 1)
-    }
-
-    /// Keys of the tracks that go by `name`.
-    pub(crate) fn keys_named(&self, name: &str) -> Vec<String> {
-        let tracks = lock(&self.tracks);
-        tracks.iter().filter(|(_, track)| track.lock().name == name).map(|(key, _)| key.clone()).collect()
+    /// The track of `key` for one reader alone; `None` while another has it. A file may be reached by two paths.
+    pub(crate) fn claim(&self, key: &str, name: &str) -> Option<Claim> {
+        let track = self.track(key, name);
+        let taken = std::mem::replace(&mut track.lock().claimed, true);
+        // Not `then_some`: a claim made and dropped would give back what another holds.
+        if taken { None } else { Some(Claim(track)) }
     }
 
     /// Puts back what a positions file remembered.
@@ -144,6 +147,7 @@ impl Track {
                 first: 0,
                 stuck: false,
                 last_seen: clock::now(),
+                claimed: false,
             }),
         })
     }
@@ -208,6 +212,19 @@ impl Ticket {
     pub(crate) fn settle(mut self, outcome: Outcome) {
         self.answered = true;
         self.track.lock().settle(self.sequence, outcome);
+    }
+}
+
+impl Claim {
+    /// What is claimed.
+    pub(crate) fn track(&self) -> &Arc<Track> {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.lock().claimed = false;
     }
 }
 
@@ -278,6 +295,16 @@ mod tests {
         track.admit(at(30), budget.take(1).await).settle(Outcome::Delivered);
         assert_eq!(committed(&track), Some(10));
         assert_eq!(budget.used(), ByteCount(0));
+    }
+
+    #[test]
+    fn a_target_is_claimed_by_one_reader_at_a_time() {
+        let ledger = Ledger::default();
+        let claim = ledger.claim("file:1:1", "a.log").unwrap();
+        assert!(ledger.claim("file:1:1", "a.log.1").is_none());
+        assert!(ledger.claim("file:1:1", "a.log.1").is_none(), "asking in vain gives nothing back");
+        drop(claim);
+        assert!(ledger.claim("file:1:1", "a.log.1").is_some());
     }
 
     #[test]

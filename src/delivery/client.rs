@@ -104,8 +104,8 @@ impl Client {
                 }
                 Verdict::PartlyRefused { reason, refused } => {
                     let refused = refused.unwrap_or(1).clamp(1, parcel.entries.max(1));
-                    self.refuse(reason, refused, &answer.detail);
                     self.metrics.sent_entries.add(parcel.entries.saturating_sub(refused) as f64);
+                    self.refuse(reason, refused, &answer.detail);
                     parcel.settle(Outcome::Refused);
                 }
                 Verdict::Split { reason } if parcel.entries <= 1 => {

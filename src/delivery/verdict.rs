@@ -77,7 +77,8 @@ fn bad_request(body: &str) -> Verdict {
 
 /// How many entries a 400 speaks of: `total ignored: 3 out of 20`, or `2 errors like: …; 1 errors like: …`.
 fn refused_entries(body: &str) -> Option<u64> {
-    let grouped = body.split("; ").filter_map(|part| part.split_once(" errors like: ")?.0.parse::<u64>().ok());
+    let grouped =
+        body.split("; ").filter_map(|part| part.split_once(" errors like: ")?.0.parse::<u64>().ok());
     number_after(body, "total ignored: ").or_else(|| grouped.reduce(|sum, count| sum.saturating_add(count)))
 }
 

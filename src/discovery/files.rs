@@ -19,7 +19,7 @@ use crate::custody::Ledger;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::Labels;
-use crate::source::file::{Identity, Tail, Wake};
+use crate::source::file::{Tail, Wake};
 
 /// File events that may wait to be looked at; more are no loss, because everything is polled as well.
 const EVENT_QUEUE: usize = 1024;
@@ -152,11 +152,6 @@ impl Files {
             true => format!("#{}", job.name),
             false => String::new(),
         };
-        let Ok(metadata) = std::fs::metadata(&path) else { return };
-        // A rotated file that the glob matches under its new name is still being read under its old one.
-        if self.ledger.is_held(&format!("{}{key_suffix}", Identity::of(&metadata).key())) {
-            return;
-        }
         let mut labels = group.labels.clone();
         labels.set("filename", path.display().to_string());
         let wake: Wake = Arc::new(Notify::new());

@@ -114,9 +114,13 @@ fn run(case: &Case) -> Run {
         for entry in &request.streams[0].entries {
             let time = entry.timestamp.unwrap();
             let nanos = time.seconds * 1_000_000_000 + i64::from(time.nanos);
-            let recent = UnixNanos(nanos) > crate::clock::now().minus(Duration::from_secs(60)) && nanos < crate::clock::now().0;
+            let recent = UnixNanos(nanos) > crate::clock::now().minus(Duration::from_secs(60))
+                && nanos < crate::clock::now().0;
             let time = if recent { "now".to_owned() } else { nanos.to_string() };
-            streams.entry(key.clone()).or_default().push(format!("{time} {}", String::from_utf8_lossy(&entry.line)));
+            streams
+                .entry(key.clone())
+                .or_default()
+                .push(format!("{time} {}", String::from_utf8_lossy(&entry.line)));
         }
     }
     Run::Ran(Seen { streams, metrics: metrics(&registry.render(crate::clock::now())) })
@@ -132,7 +136,8 @@ fn pairs(labels: &str) -> String {
 
 fn metrics(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let named = lines.map(|line| line.replace("tailwater_lines_dropped_total", "logentry_dropped_lines_total"));
+    let named =
+        lines.map(|line| line.replace("tailwater_lines_dropped_total", "logentry_dropped_lines_total"));
     let ours = named.filter(|line| !line.starts_with("tailwater_"));
     // The recording leaves out what is zero, buckets aside.
     ours.filter(|line| line.contains("_bucket{") || !line.ends_with(" 0")).map(|line| sample(&line)).collect()
@@ -167,7 +172,9 @@ fn the_pipeline_does_what_promtail_was_recorded_doing() {
             (Run::NotYet, _) => not_yet.push(case.id.as_str()),
             (Run::Refused(_), "error" | "panic") => {}
             (Run::Refused(why), _) => wrong.push(format!("{}: refused: {why}", case.id)),
-            (Run::Ran(_), "error" | "panic") => wrong.push(format!("{}: accepted, Promtail refuses it", case.id)),
+            (Run::Ran(_), "error" | "panic") => {
+                wrong.push(format!("{}: accepted, Promtail refuses it", case.id))
+            }
             (Run::Ran(seen), _) => {
                 let wanted = expected(case);
                 let same_metrics = case.expected.metrics.is_none() || seen.metrics == wanted.metrics;

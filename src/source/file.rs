@@ -6,5 +6,4 @@ mod reader;
 mod rotation;
 mod tail;
 
-pub(crate) use identity::Identity;
 pub(crate) use tail::{Tail, Wake};

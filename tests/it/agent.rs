@@ -35,7 +35,8 @@ impl Agent {
 
     /// Starts the program with these arguments.
     pub fn spawn(arguments: &[&str]) -> Agent {
-        let mut child = program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Printed::follow(child.stderr.take().unwrap());
         let stdout = Printed::follow(child.stdout.take().unwrap());
         Agent { child, stderr, stdout }
@@ -81,7 +82,12 @@ impl Agent {
         let started = Instant::now();
         self.signal("TERM");
         let status = self.child.wait().unwrap();
-        assert!(started.elapsed() < Duration::from_secs(6), "stopping took {:?}:\n{}", started.elapsed(), self.log());
+        assert!(
+            started.elapsed() < Duration::from_secs(6),
+            "stopping took {:?}:\n{}",
+            started.elapsed(),
+            self.log()
+        );
         (status, self.stderr.to_the_end())
     }
 
@@ -92,7 +98,8 @@ impl Agent {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        let sent =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 

@@ -104,7 +104,8 @@ async fn damaged_positions_do_not_keep_the_agent_from_starting() {
 fn positions_that_cannot_be_written_are_said_at_start() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("c.yaml");
-    let text = configuration("/proc/none".as_ref(), &client("http://127.0.0.1:9/push"), "  []").replace("scrape_configs:\n", "scrape_configs:");
+    let text = configuration("/proc/none".as_ref(), &client("http://127.0.0.1:9/push"), "  []")
+        .replace("scrape_configs:\n", "scrape_configs:");
     fs::write(&file, text).unwrap();
     let (status, log) = Agent::spawn(&[&format!("-config.file={}", file.display())]).wait();
     assert_eq!(status.code(), Some(1));

@@ -52,7 +52,9 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         Some("drop") if given.is_empty() => Action::Drop(compiler.drop_reason(reason)),
         Some("drop") => return Err(options.invalid("`match` with `action: drop` cannot have `stages`")),
         Some(other) => {
-            return Err(options.invalid(format!("`action` cannot be `{other}`")).help("use `keep` or `drop`"));
+            return Err(options
+                .invalid(format!("`action` cannot be `{other}`"))
+                .help("use `keep` or `drop`"));
         }
     };
     warn_unknown("match", &block);

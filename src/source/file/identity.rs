@@ -12,19 +12,19 @@ const HEAD_LENGTH: usize = 1024;
 
 /// A file on this host, until it is deleted and its inode reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Identity {
+pub(super) struct Identity {
     device: u64,
     inode: u64,
 }
 
 impl Identity {
     /// Of an open file or a path's metadata.
-    pub(crate) fn of(metadata: &Metadata) -> Identity {
+    pub(super) fn of(metadata: &Metadata) -> Identity {
         Identity { device: metadata.dev(), inode: metadata.ino() }
     }
 
     /// The key of its track in the ledger.
-    pub(crate) fn key(self) -> String {
+    pub(super) fn key(self) -> String {
         format!("file:{}:{}", self.device, self.inode)
     }
 }

@@ -1,6 +1,8 @@
 //! Finds the files that a path's content was rotated into.
 //! In: a path.  Out: its rotated siblings, oldest first.  Owns: nothing.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ pub(super) struct Rotated {
     pub(super) modified: SystemTime,
 }
 
-/// The rotated files of `path`, by the time they were last written to: `app.log.1`, `app.log-20251118`,
+/// The rotated files of `path`, oldest first: `app.log.1`, `app.log-20251118`,
 /// `app.log.2025-11-18T10`. Compressed ones are left alone: they hold what was read before.
 pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
@@ -37,8 +39,17 @@ pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
             found.push(Rotated { path: entry.path(), identity: Identity::of(&metadata), modified });
         }
     }
-    found.sort_by_key(|rotated| rotated.modified);
+    // Clocks of file systems tick in milliseconds; among equal times, `.2` is older than `.1`.
+    found.sort_by_key(|rotated| (rotated.modified, Reverse(number(&rotated.path))));
+    // A file renamed while the directory was read may be in it twice.
+    let mut seen = HashSet::new();
+    found.retain(|rotated| seen.insert(rotated.identity));
     Ok(found)
+}
+
+/// The number a rotated file's name ends in.
+fn number(path: &Path) -> u64 {
+    path.extension().and_then(|extension| extension.to_str()?.parse().ok()).unwrap_or(0)
 }
 
 fn is_rotated_name(name: &str, other: &str) -> bool {

@@ -3,7 +3,7 @@
 //! drained, oldest first, so that lines go out in the order they were written.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{self, Instant};
-use crate::custody::{Cursor, Ledger, Track};
+use crate::custody::{Claim, Cursor, Ledger};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, UnixNanos};
@@ -52,7 +52,7 @@ pub(crate) struct Tail {
 struct Open {
     reader: Reader,
     identity: Identity,
-    track: Arc<Track>,
+    claim: Claim,
     /// When the file last grew.
     grew: Instant,
 }
@@ -125,47 +125,52 @@ impl Tail {
 
     fn open_current(&self, state: &mut State) -> io::Result<()> {
         let file = File::open(&self.path)?;
-        let identity = Identity::of(&file.metadata()?);
-        for between in self.rotated_between(state, identity)? {
-            match File::open(&between.path) {
-                Ok(file) => self.open(state, file)?,
-                Err(error) => self.fail(state, &error),
-            }
-        }
-        self.open(state, file)
-    }
-
-    fn open(&self, state: &mut State, file: File) -> io::Result<()> {
-        let metadata = file.metadata()?;
-        let identity = Identity::of(&metadata);
-        if state.files.iter().any(|open| open.identity == identity) {
-            return Ok(());
-        }
-        let track = self.ledger.track(&self.key(identity), &self.name());
-        let offset = match track.read_position() {
-            Some(cursor) => resume(&file, metadata.len(), cursor)?,
-            None => 0,
-        };
-        let reader = Reader::new(file, offset);
-        state.files.push_back(Open { reader, identity, track, grew: Instant::now() });
+        self.open_rotated(state, Identity::of(&file.metadata()?))?;
+        state.files.extend(self.open(file)?);
         Ok(())
     }
 
-    /// Files that stood at the path between the one last known and the one there now, oldest first; also the one
-    /// last known, when it is not open any more (the agent was down).
-    fn rotated_between(&self, state: &State, current: Identity) -> io::Result<Vec<Rotated>> {
-        let known_before = !self.ledger.keys_named(&self.name()).is_empty() || !state.files.is_empty();
-        // A path never seen has no past here; one whose file is known by now was not rotated.
-        if !known_before || self.ledger.find(&self.key(current)).is_some() {
-            return Ok(Vec::new());
+    /// Opens rotated files of the path with something unread, oldest first: what was rotated away while the agent was
+    /// down, or faster than it looked. They are read before `current`, which is the newest.
+    fn open_rotated(&self, state: &mut State, current: Identity) -> io::Result<()> {
+        for rotated in rotated(&self.path)? {
+            // One that is renamed again while it is looked at is found at the next look.
+            let Ok(file) = File::open(&rotated.path) else { continue };
+            let metadata = file.metadata()?;
+            let is_current = rotated.identity == current || Identity::of(&metadata) != rotated.identity;
+            if is_current || !self.is_unread(&file, &metadata, &rotated)? {
+                continue;
+            }
+            if let Some(open) = self.open(file)? {
+                let newest_is_current = state.files.back().is_some_and(|open| open.identity == current);
+                state.files.insert(state.files.len() - usize::from(newest_is_current), open);
+            }
         }
-        let mut files = rotated(&self.path)?;
-        files.retain(|file| file.identity != current);
-        let last_known = files.iter().rposition(|file| self.ledger.find(&self.key(file.identity)).is_some());
-        Ok(match last_known {
-            Some(index) => files.split_off(index),
-            None => files.into_iter().filter(|file| file.modified > self.horizon).collect(),
+        Ok(())
+    }
+
+    /// True for a file that was read in part, or that nobody ever opened although somebody should have.
+    fn is_unread(&self, file: &File, metadata: &Metadata, rotated: &Rotated) -> io::Result<bool> {
+        let cursor = self.ledger.find(&self.key(rotated.identity)).and_then(|track| track.read_position());
+        Ok(match cursor.map(|cursor| resume(file, metadata.len(), cursor)).transpose()? {
+            Some(offset) if offset > 0 => offset < metadata.len(),
+            // Never read, or another file under the inode of one that was.
+            _ => rotated.modified > self.horizon,
         })
+    }
+
+    /// Claims the file and finds the place to go on reading. `None` while a tail of another path has it.
+    fn open(&self, file: File) -> io::Result<Option<Open>> {
+        let metadata = file.metadata()?;
+        let identity = Identity::of(&metadata);
+        let Some(claim) = self.ledger.claim(&self.key(identity), &self.path.display().to_string()) else {
+            return Ok(None);
+        };
+        let offset = match claim.track().read_position() {
+            Some(cursor) => resume(&file, metadata.len(), cursor)?,
+            None => 0,
+        };
+        Ok(Some(Open { reader: Reader::new(file, offset), identity, claim, grew: Instant::now() }))
     }
 
     /// Reads every open file to its end, oldest first, and lets go of those that are done.
@@ -241,7 +246,7 @@ impl Tail {
         // A file whose head cannot be read again is one whose next start is at its beginning: repeated, not lost.
         let head = head(open.reader.file()).unwrap_or_default();
         let cursor = Cursor::File { offset: open.reader.offset(), head };
-        self.intake.accept(&state.chunk, cursor, &open.track).await?;
+        self.intake.accept(&state.chunk, cursor, open.claim.track()).await?;
         state.chunk.clear();
         Ok(())
     }
@@ -252,9 +257,5 @@ impl Tail {
 
     fn key(&self, identity: Identity) -> String {
         format!("{}{}", identity.key(), self.key_suffix)
-    }
-
-    fn name(&self) -> String {
-        self.path.display().to_string()
     }
 }
