@@ -1,1 +1,329 @@
-//! Real containers on a real engine.
+//! Real containers on a real engine: every line they print arrives, once, in order, with the right labels.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::agent::{Agent, PATIENCE, client};
+use crate::support::docker::{self, Engine};
+use crate::support::fake_loki::{FakeLoki, Limits, Store};
+use crate::support::ledger::{Expected, entry_key, verify};
+
+/// Containers of the random scenario, and lines each prints in a start that nobody interrupts.
+const CONTAINERS: usize = 20;
+const LINES: &str = "10000";
+/// Lines a second of each, so that they run for some seconds and are interrupted in the middle.
+const RATE: &str = "2500";
+/// Random stops and starts.
+const ACTIONS: usize = 60;
+
+/// The user's labels on the containers of one test.
+fn configuration(engine: &Engine, state: &Path, loki: &FakeLoki) -> String {
+    let (host, mark, state) = (engine.host(), engine.mark(), state.display());
+    format!(
+        r#"
+server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}
+positions: {{filename: '{state}/positions.yaml', sync_period: 200ms}}
+clients:
+{client}
+scrape_configs:
+- job_name: containers
+  docker_sd_configs: [{{host: '{host}', refresh_interval: 1s, filters: [{{name: label, values: [tailwater-test={mark}]}}]}}]
+  relabel_configs:
+  - {{source_labels: [__meta_docker_container_name], regex: '/(.*)', target_label: container}}
+  - {{source_labels: [__meta_docker_container_log_stream], target_label: stream}}
+  - {{target_label: level, replacement: unknown}}
+  pipeline_stages:
+  - json: {{expressions: {{timestamp: , level: , service: }}}}
+  - labels: {{level: , service: }}
+  - timestamp: {{source: timestamp, format: RFC3339Nano, action_on_failure: skip}}
+"#,
+        client = client(&loki.url()),
+    )
+}
+
+/// A generator of pseudo-random numbers whose seed is printed, so that a failure can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Random {
+        let seed = std::env::var("TAILWATER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+        println!("TAILWATER_TEST_SEED={seed}");
+        Random(seed)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+}
+
+/// Containers that print numbered lines, stopped and started at random.
+struct Crowd<'e> {
+    engine: &'e Engine,
+    names: Vec<String>,
+}
+
+impl<'e> Crowd<'e> {
+    fn create(engine: &'e Engine) -> Crowd<'e> {
+        let image = engine.loggen_image();
+        let names: Vec<String> = (0..CONTAINERS).map(|number| format!("crowd-{number}-{}", engine.mark())).collect();
+        for name in &names {
+            let arguments =
+                ["--source", name, "--lines", LINES, "--rate", RATE, "--stderr-every", "7", "--state", "/boots"];
+            engine.create(&["--name", name], image, &arguments);
+        }
+        Crowd { engine, names }
+    }
+
+    fn act(&self, random: &mut Random) {
+        let chosen = &self.names[random.below(self.names.len())];
+        // Stopping one that has just ended is no error, as killing it would be.
+        match self.engine.inspect(chosen, "{{.State.Running}}").as_str() {
+            "true" => self.engine.stop(chosen),
+            _ => self.engine.start(chosen),
+        }
+    }
+
+    /// Lets everything run to its end; what was printed in all.
+    fn finish(&self) -> Expected {
+        for name in &self.names {
+            self.engine.start(name);
+        }
+        let mut expected = Expected::new();
+        for name in &self.names {
+            self.engine.wait(name);
+            let logs = self.engine.logs(name);
+            expected.printed(&logs.stdout);
+            expected.printed(&logs.stderr);
+        }
+        expected
+    }
+}
+
+fn arrived(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
+    |store| store.entries.len() >= expected.len()
+}
+
+/// Every line once, in order, under the labels of its container.
+fn check(loki: &FakeLoki, expected: &Expected) {
+    let entries = loki.entries();
+    verify(expected, &entries, entry_key).assert_whole_once_in_order();
+    assert!(loki.duplicates().is_empty(), "{} lines were sent twice", loki.duplicates().len());
+    loki.assert_no_violations();
+    for entry in &entries {
+        let line: serde_json::Value = serde_json::from_slice(&entry.line).unwrap();
+        assert_eq!(entry.label("container"), line["service"].as_str().unwrap());
+        assert_eq!(entry.label("service"), entry.label("container"));
+        assert_eq!(entry.label("level"), line["level"].as_str().unwrap());
+        let seq = line["context"]["seq"].as_u64().unwrap();
+        assert_eq!(entry.label("stream"), if seq % 7 == 6 { "stderr" } else { "stdout" }, "line {seq}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a_restart_of_the_agent() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let text = configuration(&engine, directory.path(), &loki);
+    let mut random = Random::seeded();
+    let crowd = Crowd::create(&engine);
+    let agent = Agent::start(directory.path(), &text);
+    for _ in 0..ACTIONS / 3 {
+        crowd.act(&mut random);
+    }
+    let (status, log) = agent.terminate();
+    assert!(status.success(), "{log}");
+    for _ in 0..ACTIONS / 3 {
+        crowd.act(&mut random);
+    }
+    let agent = Agent::start(directory.path(), &text);
+    for _ in 0..ACTIONS / 3 {
+        crowd.act(&mut random);
+    }
+    let expected = crowd.finish();
+    assert!(expected.len() > 100_000, "{} lines prove little", expected.len());
+    let seen = loki.wait_for(arrived(&expected), PATIENCE).await;
+    agent.terminate();
+    check(&loki, &expected);
+    seen.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_running_from_its_image_as_a_sidecar_does_the_same() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let Ok(image) = std::env::var("TAILWATER_TEST_IMAGE") else {
+        assert!(std::env::var("TAILWATER_REQUIRE_DOCKER").is_err(), "TAILWATER_TEST_IMAGE names no image");
+        eprintln!("SKIPPED: needs the agent's image; set TAILWATER_TEST_IMAGE");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let socket = engine.host().strip_prefix("unix://").unwrap().to_owned();
+    let text = configuration(&engine, Path::new("/var/lib/tailwater"), &loki)
+        .replace(engine.host(), "unix:///var/run/docker.sock");
+    std::fs::write(directory.path().join("tailwater.yaml"), text).unwrap();
+    let mount_config = format!("{}:/etc/tailwater:ro", directory.path().display());
+    let mount_socket = format!("{socket}:/var/run/docker.sock:ro");
+    let volume = format!("tailwater-{}", engine.mark());
+    let mount_state = format!("{volume}:/var/lib/tailwater");
+    let group = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(&socket).unwrap()).to_string();
+    let name = format!("agent-{}", engine.mark());
+    let options = [
+        "--name", &name, "--network", "host", "--read-only", "--cap-drop", "ALL", "--group-add", &group, "-v",
+        &mount_config, "-v", &mount_socket, "-v", &mount_state,
+    ];
+    let mut random = Random::seeded();
+    let crowd = Crowd::create(&engine);
+    let agent = engine.run(&options, &image, &[]);
+    for _ in 0..ACTIONS / 3 {
+        crowd.act(&mut random);
+    }
+    // SIGTERM, and the 5 s that are promised.
+    engine.docker(&["stop", "-t", "6", &agent]);
+    assert_eq!(engine.inspect(&agent, "{{.State.ExitCode}}"), "0", "{:?}", engine.logs(&agent));
+    for _ in 0..ACTIONS / 3 {
+        crowd.act(&mut random);
+    }
+    engine.start(&agent);
+    for _ in 0..ACTIONS / 3 {
+        crowd.act(&mut random);
+    }
+    let expected = crowd.finish();
+    let seen = loki.wait_for(arrived(&expected), PATIENCE).await;
+    engine.docker(&["stop", "-t", "6", &agent]);
+    let log = engine.logs(&agent);
+    engine.rm(&agent);
+    engine.docker(&["volume", "rm", &volume]);
+    println!("{}", String::from_utf8_lossy(&log.stderr));
+    check(&loki, &expected);
+    seen.unwrap();
+}
+
+/// Runs one container to its end and gives what arrived from it: (stream, line).
+async fn run(options: &[&str], arguments: &[&str], lines: usize) -> Option<Vec<(String, Vec<u8>)>> {
+    let engine = docker::engine_or_skip()?;
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let agent = Agent::start(directory.path(), &configuration(&engine, directory.path(), &loki));
+    let container = engine.create(options, engine.loggen_image(), arguments);
+    engine.start(&container);
+    engine.wait(&container);
+    let seen = loki.wait_for(|store| store.entries.len() >= lines, PATIENCE).await;
+    agent.terminate();
+    seen.unwrap();
+    assert!(loki.duplicates().is_empty());
+    loki.assert_no_violations();
+    assert_eq!(loki.entries().len(), lines, "{}", loki.store().summary());
+    // With a TTY Docker's own log has carriage returns, which are not the application's.
+    if !options.contains(&"--tty") {
+        let logs = engine.logs(&container);
+        let mut expected = Expected::new();
+        expected.printed(&logs.stdout);
+        assert_eq!(expected.len(), lines);
+        verify(&expected, &loki.entries(), entry_key).assert_whole_once_in_order();
+    }
+    Some(loki.entries().iter().map(|entry| (entry.label("stream").to_owned(), entry.line.to_vec())).collect())
+}
+
+/// Arguments of the generator: JSON lines of one kind.
+fn loggen<'a>(mode: &'a str, lines: &'a str) -> Vec<&'a str> {
+    vec!["--source", "odd", "--mode", mode, "--lines", lines]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_with_a_tty_arrives_as_stdout_without_carriage_returns() {
+    let Some(lines) = run(&["--tty"], &loggen("tty", "500"), 500).await else { return };
+    for (number, (stream, line)) in lines.iter().enumerate() {
+        assert_eq!(stream, "stdout");
+        assert!(!line.contains(&b'\r'));
+        let text = String::from_utf8_lossy(line);
+        assert!(text.contains(&format!("odd/0 seq={number} ")), "{text}");
+        assert!(text.contains("\x1b[32m"), "colours are the application's own");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_100_kib_arrive_whole() {
+    let Some(lines) = run(&[], &loggen("long100k", "20"), 20).await else { return };
+    assert!(lines.iter().all(|(_, line)| line.len() > 100_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tty_line_of_100_kib_arrives_whole() {
+    let arguments = [&loggen("long100k", "5")[..], &["--json"]].concat();
+    let Some(lines) = run(&["--tty"], &arguments, 5).await else { return };
+    for (_, line) in lines {
+        serde_json::from_slice::<serde_json::Value>(&line).expect("a line cut or glued is no JSON");
+        assert!(line.len() > 100_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_not_utf8_arrive_as_they_were_printed() {
+    // json-file stores JSON, which cannot hold such bytes; the local driver can.
+    let Some(lines) = run(&["--log-driver", "local"], &loggen("invalid-utf8", "100"), 100).await else { return };
+    for (_, line) in lines {
+        assert!(line.windows(4).any(|bytes| bytes == b" \xff\xfe "), "{}", String::from_utf8_lossy(&line));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_line_without_a_newline_arrives() {
+    let Some(lines) = run(&[], &loggen("no-final-newline", "100"), 100).await else { return };
+    let last = lines.iter().filter(|(_, line)| String::from_utf8_lossy(line).contains(r#""seq":99,"#));
+    assert_eq!(last.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_on_three_networks_arrives_once() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let networks = ["a", "b", "c"].map(|name| engine.create_network(name));
+    let arguments = ["--source", "net", "--lines", "1000", "--linger", "60"];
+    let ports = ["--network", &networks[0], "--expose", "80", "--expose", "443"];
+    let container = engine.create(&ports, engine.loggen_image(), &arguments);
+    for network in &networks[1..] {
+        engine.connect(network, &container);
+    }
+    let agent = Agent::start(directory.path(), &configuration(&engine, directory.path(), &loki));
+    engine.start(&container);
+    loki.wait_for(|store| store.entries.len() >= 1000, PATIENCE).await.unwrap();
+    assert_eq!(agent.metric("tailwater_docker_streams_opened_total"), 1.0);
+    agent.terminate();
+    assert!(loki.duplicates().is_empty());
+    let mut expected = Expected::new();
+    expected.printed(&engine.logs(&container).stdout);
+    verify(&expected, &loki.entries(), entry_key).assert_whole_once_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_docker_socket_that_is_not_there_is_said_once_and_looked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let socket = directory.path().join("docker.sock");
+    let text = format!(
+        "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\n\
+         positions: {{filename: '{0}/positions.yaml'}}\n\
+         clients:\n{1}\n\
+         scrape_configs:\n- {{job_name: d, docker_sd_configs: [{{host: 'unix://{2}', refresh_interval: 50ms}}]}}\n",
+        directory.path().display(),
+        client(&loki.url()),
+        socket.display()
+    );
+    let agent = Agent::start(directory.path(), &text);
+    agent.wait_for_log("no answer from Docker");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while agent.metric("tailwater_docker_errors_total{operation=\"list\"}") < 5.0 {
+        assert!(std::time::Instant::now() < deadline, "it does not look again");
+        tokio::task::yield_now().await;
+    }
+    let (_, log) = agent.terminate();
+    assert_eq!(log.matches("no answer from Docker").count(), 1, "{log}");
+}
