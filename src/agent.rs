@@ -1,7 +1,9 @@
 //! The agent as a whole: wired, running, stopped.
 //! In: settings.  Out: an exit, with everything settled that could be.  Owns: every task.
 
+mod load;
 mod saver;
+mod settings;
 mod signals;
 mod wire;
 
@@ -16,6 +18,7 @@ use crate::agent::wire::Running;
 use crate::clock::Instant;
 use crate::server::Readiness;
 
+pub(crate) use load::load;
 pub(crate) use wire::{Parts, StartError};
 
 /// From the signal to the exit, with a margin to the 5 s that are promised.

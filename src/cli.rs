@@ -16,7 +16,6 @@ use tracing_subscriber::{Registry as LogRegistry, layer::SubscriberExt as _};
 
 use crate::agent::{self, Parts};
 use crate::cli::args::Args;
-use crate::config;
 use crate::metrics::{Own, Registry};
 
 /// Runs the program with these arguments, the program's name first.
@@ -32,7 +31,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let set_level = start_logging();
     let registry = Arc::new(Registry::default());
     let own = Own::register(&registry);
-    let (file, settings) = match config::load(args.config_file.as_deref(), &registry, &own) {
+    let (file, settings) = match agent::load(args.config_file.as_deref(), &registry, &own) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");

@@ -1,19 +1,16 @@
-//! What the YAML may say, and what it means.
-//! In: a configuration file in Promtail's language.  Out: settings, checked and compiled, or one message with the
-//! place and the fix.  Owns: nothing.
+//! The configuration's language: YAML with places, typed reading, messages with a caret.
+//! In: the text of a file.  Out: nodes and values, or what is wrong and where.  Owns: nothing.
+//!
+//! What the values mean is said where they are used: each stage and rule reads its own block, `agent::settings` the
+//! rest.
 
 mod decode;
 mod diagnostic;
-mod load;
-mod settings;
 mod units;
 mod yaml;
 
 pub(crate) use decode::Block;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
-pub(crate) use load::load;
-pub(crate) use settings::Settings;
 pub(crate) use units::go_duration;
-#[cfg(test)]
 pub(crate) use yaml::parse as parse_yaml;
 pub(crate) use yaml::{NOTHING, Node};

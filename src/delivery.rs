@@ -1,11 +1,9 @@
 //! The last hop: parcels to Loki, or to the terminal where there is no Loki.
 //! In: parcels.  Out: settled tickets.  Owns: one worker per client; clients never wait for each other.
 
-mod backoff;
 mod client;
 mod printer;
 mod verdict;
 
-pub(crate) use backoff::{Backoff, Settings as BackoffSettings};
 pub(crate) use client::{Client, ClientError, Settings, Stopping, run};
 pub(crate) use printer::run as print;

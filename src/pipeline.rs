@@ -10,6 +10,7 @@ mod compile;
 #[cfg(test)]
 mod conformance;
 mod entry;
+mod go_json;
 mod go_time;
 mod intake;
 mod json_path;

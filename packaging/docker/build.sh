@@ -39,5 +39,5 @@ install -d -m 700 "$context/state"
 # The classic builder unless told otherwise: buildx is a plug-in that many hosts lack.
 DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0} docker build --tag "$tag" --file "$here/Dockerfile" \
     --build-arg VERSION="${version#tailwater }" \
-    --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+    --build-arg REVISION="$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null || echo unknown)" \
     "$context"

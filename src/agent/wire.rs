@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::saver::Saver;
-use crate::config::Settings;
+use crate::agent::settings::Settings;
 use crate::custody::{Ledger, Store, StoreError};
 use crate::delivery::{Client, ClientError, Stopping};
 use crate::discovery::{docker, files};

@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 use crate::batch::Parcel;
 use crate::clock::Instant;
 use crate::custody::Outcome;
-use crate::delivery::backoff::{self, Backoff};
 use crate::delivery::verdict::{Verdict, judge};
+use crate::flow::{Backoff, BackoffSettings};
 use crate::metrics::ClientMetrics;
 
 /// How much of an answer is read: Loki says what matters first, and then may go on for as long as the push was.
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) url: Url,
     /// Of one attempt.
     pub(crate) timeout: Duration,
-    pub(crate) backoff: backoff::Settings,
+    pub(crate) backoff: BackoffSettings,
     pub(crate) batch: crate::batch::Settings,
 }
 
@@ -142,8 +142,7 @@ impl Client {
             };
             attempts += 1;
             self.metrics.retried(reason);
-            let random = getrandom::u64().unwrap_or(u64::MAX / 2);
-            let delay = backoff.next(random).max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+            let delay = backoff.next().max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
             if told != Some(reason) {
                 warn!(client = %self.settings.name, reason, status = %answer.status, answer = %answer.detail, ?delay,
                     "push failed, its lines are kept and tried again");

@@ -1,12 +1,13 @@
 //! Finds files by glob and keeps a tail on each.
 //! In: `static_configs`, file events.  Out: running tails.  Owns: the tails, the directory watches.
 
+mod walk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use globset::{GlobBuilder, GlobMatcher};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -18,25 +19,13 @@ use crate::clock::Instant;
 use crate::custody::Ledger;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
-use crate::record::Labels;
 use crate::source::file::{Tail, Wake};
+
+use walk::MOST_FILES;
+pub(crate) use walk::{Group, glob};
 
 /// File events that may wait to be looked at; more are no loss, because everything is polled as well.
 const EVENT_QUEUE: usize = 1024;
-
-/// Files found by one job; a glob that matches more is a mistake that should be heard of.
-const MOST_FILES: usize = 100_000;
-
-/// One group of files of one job.
-#[derive(Debug)]
-pub(crate) struct Group {
-    /// Absolute, as written.
-    pub(crate) pattern: String,
-    pub(crate) include: GlobMatcher,
-    pub(crate) exclude: Option<GlobMatcher>,
-    /// After relabelling, without `filename`.
-    pub(crate) labels: Labels,
-}
 
 /// The files of one job.
 #[derive(Debug)]
@@ -66,11 +55,6 @@ struct Active {
     watcher: Option<RecommendedWatcher>,
     /// Patterns whose directory could not be listed, told once.
     failing: BTreeSet<String>,
-}
-
-/// Compiles a glob as Promtail's library reads it: `*` stays within a directory, `**` does not.
-pub(crate) fn glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
-    Ok(GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()?.compile_matcher())
 }
 
 impl Files {
@@ -121,7 +105,7 @@ impl Files {
     fn scan(&self, active: &mut Active) {
         for (index, job) in self.jobs.iter().enumerate() {
             for group in &job.groups {
-                let found = find(group);
+                let found = walk::find(group);
                 if found.failed {
                     self.own.file_errors.add(1.0);
                     if active.failing.insert(group.pattern.clone()) {
@@ -174,12 +158,6 @@ impl Files {
     }
 }
 
-impl Group {
-    fn matches(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.as_ref().is_some_and(|exclude| exclude.is_match(path))
-    }
-}
-
 impl Active {
     fn forget(&mut self, path: &Path, job: usize) {
         if let Some(jobs) = self.tails.get_mut(path) {
@@ -216,107 +194,4 @@ fn watcher(events: mpsc::Sender<PathBuf>) -> Option<RecommendedWatcher> {
     notify::recommended_watcher(send)
         .inspect_err(|error| warn!(%error, "file events are not available, polling instead"))
         .ok()
-}
-
-struct Found {
-    files: Vec<PathBuf>,
-    /// Directories in which a match may appear.
-    directories: Vec<PathBuf>,
-    failed: bool,
-}
-
-/// Walks the part of the tree that a pattern can match.
-fn find(group: &Group) -> Found {
-    let mut found = Found { files: Vec::new(), directories: Vec::new(), failed: false };
-    let literal = Path::new(&group.pattern);
-    // A pattern that is the name of a file is that file, whatever its characters could mean.
-    if literal.is_file() {
-        found.files.push(literal.to_owned());
-        found.directories.extend(literal.parent().map(Path::to_owned));
-        return found;
-    }
-    let (root, depth) = root_and_depth(&group.pattern);
-    walk(&root, depth, group, &mut found);
-    found
-}
-
-/// The longest directory without wildcards, and how many levels below it the pattern reaches; `None` is any.
-fn root_and_depth(pattern: &str) -> (PathBuf, Option<usize>) {
-    let wild = |component: &str| component.contains(['*', '?', '[', '{', '\\']);
-    let components: Vec<&str> = pattern.split('/').collect();
-    let first = components.iter().position(|component| wild(component)).unwrap_or(components.len() - 1);
-    let root = components[..first].join("/");
-    let root = if root.is_empty() { "/".into() } else { root.into() };
-    let below = &components[first..];
-    // Alternatives may hold separators, so their depth is not known either.
-    let bounded = !below.iter().any(|component| *component == "**" || component.contains('{'));
-    (root, bounded.then_some(below.len()))
-}
-
-fn walk(directory: &Path, depth: Option<usize>, group: &Group, found: &mut Found) {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => {
-            found.failed |= error.kind() != std::io::ErrorKind::NotFound;
-            return;
-        }
-    };
-    found.directories.push(directory.to_owned());
-    let mut paths: Vec<(PathBuf, bool)> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_type().ok().map(|kind| (entry.path(), kind.is_dir())))
-        .collect();
-    paths.sort();
-    for (path, is_directory) in paths {
-        if is_directory {
-            if depth != Some(1) {
-                walk(&path, depth.map(|depth| depth - 1), group, found);
-            }
-        } else if group.matches(&path) && path.is_file() && found.files.len() < MOST_FILES {
-            found.files.push(path);
-        }
-    }
-}
-
-/// `paths` of tails by directory, for tests.
-#[cfg(test)]
-pub(crate) fn matching(pattern: &str, exclude: Option<&str>) -> Vec<PathBuf> {
-    let group = Group {
-        pattern: pattern.to_owned(),
-        include: glob(pattern).unwrap(),
-        exclude: exclude.map(|pattern| glob(pattern).unwrap()),
-        labels: Labels::default(),
-    };
-    find(&group).files
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn globs_find_what_promtails_globs_find() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        for file in ["a.log", "b.txt", ".hidden.log", "x/c.log", "x/y/d.log", "odd[1].log"] {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        let found = |pattern: &str, exclude: Option<&str>| {
-            let at = |pattern: &str| format!("{}/{pattern}", root.display());
-            let files = matching(&at(pattern), exclude.map(at).as_deref());
-            let relative = files.iter().map(|path| path.strip_prefix(root).unwrap().display().to_string());
-            relative.collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(found("*.log", None), ".hidden.log a.log odd[1].log");
-        assert_eq!(found("*/*.log", None), "x/c.log");
-        assert_eq!(found("**/*.log", Some("x/**")), ".hidden.log a.log odd[1].log");
-        assert_eq!(found("**/d.log", None), "x/y/d.log");
-        assert_eq!(found("[ab].{log,txt}", None), "a.log b.txt");
-        assert_eq!(found("odd[1].log", None), "odd[1].log", "a literal name wins");
-        assert_eq!(found("none/*.log", None), "");
-    }
 }

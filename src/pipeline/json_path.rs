@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use std::fmt;
 
 use crate::pipeline::entry::{Entry, Span, Symbol, Value};
+use crate::pipeline::go_json;
 
 /// One step of a plain path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl Extraction {
             serde_json::Value::String(text) => self.push_text(names, text),
             nested => {
                 let mut text = String::new();
-                go_json(nested, &mut text);
+                go_json::write(nested, &mut text);
                 self.push_text(names, &text);
             }
         }
@@ -307,72 +308,6 @@ impl<'t> Visitor<'_> for Key<'t> {
     }
 }
 
-/// Compact JSON as Go's encoder writes it: `<`, `>`, `&` and the two line separators escaped, numbers from `f64`.
-/// Keys are sorted, where Promtail's order is random.
-fn go_json(value: &serde_json::Value, text: &mut String) {
-    match value {
-        serde_json::Value::Null => text.push_str("null"),
-        serde_json::Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
-        serde_json::Value::Number(number) => text.push_str(&go_number(number.as_f64().unwrap_or(0.0))),
-        serde_json::Value::String(string) => go_string(string, text),
-        serde_json::Value::Array(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                go_json(item, text);
-            }
-            text.push(']');
-        }
-        serde_json::Value::Object(entries) => {
-            text.push('{');
-            for (index, (key, item)) in entries.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                go_string(key, text);
-                text.push(':');
-                go_json(item, text);
-            }
-            text.push('}');
-        }
-    }
-}
-
-fn go_string(string: &str, text: &mut String) {
-    text.push('"');
-    for c in string.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => text.push_str(&format!("\\u{:04x}", c as u32)),
-            c if (c as u32) < 0x20 => text.push_str(&format!("\\u{:04x}", c as u32)),
-            c => text.push(c),
-        }
-    }
-    text.push('"');
-}
-
-/// Go's encoder switches to exponents below 1e-6 and from 1e21 on, and writes at least two exponent digits only
-/// where the sign is positive.
-fn go_number(number: f64) -> String {
-    let size = number.abs();
-    if size == 0.0 || (1e-6..1e21).contains(&size) {
-        return number.to_string();
-    }
-    match format!("{number:e}").split_once('e') {
-        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent}"),
-        Some((digits, exponent)) => format!("{digits}e{exponent}"),
-        None => number.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,13 +334,5 @@ mod tests {
         ] {
             assert_eq!(plain_path(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn a_nested_value_is_written_as_go_does() {
-        let value = serde_json::from_str(r#"{"b":[1.0,2.5e10,1e21,1e-7,-0.5],"a":"<é>&\u0001"}"#).unwrap();
-        let mut text = String::new();
-        go_json(&value, &mut text);
-        assert_eq!(text, r#"{"a":"\u003cé\u003e\u0026\u0001","b":[1,25000000000,1e+21,1e-7,-0.5]}"#);
     }
 }

@@ -1,6 +1,8 @@
 //! The agent as users run it: the real program, real files, a Loki that can misbehave, a real Docker engine.
 //! In: scenarios.  Out: what arrived, compared with what was written.  Owns: processes, ports, directories.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "tests measure the program from outside, by the real clock")]
+#![allow(unreachable_pub, missing_docs, reason = "one binary: `pub` means for the other scenarios")]
 
 #[path = "../support/support.rs"]
 mod support;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::custody::Track;
-use crate::delivery::Backoff;
+use crate::flow::{Backoff, BackoffSettings};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::Chunk;
@@ -21,8 +21,8 @@ use crate::source::docker::resume::Place;
 use crate::source::docker::stream::Decoder;
 
 /// First and longest wait before a broken stream is opened again.
-const REOPEN: crate::delivery::BackoffSettings =
-    crate::delivery::BackoffSettings { min: Duration::from_millis(100), max: Duration::from_secs(5) };
+const REOPEN: BackoffSettings =
+    BackoffSettings { min: Duration::from_millis(100), max: Duration::from_secs(5) };
 
 /// One container of one job.
 pub(crate) struct Follow {
@@ -98,7 +98,7 @@ impl Follow {
                 told = false;
             } else if running {
                 // An end without a line: not a busy loop.
-                sleep(backoff.next(random())).await;
+                sleep(backoff.next()).await;
             }
         }
     }
@@ -174,7 +174,7 @@ impl Follow {
         backoff: &mut Backoff,
     ) {
         self.own.docker_errors.with("operation", operation).add(1.0);
-        let delay = backoff.next(random());
+        let delay = backoff.next();
         if *told {
             debug!(container = %self.name, operation, %error, ?delay, "still failing");
         } else {
@@ -187,8 +187,4 @@ impl Follow {
 
 fn is_not_found(error: &bollard::errors::Error) -> bool {
     matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
-}
-
-fn random() -> u64 {
-    getrandom::u64().unwrap_or(u64::MAX / 2)
 }

@@ -1,9 +1,9 @@
-//! How long to wait before a push is tried again: exponential, with jitter.
+//! How long to wait before something is tried again: exponential, with jitter.
 //! In: failures.  Out: delays.  Owns: the current range.
 
 use std::time::Duration;
 
-/// The `backoff_config` block. Promtail's `max_retries` is read and not followed: lines are kept, not dropped.
+/// The range delays grow through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// Shortest first delay.
@@ -12,8 +12,8 @@ pub(crate) struct Settings {
     pub(crate) max: Duration,
 }
 
-/// Delays of one push: each is drawn from a range that doubles, so that agents that failed together do not come back
-/// together.
+/// Delays of one attempt after another: each is drawn from a range that doubles, so that agents that failed together
+/// do not come back together.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     settings: Settings,
@@ -28,8 +28,14 @@ impl Backoff {
         Backoff { settings, low, high: (low * 2).min(settings.max) }
     }
 
-    /// The next delay; `random` is uniform over all of `u64`.
-    pub(crate) fn next(&mut self, random: u64) -> Duration {
+    /// The next delay.
+    pub(crate) fn next(&mut self) -> Duration {
+        // Without randomness the middle of the range has to do.
+        self.draw(getrandom::u64().unwrap_or(u64::MAX / 2))
+    }
+
+    /// `random` is uniform over all of `u64`.
+    fn draw(&mut self, random: u64) -> Duration {
         let width = self.high.saturating_sub(self.low);
         let delay = self.low + width.mul_f64(random as f64 / u64::MAX as f64);
         if self.high < self.settings.max {
@@ -49,7 +55,7 @@ mod tests {
         let settings = Settings { min: Duration::from_millis(500), max: Duration::from_secs(4) };
         let ranges = |random| {
             let mut backoff = Backoff::new(settings);
-            (0..5).map(|_| backoff.next(random).as_millis()).collect::<Vec<_>>()
+            (0..5).map(|_| backoff.draw(random).as_millis()).collect::<Vec<_>>()
         };
         assert_eq!(ranges(0), [500, 1000, 2000, 2000, 2000]);
         assert_eq!(ranges(u64::MAX), [1000, 2000, 4000, 4000, 4000]);

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::config::diagnostic::Invalid;
-use crate::config::yaml::{NOTHING, Node};
+use crate::config::{Invalid, NOTHING, Node};
 use crate::discovery::relabel::{self, LabelMap, Rule};
 use crate::discovery::{docker, files};
+use crate::flow::BackoffSettings;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::Pipeline;
 use crate::record::Labels;
@@ -201,14 +201,14 @@ fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
     Ok(settings)
 }
 
-fn backoff(node: &Node) -> Result<delivery::BackoffSettings, Invalid> {
+fn backoff(node: &Node) -> Result<BackoffSettings, Invalid> {
     let block = node.block()?;
     let min = block.optional("min_period", Node::duration)?.unwrap_or(Duration::from_millis(500));
     let max = block.optional("max_period", Node::duration)?.unwrap_or(Duration::from_secs(300));
     // Promtail gives up and drops the lines after so many tries. Here they are kept for as long as it takes.
     block.optional("max_retries", Node::count)?;
     block.finish()?;
-    Ok(delivery::BackoffSettings { min, max })
+    Ok(BackoffSettings { min, max })
 }
 
 /// Two clients of one host are told apart by a number.

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::config::settings::Settings;
-use crate::config::yaml;
+use crate::agent::settings::Settings;
+use crate::config::parse_yaml;
 use crate::metrics::{Own, Registry};
 
 /// Used without arguments.
@@ -45,7 +45,7 @@ pub(crate) fn load(
         None if Path::new(DEFAULT_FILE).exists() => (DEFAULT_FILE, read(DEFAULT_FILE)?),
         None => (BUILT_IN_NAME, BUILT_IN.to_owned()),
     };
-    let settings = yaml::parse(&text).and_then(|root| Settings::decode(&root, registry, own));
+    let settings = parse_yaml(&text).and_then(|root| Settings::decode(&root, registry, own));
     match settings {
         Ok(settings) => Ok((name.to_owned(), settings)),
         Err(invalid) => Err(LoadError::Invalid(invalid.render(name, &text))),
