@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -189,7 +189,7 @@ fn start_sources(
             ledger: ledger.clone(),
             own: own.clone(),
             stop: stop.clone(),
-            horizon: system_time(horizon),
+            horizon,
         };
         sources.spawn(files.run());
     }
@@ -197,10 +197,4 @@ fn start_sources(
         warn!("no job is configured, there is nothing to read");
     }
     sources
-}
-
-/// File times come from a coarser clock, so this is a second earlier.
-fn system_time(time: UnixNanos) -> SystemTime {
-    let time = time.minus(Duration::from_secs(1));
-    UNIX_EPOCH + Duration::from_nanos(u64::try_from(time.0).unwrap_or(0))
 }

@@ -93,6 +93,13 @@ impl Ledger {
         lock(&self.tracks).get(key).cloned()
     }
 
+    /// Keeps the position of `key` from being forgotten: its target is still there.
+    pub(crate) fn seen(&self, key: &str) {
+        if let Some(track) = lock(&self.tracks).get(key) {
+            track.lock().last_seen = clock::now();
+        }
+    }
+
     /// The track of `key` for one reader alone; `None` while another has it. A file may be reached by two paths.
     pub(crate) fn claim(&self, key: &str, name: &str) -> Option<Claim> {
         let track = self.track(key, name);
@@ -313,6 +320,7 @@ mod tests {
         ledger.restore("file:1:1".to_owned(), "a.log", at(5));
         let held = ledger.track("file:1:2", "b.log");
         assert_eq!(ledger.forget_unseen(Duration::from_secs(3600)), 0);
+        ledger.seen("file:1:1");
         assert_eq!(ledger.forget_unseen(Duration::ZERO), 1);
         assert!(ledger.find("file:1:1").is_none());
         drop(held);

@@ -108,6 +108,10 @@ impl Client {
                     self.refuse(reason, refused, &answer.detail);
                     parcel.settle(Outcome::Refused);
                 }
+                Verdict::Refused { reason } => {
+                    self.refuse(reason, parcel.entries, &answer.detail);
+                    parcel.settle(Outcome::Refused);
+                }
                 Verdict::Split { reason } if parcel.entries <= 1 => {
                     self.refuse(reason, parcel.entries, &answer.detail);
                     parcel.settle(Outcome::Refused);

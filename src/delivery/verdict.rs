@@ -16,6 +16,11 @@ pub(crate) enum Verdict {
         /// Entries refused, where the body says.
         refused: Option<u64>,
     },
+    /// Nothing was stored and nothing ever will be; what is wrong is not in any single entry.
+    Refused {
+        /// Metric label.
+        reason: &'static str,
+    },
     /// Send the same bytes again later.
     Retry {
         /// Metric label.
@@ -70,7 +75,8 @@ fn bad_request(body: &str) -> Verdict {
             "label_too_long"
         }
         () if body.contains("duplicate label name") => "duplicate_label",
-        () => "bad_request",
+        // A body that Loki cannot read, or a 400 that is not Loki's.
+        () => return Verdict::Refused { reason: "bad_request" },
     };
     Verdict::PartlyRefused { reason, refused: refused_entries(body) }
 }
@@ -131,7 +137,7 @@ mod tests {
                 "2 errors like: max entry size '262144' bytes exceeded; 1 errors like: entry has timestamp too new: 2026",
                 partly("too_new", Some(3)),
             ),
-            (400, "snappy: corrupt input", partly("bad_request", None)),
+            (400, "snappy: corrupt input", Verdict::Refused { reason: "bad_request" }),
             (422, "error at least one valid stream is required for ingestion", split("unprocessable")),
             (413, "", split("too_large")),
             (

@@ -174,6 +174,7 @@ impl Containers {
         state.read.retain(|id| listed.contains(id.as_str()));
         for container in &containers {
             let Some(id) = container.id.as_deref() else { continue };
+            self.ledger.seen(&self.key(id));
             // Reading its own log, the agent would write about what it read and read that.
             if own_id.is_some_and(|own| id.starts_with(own)) || state.followed.contains(id) {
                 continue;

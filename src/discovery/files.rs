@@ -6,7 +6,7 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc};
@@ -19,6 +19,7 @@ use crate::clock::Instant;
 use crate::custody::Ledger;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
+use crate::record::UnixNanos;
 use crate::source::file::{Tail, Wake};
 
 use walk::MOST_FILES;
@@ -43,8 +44,8 @@ pub(crate) struct Files {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) own: Own,
     pub(crate) stop: CancellationToken,
-    /// Rotated files without a position are read if they were written to after this.
-    pub(crate) horizon: SystemTime,
+    /// When the run before this one last saved its positions, or when this one began.
+    pub(crate) horizon: UnixNanos,
 }
 
 struct Active {
@@ -147,7 +148,7 @@ impl Files {
             own: self.own.clone(),
             wake: wake.clone(),
             stop: self.stop.clone(),
-            horizon: self.horizon,
+            looked: self.horizon,
         };
         info!(job = %job.name, file = %path.display(), "following file");
         active.tails.entry(path.clone()).or_default().insert(index, wake);

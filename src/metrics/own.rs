@@ -16,6 +16,8 @@ pub(crate) struct Own {
     pub(crate) lines_dropped: Arc<Family>,
     /// Lines cut because they were too long, by `source`.
     pub(crate) lines_truncated: Arc<Series>,
+    /// Label values cut because they were too long.
+    pub(crate) label_values_cut: Arc<Series>,
     /// Frames of Docker's log stream that could not be understood.
     pub(crate) frames_malformed: Arc<Series>,
     /// Derived values that did not parse or that a counter cannot take, by `metric`.
@@ -88,6 +90,11 @@ impl Own {
             ),
             lines_truncated: counter("tailwater_lines_truncated_total", "Lines cut at the length limit")
                 .single(),
+            label_values_cut: counter(
+                "tailwater_label_values_cut_total",
+                "Label values cut at the length limit, once for each stream",
+            )
+            .single(),
             frames_malformed: counter(
                 "tailwater_docker_frames_malformed_total",
                 "Pieces of Docker log streams without a readable time or header",

@@ -19,6 +19,8 @@ pub(crate) struct Pipeline {
     pub(crate) names: Vec<Arc<str>>,
     /// What a lane has to remember, by [`Memory`](crate::pipeline::lane::Memory) index.
     pub(crate) memories: Vec<MemoryKind>,
+    /// Counts label values that were cut, once for each stream they made.
+    pub(crate) label_values_cut: Arc<Series>,
 }
 
 /// What stages need while they are built.
@@ -54,7 +56,8 @@ impl Pipeline {
             let at = list.map_or(Position::START, |list| list.at);
             return Err(Invalid::new(at, "a pipeline cannot speak of more than 65,535 names"));
         }
-        Ok(Pipeline { stages, names: compiler.names, memories: compiler.memories })
+        let Compiler { names, memories, .. } = compiler;
+        Ok(Pipeline { stages, names, memories, label_values_cut: own.label_values_cut.clone() })
     }
 }
 

@@ -2,6 +2,8 @@
 //! In: a line, its time, the target's labels.  Out: labels, line and time to send.  Owns: one buffer that all its
 //! texts live in, reused from line to line.
 
+use std::borrow::Cow;
+
 use crate::record::UnixNanos;
 
 /// A name that some stage of the pipeline speaks of: an index into the pipeline's symbol table.
@@ -91,6 +93,16 @@ impl Entry {
     /// The bytes of a text.
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         &self.buffer[span.start as usize..span.end as usize]
+    }
+
+    /// The same text for a search: Go's regular expressions read a byte that is not UTF-8 as U+FFFD, the engine here
+    /// would not match it at all.
+    pub(crate) fn searchable(&mut self, span: Span) -> Span {
+        let lossy = match String::from_utf8_lossy(self.bytes(span)) {
+            Cow::Borrowed(_) => return span,
+            Cow::Owned(lossy) => lossy,
+        };
+        self.store(lossy.as_bytes())
     }
 
     /// The line's bytes.

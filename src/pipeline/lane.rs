@@ -127,7 +127,9 @@ impl Lane {
             }
             return cached.group;
         }
-        let stream = Arc::new(Stream::new(labels(entry, &self.pipeline, &self.fixed)));
+        let (labels, cut) = labels(entry, &self.pipeline, &self.fixed);
+        self.pipeline.label_values_cut.add(cut as f64);
+        let stream = Arc::new(Stream::new(labels));
         let group = groups.open(stream.clone());
         if self.streams.len() >= CACHED_STREAMS {
             self.streams.clear();
@@ -172,7 +174,7 @@ impl Context<'_> {
 
     /// Labels of the entry as they are now, the fixed ones included.
     pub(crate) fn labels(&self, entry: &Entry) -> Labels {
-        labels(entry, self.pipeline, self.fixed)
+        labels(entry, self.pipeline, self.fixed).0
     }
 
     /// The series remembered for the entry's label set.
@@ -209,10 +211,12 @@ pub(crate) fn run<'s>(
     Flow::Continue
 }
 
-fn labels(entry: &Entry, pipeline: &Pipeline, fixed: &Labels) -> Labels {
+/// All labels of an entry, and how many of their values had to be cut.
+fn labels(entry: &Entry, pipeline: &Pipeline, fixed: &Labels) -> (Labels, usize) {
     let mut labels = fixed.clone();
-    for (name, value) in entry.labels() {
-        labels.set(&pipeline.names[name.0 as usize], String::from_utf8_lossy(value));
-    }
-    labels
+    let set = entry
+        .labels()
+        .map(|(name, value)| (&pipeline.names[name.0 as usize], String::from_utf8_lossy(value)));
+    let cut = set.map(|(name, value)| labels.set(name, value)).filter(|cut| *cut).count();
+    (labels, cut)
 }

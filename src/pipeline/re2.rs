@@ -6,7 +6,8 @@
 //! rules and written again in the Rust crate's syntax, or refused for the reason Go would refuse it.
 //!
 //! Where the two still part:
-//! - Go reads each byte of invalid UTF-8 as one U+FFFD; here `.`, `[^a]` and `\W` do not match such a byte.
+//! - Go reads each byte of invalid UTF-8 as one U+FFFD; here `.`, `[^a]` and `\W` do not match such a byte, so callers
+//!   search a copy in which it is one (`Entry::searchable`).
 //! - An empty match can lie inside a character of several bytes: `\B` may find one, and an iteration over all matches
 //!   visits them, so whoever replaces matches must pass over those.
 //! - Refused with their own sentences: two groups of one name, names that begin with a digit, nesting over 250 levels,

@@ -13,13 +13,15 @@ pub(crate) const MAX_LABEL_VALUE: usize = 2048;
 pub(crate) struct Labels(BTreeMap<String, String>);
 
 impl Labels {
-    /// Sets one label; an invalid name is made valid, an over-long value cut.
-    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+    /// Sets one label; an invalid name is made valid, an over-long value cut. True when it was cut.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) -> bool {
         let mut value = value.into();
-        if value.len() > MAX_LABEL_VALUE {
+        let too_long = value.len() > MAX_LABEL_VALUE;
+        if too_long {
             value.truncate(value.floor_char_boundary(MAX_LABEL_VALUE));
         }
         self.0.insert(valid_label_name(name), value);
+        too_long
     }
 
     /// The value of one label.

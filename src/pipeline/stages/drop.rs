@@ -91,7 +91,10 @@ impl Content {
     fn holds(&self, entry: &mut Entry, joined: &mut Vec<u8>) -> bool {
         match self {
             Content::Extracted(names) => names.iter().all(|name| entry.extracted(*name) != Value::Absent),
-            Content::Line(expression) => expression.is_match(entry.line_bytes()),
+            Content::Line(expression) => {
+                let line = entry.searchable(entry.line);
+                expression.is_match(entry.bytes(line))
+            }
             Content::Values { names, separator, expression } => {
                 joined.clear();
                 let mut first = true;

@@ -62,7 +62,19 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
 }
 
 impl Match {
-    fn picks(&self, entry: &Entry, context: &Context<'_>) -> bool {
+    fn picks(&self, entry: &mut Entry, context: &Context<'_>) -> bool {
+        self.picks_labels(entry, context) && self.keeps_line(entry)
+    }
+
+    fn keeps_line(&self, entry: &mut Entry) -> bool {
+        if self.selector.filters.is_empty() {
+            return true;
+        }
+        let line = entry.searchable(entry.line);
+        self.selector.filters.iter().all(|filter| filter.keeps(entry.bytes(line)))
+    }
+
+    fn picks_labels(&self, entry: &Entry, context: &Context<'_>) -> bool {
         let value = |name: Symbol| match entry.label(name) {
             Some(span) => entry.bytes(span),
             None => {
@@ -71,7 +83,6 @@ impl Match {
         };
         let mut matchers = self.selector.matchers.iter().zip(&self.names);
         matchers.all(|(matcher, name)| matcher.matches(value(*name)))
-            && self.selector.filters.iter().all(|filter| filter.keeps(entry.line_bytes()))
     }
 }
 

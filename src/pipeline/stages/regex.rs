@@ -46,6 +46,7 @@ impl Stage for Regex {
                 None => return Flow::Continue,
             },
         };
+        let input = entry.searchable(input);
         let Some(captures) = self.expression.captures(entry.bytes(input)) else { return Flow::Continue };
         // Groups are parts of the input, which is in the entry's buffer already.
         let spans: Vec<Option<Span>> =

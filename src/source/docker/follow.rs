@@ -67,7 +67,7 @@ impl Follow {
     }
 
     async fn follow(&mut self) -> Ended {
-        let mut place = self.track.read_position().and_then(Place::from_cursor);
+        let mut place = self.track.read_position().and_then(Place::from_cursor).unwrap_or(Place::START);
         let mut backoff = Backoff::new(REOPEN);
         let mut told = false;
         loop {
@@ -82,38 +82,44 @@ impl Follow {
             };
             let running = inspected.state.and_then(|state| state.running).unwrap_or(false);
             let tty = inspected.config.and_then(|config| config.tty).unwrap_or(false);
-            let mut decoder = Decoder::new(tty, place);
-            match self.open(place).await {
-                Ok(mut stream) => match self.read(&mut stream, &mut decoder).await {
-                    Read::Closed => return Ended::Stopped,
-                    Read::End if !running => return Ended::Drained,
-                    Read::End | Read::Broken => {}
-                },
+            let mut stream = match self.open(place).await {
+                Ok(stream) => stream,
                 Err(OpenError::Refused { status, .. }) if status.as_u16() == 404 => return Ended::Removed,
-                Err(error) => self.failed("logs", &error, &mut told, &mut backoff).await,
+                Err(error) => {
+                    self.failed("logs", &error, &mut told, &mut backoff).await;
+                    continue;
+                }
+            };
+            let mut decoder = Decoder::new(tty, place);
+            match self.read(&mut stream, &mut decoder, running).await {
+                Read::Closed => return Ended::Stopped,
+                Read::End if !running => return Ended::Drained,
+                Read::End | Read::Broken => {}
             }
             if decoder.place() != place {
                 place = decoder.place();
                 backoff = Backoff::new(REOPEN);
                 told = false;
-            } else if running {
+            } else {
                 // An end without a line: not a busy loop.
                 sleep(backoff.next()).await;
             }
         }
     }
 
-    async fn open(&self, place: Option<Place>) -> Result<LogStream, OpenError> {
+    async fn open(&self, place: Place) -> Result<LogStream, OpenError> {
         // The semaphore is never closed.
         let _permit = self.openings.acquire().await;
-        let version = self.docker.client_version();
-        let since = place.map_or_else(|| "0".to_owned(), Place::since);
-        let stream = LogStream::open(&self.endpoint, &version.to_string(), &self.id, &since).await?;
+        let version = self.docker.client_version().to_string();
+        let stream = LogStream::open(&self.endpoint, &version, &self.id, &place.since()).await?;
         self.own.docker_streams_opened.add(1.0);
         Ok(stream)
     }
 
-    async fn read(&mut self, stream: &mut LogStream, decoder: &mut Decoder) -> Read {
+    /// Reads to the stream's end. `running` was the container's state before: only the log of a stopped one can end in
+    /// the middle of a line. A running one's stream ends when the daemon does, or the container did just now; its
+    /// unfinished line is read again from its beginning.
+    async fn read(&mut self, stream: &mut LogStream, decoder: &mut Decoder, running: bool) -> Read {
         let mut chunk = Chunk::default();
         loop {
             let mut next = stream.next().await;
@@ -140,7 +146,7 @@ impl Follow {
                     None => break None,
                 }
             };
-            if matches!(read, Some(Read::End)) {
+            if matches!(read, Some(Read::End)) && !running {
                 decoder.finish(&mut chunk);
             }
             if self.hand_on(&mut chunk, decoder).await.is_err() {
@@ -156,11 +162,8 @@ impl Follow {
         let counts = decoder.take_counts();
         self.own.lines_truncated.add(counts.cut as f64);
         self.own.frames_malformed.add(counts.malformed as f64);
-        // Without a cursor no line of the log is complete yet on both outputs: the lines wait in the chunk for it.
-        if let Some(cursor) = decoder.cursor()
-            && !chunk.is_empty()
-        {
-            self.intake.accept(chunk, cursor, &self.track).await?;
+        if !chunk.is_empty() {
+            self.intake.accept(chunk, decoder.place().cursor(), &self.track).await?;
             chunk.clear();
         }
         Ok(())

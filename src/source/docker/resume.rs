@@ -21,7 +21,7 @@ pub(super) struct Place {
 /// Counts messages of one stream that was opened at a place.
 #[derive(Debug)]
 pub(super) struct Resume {
-    place: Option<Place>,
+    place: Place,
     phase: Phase,
 }
 
@@ -35,6 +35,9 @@ enum Phase {
 }
 
 impl Place {
+    /// Before the first message.
+    pub(super) const START: Place = Place { since: UnixNanos(0), frames: 0 };
+
     /// From what was stored.
     pub(super) fn from_cursor(cursor: Cursor) -> Option<Place> {
         match cursor {
@@ -55,9 +58,9 @@ impl Place {
 }
 
 impl Resume {
-    /// For a stream opened at `place`, or at the log's beginning.
-    pub(super) fn at(place: Option<Place>) -> Resume {
-        let phase = place.map_or(Phase::New, |place| Phase::Before(place.since));
+    /// For a stream opened at `place`.
+    pub(super) fn at(place: Place) -> Resume {
+        let phase = if place == Place::START { Phase::New } else { Phase::Before(place.since) };
         Resume { place, phase }
     }
 
@@ -67,7 +70,7 @@ impl Resume {
             if time < since {
                 return false;
             }
-            self.phase = Phase::Skipping(since, self.place.map_or(0, |place| place.frames));
+            self.phase = Phase::Skipping(since, self.place.frames);
         }
         if let Phase::Skipping(since, left) = self.phase {
             // Everything read before has a time up to `since`: a later one is new, even when fewer came than expected
@@ -78,15 +81,16 @@ impl Resume {
             }
             self.phase = Phase::New;
         }
-        self.place = Some(match self.place {
-            Some(place) if time <= place.since => Place { frames: place.frames + 1, ..place },
-            _ => Place { since: time, frames: 1 },
-        });
+        if time > self.place.since {
+            self.place = Place { since: time, frames: 1 };
+        } else {
+            self.place.frames += 1;
+        }
         true
     }
 
     /// The place after the last message.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Place {
         self.place
     }
 }
@@ -98,8 +102,8 @@ mod tests {
     use super::*;
 
     /// What dockerd sends for `since`: from the first message not before it, then everything.
-    fn served(log: &[i64], place: Option<Place>, whole_seconds: bool) -> Vec<usize> {
-        let since = place.map_or(-1000, |place| place.since.0);
+    fn served(log: &[i64], place: Place, whole_seconds: bool) -> Vec<usize> {
+        let since = place.since.0;
         let since = if whole_seconds { since.div_euclid(10) * 10 } else { since };
         let first = log.iter().position(|time| *time >= since).unwrap_or(log.len());
         (first..log.len()).collect()
@@ -115,9 +119,9 @@ mod tests {
             whole_seconds: bool,
         ) {
             // Times wander: mostly up, sometimes back, often equal.
-            let mut now = 0;
+            let mut now = 1000;
             let log: Vec<i64> = log.iter().map(|step| { now += step / 10 - i64::from(*step % 7 == 0); now }).collect();
-            let (mut place, mut read) = (None, Vec::new());
+            let (mut place, mut read) = (Place::START, Vec::new());
             for length in breaks.into_iter().chain([usize::MAX]) {
                 let mut resume = Resume::at(place);
                 let mut fresh = 0;
@@ -137,7 +141,7 @@ mod tests {
     #[test]
     fn a_rotated_log_hides_nothing_new() {
         let place = Place { since: UnixNanos(100), frames: 5 };
-        let mut resume = Resume::at(Some(place));
+        let mut resume = Resume::at(place);
         assert!(!resume.is_new(UnixNanos(100)), "one of the five is still there");
         assert!(resume.is_new(UnixNanos(101)), "the other four are gone, this one is new");
     }

@@ -7,7 +7,6 @@
 //! inspect, never guessed from the bytes.
 
 use crate::clock;
-use crate::custody::Cursor;
 use crate::record::{Chunk, Output, UnixNanos};
 use crate::source::LONGEST_LINE;
 use crate::source::docker::lines::{Joiner, Whole};
@@ -50,7 +49,7 @@ pub(super) struct Decoder {
     resume: Resume,
     joiners: [Joiner; 2],
     /// The last place at which no line was unfinished.
-    safe: Option<Place>,
+    safe: Place,
     last_time: Option<UnixNanos>,
     counts: Counts,
 }
@@ -91,7 +90,7 @@ impl Frame {
 
 impl Decoder {
     /// For a stream opened at `place`.
-    pub(super) fn new(tty: bool, place: Option<Place>) -> Decoder {
+    pub(super) fn new(tty: bool, place: Place) -> Decoder {
         let framing = if tty {
             Framing::Tty { raw: Vec::new(), discarded: false }
         } else {
@@ -109,13 +108,8 @@ impl Decoder {
 
     /// Where a stream has to be opened again so that nothing handed on is missed: after the last line at which no
     /// other was unfinished.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Place {
         self.safe
-    }
-
-    /// The same, to store.
-    pub(super) fn cursor(&self) -> Option<Cursor> {
-        self.safe.map(Place::cursor)
     }
 
     /// Counts since this was last asked.
@@ -259,7 +253,7 @@ impl Decoder {
 
     fn settle_place(&mut self) {
         if !self.joiners.iter().any(Joiner::is_open) {
-            self.safe = self.resume.place().or(self.safe);
+            self.safe = self.resume.place();
         }
     }
 

@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
+use crate::record::UnixNanos;
 use crate::source::file::identity::Identity;
 
 /// A rotated file beside the path it came from.
@@ -15,7 +16,8 @@ use crate::source::file::identity::Identity;
 pub(super) struct Rotated {
     pub(super) path: PathBuf,
     pub(super) identity: Identity,
-    pub(super) modified: SystemTime,
+    /// When it was last written to.
+    pub(super) modified: UnixNanos,
 }
 
 /// The rotated files of `path`, oldest first: `app.log.1`, `app.log-20251118`,
@@ -35,7 +37,8 @@ pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
         // A file that vanishes while it is looked at was rotated once more; the next look finds it.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_file() {
-            let modified = metadata.modified()?;
+            let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let modified = UnixNanos(i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX));
             found.push(Rotated { path: entry.path(), identity: Identity::of(&metadata), modified });
         }
     }

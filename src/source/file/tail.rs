@@ -7,7 +7,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -32,6 +32,10 @@ const UNFINISHED_LINE_WAIT: Duration = Duration::from_secs(1);
 /// A file that lost its path may still be written to until its writer notices; it is let go after so long without.
 const ROTATED_WAIT: Duration = Duration::from_secs(5);
 
+/// A file renamed while its directory is read may be missed by one look and found by a later one; and file times come
+/// from a coarser clock than ours.
+const LOOK_SLACK: Duration = Duration::from_secs(10);
+
 /// Wakes a tail before its next poll.
 pub(crate) type Wake = Arc<Notify>;
 
@@ -45,8 +49,9 @@ pub(crate) struct Tail {
     pub(crate) own: Own,
     pub(crate) wake: Wake,
     pub(crate) stop: CancellationToken,
-    /// Rotated files nobody has a position for are read if they were written to after this.
-    pub(crate) horizon: SystemTime,
+    /// When somebody last looked at the path, this run or the one before. Rotated files nobody has a position for are
+    /// read if they were written to after this.
+    pub(crate) looked: UnixNanos,
 }
 
 struct Open {
@@ -90,7 +95,8 @@ impl Tail {
     }
 
     /// Opens what the path names now, if it is not open yet. False when there is nothing at the path.
-    fn look(&self, state: &mut State) -> bool {
+    fn look(&mut self, state: &mut State) -> bool {
+        let now = clock::now();
         let result = match std::fs::metadata(&self.path) {
             Ok(metadata)
                 if state.files.back().is_some_and(|open| open.identity == Identity::of(&metadata)) =>
@@ -103,6 +109,7 @@ impl Tail {
         };
         match result {
             Ok(there) => {
+                self.looked = now;
                 if state.told.take().is_some() {
                     info!(file = %self.path.display(), "file can be read again");
                 }
@@ -155,7 +162,7 @@ impl Tail {
         Ok(match cursor.map(|cursor| resume(file, metadata.len(), cursor)).transpose()? {
             Some(offset) if offset > 0 => offset < metadata.len(),
             // Never read, or another file under the inode of one that was.
-            _ => rotated.modified > self.horizon,
+            _ => rotated.modified > self.looked.minus(LOOK_SLACK),
         })
     }
 

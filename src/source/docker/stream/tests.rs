@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::custody::Cursor;
 
 const T1: &str = "2025-11-18T10:30:00.000000001Z";
 const T2: &str = "2025-11-18T10:30:00.000000002Z";
@@ -19,7 +20,7 @@ fn lines(chunk: &Chunk) -> Vec<(Output, String)> {
 }
 
 /// Decodes a whole stream given in one piece.
-fn decode(tty: bool, place: Option<Place>, bytes: &[u8]) -> (Vec<(Output, String)>, Decoder) {
+fn decode(tty: bool, place: Place, bytes: &[u8]) -> (Vec<(Output, String)>, Decoder) {
     let mut decoder = Decoder::new(tty, place);
     let mut chunk = Chunk::default();
     decoder.feed(bytes, &mut chunk).unwrap();
@@ -45,43 +46,44 @@ fn stdout_and_stderr_are_told_apart_and_each_joins_its_own_pieces() {
         frame(1, &format!("{T2} \n")),
     ]
     .concat();
-    let (lines, decoder) = decode(false, None, &stream);
+    let (lines, decoder) = decode(false, Place::START, &stream);
     assert_eq!(lines, [err("oops"), out(&format!("{piece}end")), out("")]);
     assert_eq!(decoder.counts.malformed, 0);
 }
 
 #[test]
 fn the_place_waits_for_an_unfinished_line() {
-    let mut decoder = Decoder::new(false, None);
+    let mut decoder = Decoder::new(false, Place::START);
     let mut chunk = Chunk::default();
     decoder.feed(&frame(1, &format!("{T1} begun")), &mut chunk).unwrap();
     decoder.feed(&frame(2, &format!("{T2} oops\n")), &mut chunk).unwrap();
-    assert_eq!(decoder.place(), None, "a restart here must see the first piece again");
+    assert_eq!(decoder.place(), Place::START, "a restart here must see the first piece again");
     decoder.feed(&frame(1, &format!("{T1} ended\n")), &mut chunk).unwrap();
     assert_eq!(
-        decoder.cursor(),
-        Some(Cursor::Docker { since: UnixNanos(1_763_461_800_000_000_002), frames: 2 })
+        decoder.place().cursor(),
+        Cursor::Docker { since: UnixNanos(1_763_461_800_000_000_002), frames: 2 }
     );
 }
 
 #[test]
 fn a_last_line_without_a_newline_is_a_line() {
-    assert_eq!(decode(false, None, &frame(2, &format!("{T1} panic"))).0, [err("panic")]);
-    assert_eq!(decode(true, None, format!("{T1} a\r\n{T1} b").as_bytes()).0, [out("a"), out("b")]);
+    assert_eq!(decode(false, Place::START, &frame(2, &format!("{T1} panic"))).0, [err("panic")]);
+    assert_eq!(decode(true, Place::START, format!("{T1} a\r\n{T1} b").as_bytes()).0, [out("a"), out("b")]);
 }
 
 #[test]
 fn a_message_without_a_time_is_kept_and_counted() {
     let stream = [frame(1, &format!("{T1} good\n")), frame(1, "no time here\n"), frame(1, "")].concat();
-    let (lines, decoder) = decode(false, None, &stream);
+    let (lines, decoder) = decode(false, Place::START, &stream);
     assert_eq!(lines[..2], [out("good"), out("no time here")]);
     assert_eq!(decoder.counts.malformed, 2);
 }
 
 #[test]
 fn a_daemon_error_and_a_foreign_byte_end_the_stream() {
-    let feed =
-        |bytes: &[u8]| Decoder::new(false, None).feed(bytes, &mut Chunk::default()).unwrap_err().to_string();
+    let feed = |bytes: &[u8]| {
+        Decoder::new(false, Place::START).feed(bytes, &mut Chunk::default()).unwrap_err().to_string()
+    };
     assert_eq!(feed(&frame(3, "disk on fire\n")), "the daemon reports: disk on fire");
     assert_eq!(feed(b"2025-11-18T10"), "frame of unknown kind 50");
 }
@@ -90,20 +92,20 @@ fn a_daemon_error_and_a_foreign_byte_end_the_stream() {
 fn a_tty_line_over_several_pieces_loses_the_times_between_them() {
     let (a, b) = ("a".repeat(PIECE_LENGTH), "b".repeat(PIECE_LENGTH));
     let stream = format!("{T1} {a}{T1} {b}{T1} c\r\n{T2} plain\r\n");
-    assert_eq!(decode(true, None, stream.as_bytes()).0, [out(&format!("{a}{b}c")), out("plain")]);
+    assert_eq!(decode(true, Place::START, stream.as_bytes()).0, [out(&format!("{a}{b}c")), out("plain")]);
 }
 
 #[test]
 fn a_tty_line_that_looks_like_frames_stays_text() {
     let stream = [T1.as_bytes(), b" \x01\x00\x00\x00\x00\x00\x00\x05hello\n"].concat();
-    assert_eq!(decode(true, None, &stream).0, [out("\x01\0\0\0\0\0\0\x05hello")]);
+    assert_eq!(decode(true, Place::START, &stream).0, [out("\x01\0\0\0\0\0\0\x05hello")]);
 }
 
 #[test]
 fn a_resumed_stream_gives_only_what_was_not_read() {
     let stream: Vec<u8> =
         [T1, T1, T2].iter().flat_map(|time| frame(1, &format!("{time} {time}\n"))).collect();
-    let (_, decoder) = decode(false, None, &stream[..2 * frame(1, &format!("{T1} {T1}\n")).len()]);
+    let (_, decoder) = decode(false, Place::START, &stream[..2 * frame(1, &format!("{T1} {T1}\n")).len()]);
     assert_eq!(decode(false, decoder.place(), &stream).0, [out(T2)]);
 }
 
@@ -120,8 +122,8 @@ proptest! {
             let message = format!("2025-11-18T10:30:00.00000000{tick}Z {text}{}", if *newline || tty { "\n" } else { "" });
             stream.extend(if tty { message.into_bytes() } else { frame(*output, &message) });
         }
-        let whole = decode(tty, None, &stream).0;
-        let mut decoder = Decoder::new(tty, None);
+        let whole = decode(tty, Place::START, &stream).0;
+        let mut decoder = Decoder::new(tty, Place::START);
         let mut chunk = Chunk::default();
         let mut rest = stream.as_slice();
         for cut in cuts.iter().cycle() {
@@ -136,7 +138,7 @@ proptest! {
 
     #[test]
     fn no_bytes_can_panic_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..2000), tty: bool) {
-        let mut decoder = Decoder::new(tty, None);
+        let mut decoder = Decoder::new(tty, Place::START);
         let mut chunk = Chunk::default();
         let _ = decoder.feed(&bytes, &mut chunk);
         decoder.finish(&mut chunk);
