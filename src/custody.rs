@@ -8,6 +8,6 @@ mod cursor;
 mod ledger;
 mod positions;
 
-pub(crate) use cursor::{Cursor, Head};
+pub(crate) use cursor::{Cursor, DockerPoint, Head};
 pub(crate) use ledger::{Claim, Ledger, Outcome, Ticket, Track};
 pub(crate) use positions::{Settings, Store, StoreError};

@@ -9,14 +9,16 @@ use crate::record::UnixNanos;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Cursor {
-    /// In a container's log. dockerd can start at a time, not at an offset, and several frames may share a nanosecond
-    /// or even go back in time (stdout and stderr are stamped before they are ordered). So: the latest time seen, and
-    /// how many frames were read since the first one that carried it.
+    /// In a container's log; `source::docker` says how it is counted.
     Docker {
-        /// The largest frame time read so far.
-        since: UnixNanos,
-        /// Frames read from the first frame at `since` on, that one included.
-        frames: u64,
+        /// After all messages read.
+        all: DockerPoint,
+        /// Before an unfinished line of stdout.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stdout: Option<DockerPoint>,
+        /// The same for stderr.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stderr: Option<DockerPoint>,
     },
     /// In a file.
     File {
@@ -25,6 +27,17 @@ pub(crate) enum Cursor {
         /// What the file began with, so that a reused inode is not taken for the same file.
         head: Head,
     },
+}
+
+/// A point among a container's log messages. dockerd can start at a time, not at an offset, and several messages may
+/// share a nanosecond or go back in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DockerPoint {
+    /// The largest message time so far.
+    pub(crate) since: UnixNanos,
+    /// Messages from the first one at `since` on, that one included.
+    pub(crate) frames: u64,
 }
 
 /// A file's first bytes, as a checksum.

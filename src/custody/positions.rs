@@ -194,7 +194,7 @@ fn display(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::custody::Head;
+    use crate::custody::{DockerPoint, Head};
 
     fn settings(directory: &Path) -> Settings {
         Settings { file: directory.join("positions.yaml"), sync_period: Duration::from_secs(10) }
@@ -204,7 +204,10 @@ mod tests {
         let ledger = Ledger::default();
         let cursor = Cursor::File { offset, head: Head { length: 4, crc: 7 } };
         ledger.restore("file:1:2".to_owned(), "/var/log/\"odd\"\nname.log", cursor);
-        ledger.restore("docker:abc".to_owned(), "api", Cursor::Docker { since: UnixNanos(-5), frames: 3 });
+        let all = DockerPoint { since: UnixNanos(-5), frames: 3 };
+        let held = DockerPoint { since: UnixNanos(-7), frames: 0 };
+        let cursor = Cursor::Docker { all, stdout: None, stderr: Some(held) };
+        ledger.restore("docker:abc".to_owned(), "api", cursor);
         ledger
     }
 

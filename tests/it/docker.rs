@@ -123,7 +123,11 @@ fn arrived(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
 fn check(loki: &FakeLoki, expected: &Expected) {
     let entries = loki.entries();
     verify(expected, &entries, entry_key).assert_whole_once_in_order();
-    assert!(loki.duplicates().is_empty(), "{} lines were sent twice", loki.duplicates().len());
+    let mut twice = std::collections::BTreeMap::new();
+    for entry in loki.duplicates() {
+        *twice.entry(entry_key(&entry).unwrap().0).or_insert(0) += 1;
+    }
+    assert!(twice.is_empty(), "lines sent twice, by container and start: {twice:?}");
     loki.assert_no_violations();
     for entry in &entries {
         let line: serde_json::Value = serde_json::from_slice(&entry.line).unwrap();
@@ -148,7 +152,9 @@ async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a
         crowd.act(&mut random);
     }
     let (status, log) = agent.terminate();
-    assert!(status.success(), "{log}");
+    // Shown when the test fails.
+    println!("{log}");
+    assert!(status.success());
     for _ in 0..ACTIONS / 3 {
         crowd.act(&mut random);
     }
@@ -159,7 +165,7 @@ async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a
     let expected = crowd.finish();
     assert!(expected.len() > 100_000, "{} lines prove little", expected.len());
     let seen = loki.wait_for(arrived(&expected), PATIENCE).await;
-    agent.terminate();
+    println!("{}", agent.terminate().1);
     check(&loki, &expected);
     seen.unwrap();
 }

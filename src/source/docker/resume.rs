@@ -1,156 +1,167 @@
 //! Finds the place in a log stream where reading stopped, and keeps count from there.
-//! In: the time of each message.  Out: whether it is new; the cursor after it.  Owns: the count.
+//! In: output and time of each message.  Out: whether it is new; the place after it.  Owns: the counts.
 //!
 //! dockerd starts a stream at the first message whose time is not before `since`, and shows everything after it,
-//! whatever its time. Times are not monotonic: stdout and stderr are stamped before they are ordered. So the cursor
-//! is the largest time seen, with the number of messages from the first one that carried it; no message before that
-//! one can be as late, and the count is exact.
+//! whatever its time. Times are not monotonic: stdout and stderr are stamped before they are ordered. So a point is the
+//! largest time seen, with the number of messages from the first one that carried it; no message before that one can
+//! be as late, and the count is exact.
+//!
+//! An unfinished line of one output must not hold back the other, which may go on for long: the point before it is kept
+//! beside the point after all that was read. A stream opened again starts at the earlier of the two, and gives its
+//! output's messages from there, the other's only from the later.
 
-use crate::custody::Cursor;
-use crate::record::UnixNanos;
+use crate::custody::{Cursor, DockerPoint};
+use crate::record::{Output, UnixNanos};
 
 /// A place in a container's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The largest time so far.
-    since: UnixNanos,
-    /// Messages from the first one at `since` on.
-    frames: u64,
+    /// After all messages read.
+    all: DockerPoint,
+    /// Before the unfinished line of stdout, of stderr.
+    held: [Option<DockerPoint>; 2],
 }
 
 /// Counts messages of one stream that was opened at a place.
 #[derive(Debug)]
 pub(super) struct Resume {
-    place: Place,
+    all: Counter,
+    /// Counts from the unfinished line that an output had when the stream was opened.
+    from_line: [Option<Counter>; 2],
+    held: [Option<DockerPoint>; 2],
+}
+
+#[derive(Debug)]
+struct Counter {
+    point: DockerPoint,
     phase: Phase,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// The daemon may have started earlier than asked: what is before `since` was read before.
-    Before(UnixNanos),
+    /// The stream may have started earlier than this: what comes before `since` was read before.
+    Before,
     /// At `since`: so many messages were read before.
-    Skipping(UnixNanos, u64),
+    Skipping(u64),
     New,
 }
 
 impl Place {
     /// Before the first message.
-    pub(super) const START: Place = Place { since: UnixNanos(0), frames: 0 };
+    pub(super) const START: Place =
+        Place { all: DockerPoint { since: UnixNanos(0), frames: 0 }, held: [None; 2] };
 
     /// From what was stored.
     pub(super) fn from_cursor(cursor: Cursor) -> Option<Place> {
         match cursor {
-            Cursor::Docker { since, frames } => Some(Place { since, frames }),
+            Cursor::Docker { all, stdout, stderr } => Some(Place { all, held: [stdout, stderr] }),
             Cursor::File { .. } => None,
         }
     }
 
     /// To store.
     pub(super) fn cursor(self) -> Cursor {
-        Cursor::Docker { since: self.since, frames: self.frames }
+        let [stdout, stderr] = self.held;
+        Cursor::Docker { all: self.all, stdout, stderr }
+    }
+
+    /// Where a stream has to start.
+    fn first(self) -> UnixNanos {
+        self.held.into_iter().flatten().map(|point| point.since).fold(self.all.since, UnixNanos::min)
     }
 
     /// The `since` parameter: seconds and nanoseconds.
     pub(super) fn since(self) -> String {
-        format!("{}.{:09}", self.since.seconds(), self.since.subsec_nanos())
+        format!("{}.{:09}", self.first().seconds(), self.first().subsec_nanos())
     }
 }
 
 impl Resume {
     /// For a stream opened at `place`.
     pub(super) fn at(place: Place) -> Resume {
-        let phase = if place == Place::START { Phase::New } else { Phase::Before(place.since) };
-        Resume { place, phase }
+        let from_line = place.held.map(|held| held.map(Counter::resumed));
+        Resume { all: Counter::resumed(place.all), from_line, held: place.held }
     }
 
     /// Takes note of a message. False when it was read before.
-    pub(super) fn is_new(&mut self, time: UnixNanos) -> bool {
-        if let Phase::Before(since) = self.phase {
-            if time < since {
-                return false;
-            }
-            self.phase = Phase::Skipping(since, self.place.frames);
-        }
-        if let Phase::Skipping(since, left) = self.phase {
-            // Everything read before has a time up to `since`: a later one is new, even when fewer came than expected
-            // (the log was rotated).
-            if left > 0 && time <= since {
-                self.phase = Phase::Skipping(since, left - 1);
-                return false;
-            }
-            self.phase = Phase::New;
-        }
-        if time > self.place.since {
-            self.place = Place { since: time, frames: 1 };
-        } else {
-            self.place.frames += 1;
-        }
-        true
+    pub(super) fn is_new(&mut self, output: Output, time: UnixNanos) -> bool {
+        let new_of_all = self.all.is_new(time);
+        // Each counts every message, whatever its output.
+        let new_from_line = self.from_line.each_mut().map(|line| line.as_mut().map(|line| line.is_new(time)));
+        new_from_line[index(output)].unwrap_or(new_of_all)
+    }
+
+    /// The point before the next message of `output`.
+    pub(super) fn before(&self, output: Output) -> DockerPoint {
+        self.from_line[index(output)].as_ref().unwrap_or(&self.all).point
+    }
+
+    /// A line of `output` has begun at `point`, or (`None`) no line of it is unfinished.
+    pub(super) fn hold(&mut self, output: Output, point: Option<DockerPoint>) {
+        self.held[index(output)] = point;
     }
 
     /// The place after the last message.
     pub(super) fn place(&self) -> Place {
-        self.place
+        Place { all: self.all.point, held: self.held }
     }
+}
+
+impl Counter {
+    fn resumed(point: DockerPoint) -> Counter {
+        Counter { point, phase: Phase::Before }
+    }
+
+    fn is_new(&mut self, time: UnixNanos) -> bool {
+        let since = self.point.since;
+        if let Phase::Before = self.phase {
+            if time < since {
+                return false;
+            }
+            self.phase = Phase::Skipping(self.point.frames);
+        }
+        if let Phase::Skipping(left) = self.phase {
+            // Everything read before has a time up to `since`: a later one is new, even when fewer came than expected
+            // (the log was rotated).
+            if left > 0 && time <= since {
+                self.phase = Phase::Skipping(left - 1);
+                return false;
+            }
+            self.phase = Phase::New;
+        }
+        if time > since {
+            self.point = DockerPoint { since: time, frames: 1 };
+        } else {
+            self.point.frames += 1;
+        }
+        true
+    }
+}
+
+fn index(output: Output) -> usize {
+    usize::from(output == Output::Stderr)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    /// What dockerd sends for `since`: from the first message not before it, then everything.
-    fn served(log: &[i64], place: Place, whole_seconds: bool) -> Vec<usize> {
-        let since = place.since.0;
-        let since = if whole_seconds { since.div_euclid(10) * 10 } else { since };
-        let first = log.iter().position(|time| *time >= since).unwrap_or(log.len());
-        (first..log.len()).collect()
-    }
-
-    proptest! {
-        /// Wherever a stream breaks, and also when times go backwards or the daemon rounds `since` down, each message
-        /// is new exactly once.
-        #[test]
-        fn a_stream_broken_anywhere_goes_on_without_loss_or_repetition(
-            log in proptest::collection::vec(0i64..60, 1..60),
-            breaks in proptest::collection::vec(1usize..20, 0..20),
-            whole_seconds: bool,
-        ) {
-            // Times wander: mostly up, sometimes back, often equal.
-            let mut now = 1000;
-            let log: Vec<i64> = log.iter().map(|step| { now += step / 10 - i64::from(*step % 7 == 0); now }).collect();
-            let (mut place, mut read) = (Place::START, Vec::new());
-            for length in breaks.into_iter().chain([usize::MAX]) {
-                let mut resume = Resume::at(place);
-                let mut fresh = 0;
-                for index in served(&log, place, whole_seconds) {
-                    if resume.is_new(UnixNanos(log[index])) {
-                        read.push(index);
-                        fresh += 1;
-                    }
-                    if fresh == length { break; }
-                }
-                place = resume.place();
-            }
-            prop_assert_eq!(read, (0..log.len()).collect::<Vec<_>>());
-        }
+    fn at(since: i64, frames: u64) -> Place {
+        Place { all: DockerPoint { since: UnixNanos(since), frames }, held: [None; 2] }
     }
 
     #[test]
     fn a_rotated_log_hides_nothing_new() {
-        let place = Place { since: UnixNanos(100), frames: 5 };
-        let mut resume = Resume::at(place);
-        assert!(!resume.is_new(UnixNanos(100)), "one of the five is still there");
-        assert!(resume.is_new(UnixNanos(101)), "the other four are gone, this one is new");
+        let mut resume = Resume::at(at(100, 5));
+        assert!(!resume.is_new(Output::Stdout, UnixNanos(100)), "one of the five is still there");
+        assert!(resume.is_new(Output::Stdout, UnixNanos(101)), "the other four are gone, this one is new");
     }
 
     #[test]
-    fn since_is_written_with_nanoseconds() {
-        assert_eq!(
-            Place { since: UnixNanos(1_795_442_401_000_000_002), frames: 1 }.since(),
-            "1795442401.000000002"
-        );
+    fn since_is_written_with_nanoseconds_and_reaches_back_to_an_unfinished_line() {
+        let mut place = at(1_795_442_401_000_000_002, 1);
+        assert_eq!(place.since(), "1795442401.000000002");
+        place.held[1] = Some(DockerPoint { since: UnixNanos(1_795_442_400_000_000_001), frames: 0 });
+        assert_eq!(place.since(), "1795442400.000000001");
     }
 }

@@ -48,8 +48,6 @@ pub(super) struct Decoder {
     framing: Framing,
     resume: Resume,
     joiners: [Joiner; 2],
-    /// The last place at which no line was unfinished.
-    safe: Place,
     last_time: Option<UnixNanos>,
     counts: Counts,
 }
@@ -100,16 +98,14 @@ impl Decoder {
             framing,
             resume: Resume::at(place),
             joiners: [Joiner::default(), Joiner::default()],
-            safe: place,
             last_time: None,
             counts: Counts::default(),
         }
     }
 
-    /// Where a stream has to be opened again so that nothing handed on is missed: after the last line at which no
-    /// other was unfinished.
+    /// Where a stream has to be opened again: after all lines handed on, before those that are unfinished.
     pub(super) fn place(&self) -> Place {
-        self.safe
+        self.resume.place()
     }
 
     /// Counts since this was last asked.
@@ -140,8 +136,8 @@ impl Decoder {
         for output in [Output::Stdout, Output::Stderr] {
             let whole = self.joiner(output).flush();
             self.push(whole, output, chunk);
+            self.resume.hold(output, None);
         }
-        self.settle_place();
     }
 
     fn feed_frames(&mut self, mut bytes: &[u8], chunk: &mut Chunk) -> Result<(), StreamError> {
@@ -209,14 +205,19 @@ impl Decoder {
     /// The beginning of a message, `left` bytes of it still to come.
     fn message(&mut self, output: Output, text: &[u8], left: u64, chunk: &mut Chunk) {
         let (time, part) = self.stamp(text);
-        let skip = !self.resume.is_new(time);
+        let before = self.resume.before(output);
+        let skip = !self.resume.is_new(output, time);
         if left > 0 {
             self.framing = Framing::Multiplexed(Frame::Message { output, left, skip });
         }
         if skip {
             return;
         }
+        let goes_on = self.joiner(output).is_open();
         let ended = self.joiner(output).begin(time);
+        if ended.is_some() || !goes_on {
+            self.resume.hold(output, Some(before));
+        }
         self.push(ended, output, chunk);
         self.joiner(output).append(part);
         if left == 0 {
@@ -240,20 +241,16 @@ impl Decoder {
 
     fn end_message(&mut self, output: Output, last_byte: Option<u8>, chunk: &mut Chunk) {
         let whole = self.joiner(output).end(last_byte);
+        if whole.is_some() {
+            self.resume.hold(output, None);
+        }
         self.push(whole, output, chunk);
-        self.settle_place();
     }
 
     fn push(&mut self, whole: Option<Whole>, output: Output, chunk: &mut Chunk) {
         if let Some(Whole { line, time, cut }) = whole {
             self.counts.cut += u64::from(cut);
             chunk.push(&line, time, output);
-        }
-    }
-
-    fn settle_place(&mut self) {
-        if !self.joiners.iter().any(Joiner::is_open) {
-            self.safe = self.resume.place();
         }
     }
 
@@ -285,7 +282,7 @@ impl Decoder {
 
     fn tty_line(&mut self, raw: Vec<u8>, discarded: bool, chunk: &mut Chunk) {
         let (time, text) = self.stamp(&raw);
-        if self.resume.is_new(time) {
+        if self.resume.is_new(Output::Stdout, time) {
             let stamp = &raw[..raw.len() - text.len()];
             let joiner = self.joiner(Output::Stdout);
             joiner.begin(time);
@@ -298,7 +295,6 @@ impl Decoder {
             }
             self.push(whole, Output::Stdout, chunk);
         }
-        self.settle_place();
     }
 }
 

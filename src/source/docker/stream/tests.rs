@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::custody::Cursor;
 
 const T1: &str = "2025-11-18T10:30:00.000000001Z";
 const T2: &str = "2025-11-18T10:30:00.000000002Z";
+const T3: &str = "2025-11-18T10:30:00.000000003Z";
 
 fn frame(output: u8, text: &str) -> Vec<u8> {
     let mut bytes = vec![output, 0, 0, 0];
@@ -52,17 +52,20 @@ fn stdout_and_stderr_are_told_apart_and_each_joins_its_own_pieces() {
 }
 
 #[test]
-fn the_place_waits_for_an_unfinished_line() {
+fn the_place_stays_before_an_unfinished_line_and_moves_on_for_the_other_output() {
+    let stream = [
+        frame(1, &format!("{T1} first\n")),
+        frame(1, &format!("{T2} begun")),
+        frame(2, &format!("{T3} oops\n")),
+        frame(2, &format!("{T3} again\n")),
+    ]
+    .concat();
     let mut decoder = Decoder::new(false, Place::START);
-    let mut chunk = Chunk::default();
-    decoder.feed(&frame(1, &format!("{T1} begun")), &mut chunk).unwrap();
-    decoder.feed(&frame(2, &format!("{T2} oops\n")), &mut chunk).unwrap();
-    assert_eq!(decoder.place(), Place::START, "a restart here must see the first piece again");
-    decoder.feed(&frame(1, &format!("{T1} ended\n")), &mut chunk).unwrap();
-    assert_eq!(
-        decoder.place().cursor(),
-        Cursor::Docker { since: UnixNanos(1_763_461_800_000_000_002), frames: 2 }
-    );
+    decoder.feed(&stream, &mut Chunk::default()).unwrap();
+    let place = decoder.place();
+    assert_eq!(place.since(), "1763461800.000000001", "the stream must start before the unfinished line");
+    let rest = [stream, frame(1, &format!("{T2} and ended\n"))].concat();
+    assert_eq!(decode(false, place, &rest).0, [out("begunand ended")], "what stderr wrote is not repeated");
 }
 
 #[test]
@@ -109,7 +112,69 @@ fn a_resumed_stream_gives_only_what_was_not_read() {
     assert_eq!(decode(false, decoder.place(), &stream).0, [out(T2)]);
 }
 
+/// One message of a container: output, time, text, whether it ends its line.
+type Message = (u8, i64, String, bool);
+
+/// What dockerd sends from `place` on: everything from the first message that is not before `since`, rounded down to a
+/// multiple of `step`.
+fn served(log: &[Message], place: Place, step: i64) -> Vec<u8> {
+    let since: f64 = place.since().parse().unwrap();
+    let since = ((since * 1e9).round() as i64).div_euclid(step) * step;
+    let first = log.iter().position(|(_, time, _, _)| *time >= since).unwrap_or(log.len());
+    let frames = log[first..].iter().map(|(output, time, text, ends)| {
+        let time = jiff::Timestamp::from_nanosecond(i128::from(*time)).unwrap();
+        frame(*output, &format!("{time:.9} {text}{}", if *ends { "\n" } else { "" }))
+    });
+    frames.collect::<Vec<_>>().concat()
+}
+
 proptest! {
+    /// Wherever streams break, and also when times go backwards, lines are cut into pieces, outputs interleave or the
+    /// daemon rounds `since` down: each line comes once, whole, in order.
+    #[test]
+    fn streams_broken_anywhere_go_on_without_loss_or_repetition(
+        steps in proptest::collection::vec((1u8..3, 0i64..60, any::<bool>(), 0u8..4), 1..60),
+        breaks in proptest::collection::vec(1usize..400, 0..20),
+        step in prop_oneof![Just(1i64), Just(10)],
+    ) {
+        // Times wander: mostly up, sometimes back, often equal. Pieces of one line carry one time, and no other line of
+        // the output has it: that is how Docker stamps, and how lines are told apart.
+        let mut now = 1_000;
+        let mut begun: [Option<i64>; 2] = [None, None];
+        let mut used = std::collections::HashSet::new();
+        let mut log: Vec<Message> = Vec::new();
+        for (number, (output, advance, back, pieces)) in steps.iter().enumerate() {
+            now += advance / 10 - i64::from(*back && advance % 7 == 0);
+            let open = &mut begun[usize::from(*output) - 1];
+            let mut time = open.unwrap_or(now);
+            while open.is_none() && !used.insert((*output, time)) {
+                time += 1;
+            }
+            let ends = *pieces == 0 || open.is_some();
+            *open = if ends { None } else { Some(time) };
+            log.push((*output, time, format!("<{number}>"), ends));
+        }
+        let whole = decode(false, Place::START, &served(&log, Place::START, 1)).0;
+        let (mut place, mut read) = (Place::START, Vec::new());
+        for length in breaks {
+            let stream = served(&log, place, step);
+            let mut decoder = Decoder::new(false, place);
+            let mut chunk = Chunk::default();
+            decoder.feed(&stream[..length.min(stream.len())], &mut chunk).unwrap();
+            read.extend(lines(&chunk));
+            place = decoder.place();
+            // What is stored is what comes back.
+            prop_assert_eq!(Place::from_cursor(place.cursor()), Some(place));
+        }
+        read.extend(decode(false, place, &served(&log, place, step)).0);
+        for output in [Output::Stdout, Output::Stderr] {
+            let of = |lines: &[(Output, String)]| -> Vec<String> {
+                lines.iter().filter(|(from, _)| *from == output).map(|(_, line)| line.clone()).collect()
+            };
+            prop_assert_eq!(of(&read), of(&whole), "{:?}", output);
+        }
+    }
+
     /// The network may cut the stream anywhere; the lines are the same.
     #[test]
     fn cuts_in_the_stream_do_not_show(
