@@ -13,6 +13,7 @@ use regex::bytes::Regex;
 
 use super::error::Problem;
 use super::limits::{self, Budget, VALUE_DEPTH_LIMIT};
+use super::text::Text;
 use super::value::{Dict, Element, Entries, Integer, List, Value};
 
 /// What a function returns.
@@ -147,10 +148,10 @@ impl<'a> Call<'_, 'a> {
     }
 
     /// The same, for functions that hand a piece of it on.
-    pub(super) fn take_text(&mut self, at: usize) -> Cow<'a, str> {
+    pub(super) fn take_text(&mut self, at: usize) -> Text<'a> {
         match self.take(at) {
             Value::Text(text) => text,
-            _ => Cow::Borrowed(""),
+            _ => Text::Borrowed(""),
         }
     }
 
@@ -202,11 +203,11 @@ impl<'a> Call<'_, 'a> {
         new_list(self.budget, element, items)
     }
 
-    pub(super) fn texts<T: Into<Cow<'a, str>>>(&mut self, texts: impl IntoIterator<Item = T>) -> Outcome<'a> {
+    pub(super) fn texts<T: Into<Text<'a>>>(&mut self, texts: impl IntoIterator<Item = T>) -> Outcome<'a> {
         let mut items = Vec::new();
         for text in texts {
             let text = text.into();
-            self.budget.made(text.len())?;
+            self.budget.made(text.own_bytes())?;
             items.push(Value::Text(text));
             self.budget.step(1)?;
         }
@@ -241,7 +242,7 @@ pub(super) fn new_list<'a>(budget: &mut Budget<'a>, element: Element, items: Vec
 
 pub(super) fn new_dict<'a>(budget: &mut Budget<'a>, element: Element, entries: Entries<'a>) -> Outcome<'a> {
     let bytes = |(key, value): (&String, &Value<'a>)| match value {
-        Value::Text(Cow::Owned(text)) => key.len() + text.len() + 64,
+        Value::Text(text) => key.len() + text.own_bytes() + 64,
         _ => key.len() + 64,
     };
     budget.step(1 + entries.len())?;

@@ -2,7 +2,6 @@
 //! In: texts of the line, literals, what functions return.  Out: values and the names Go gives their types.
 //! Owns: lists and dicts, shared by reference within one rendering.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,6 +10,7 @@ use jiff::Zoned;
 
 use super::Fields;
 use super::functions::semver::Version;
+use super::text::Text;
 
 /// Which of Go's integer types a number has: parameters take exactly one, and `typeOf` tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) enum Value<'a> {
     Bool(bool),
     Int(i64, Integer),
     Float(f64),
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     List(Rc<List<'a>>),
     Dict(Rc<Dict<'a>>),
     /// What the template was called with. Becomes a dict when a function needs one.
@@ -94,7 +94,7 @@ impl<'a> Dict<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(super) fn text(text: impl Into<Text<'a>>) -> Self {
         Value::Text(text.into())
     }
 

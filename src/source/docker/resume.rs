@@ -1,17 +1,26 @@
 //! Finds the place in a log stream where reading stopped, and keeps count from there.
 //! In: output and time of each message.  Out: whether it is new; the place after it.  Owns: the counts.
 //!
-//! dockerd starts a stream at the first message whose time is not before `since`, and shows everything after it,
-//! whatever its time. Times are not monotonic: stdout and stderr are stamped before they are ordered. So a point is the
-//! largest time seen, with the number of messages from the first one that carried it; no message before that one can
-//! be as late, and the count is exact.
+//! A log cannot be read from an offset, only from a time, and times are not monotonic: stdout and stderr are stamped
+//! before they are ordered. So a point is the largest time seen, with the number of messages from the first one that
+//! carried it; no message before that one can be as late, and the count is exact.
+//!
+//! Newer daemons start at the first message that is not before `since` and then show everything; older ones (20.10)
+//! leave out each message before `since`, also those that come late. So the stream is asked for from a little earlier,
+//! and what was read before is left out here.
 //!
 //! An unfinished line of one output must not hold back the other, which may go on for long: the point before it is kept
 //! beside the point after all that was read. A stream opened again starts at the earlier of the two, and gives its
 //! output's messages from there, the other's only from the later.
 
+use std::time::Duration;
+
 use crate::custody::{Cursor, DockerPoint};
 use crate::record::{Output, UnixNanos};
+
+/// How much later than it was stamped a message may be written, and so stand behind one with a later time. Only a clock
+/// set back by more than this, at an older daemon, hides lines from a stream that is opened again.
+const LATE_BY: Duration = Duration::from_secs(10);
 
 /// A place in a container's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,14 +74,12 @@ impl Place {
         Cursor::Docker { all: self.all, stdout, stderr }
     }
 
-    /// Where a stream has to start.
-    fn first(self) -> UnixNanos {
-        self.held.into_iter().flatten().map(|point| point.since).fold(self.all.since, UnixNanos::min)
-    }
-
     /// The `since` parameter: seconds and nanoseconds.
     pub(super) fn since(self) -> String {
-        format!("{}.{:09}", self.first().seconds(), self.first().subsec_nanos())
+        let first =
+            self.held.into_iter().flatten().map(|point| point.since).fold(self.all.since, UnixNanos::min);
+        let since = first.minus(LATE_BY).max(UnixNanos(0));
+        format!("{}.{:09}", since.seconds(), since.subsec_nanos())
     }
 }
 
@@ -158,10 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn since_is_written_with_nanoseconds_and_reaches_back_to_an_unfinished_line() {
-        let mut place = at(1_795_442_401_000_000_002, 1);
+    fn a_stream_is_asked_for_from_a_little_before_the_first_message_it_must_show() {
+        let mut place = at(1_795_442_411_000_000_002, 1);
         assert_eq!(place.since(), "1795442401.000000002");
-        place.held[1] = Some(DockerPoint { since: UnixNanos(1_795_442_400_000_000_001), frames: 0 });
-        assert_eq!(place.since(), "1795442400.000000001");
+        place.held[1] = Some(DockerPoint { since: UnixNanos(1_795_442_410_000_000_001), frames: 0 });
+        assert_eq!(place.since(), "1795442400.000000001", "back to an unfinished line");
+        assert_eq!(Place::START.since(), "0.000000000");
     }
 }
