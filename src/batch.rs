@@ -15,4 +15,4 @@ pub(crate) use parcel::Parcel;
 pub(crate) use push::EntryMessage;
 #[cfg(test)]
 pub(crate) use push::{PushRequest, Timestamp as TimestampMessage};
-pub(crate) use worker::{QUEUE_LENGTH, Settings, run};
+pub(crate) use worker::{Settings, queue_length, run};

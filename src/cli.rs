@@ -51,7 +51,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(agent::run(Parts { settings, registry, own })) {
+    let ended = runtime.block_on(agent::run(Parts { settings, registry, own }));
+    // Does not wait for tasks that hang.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

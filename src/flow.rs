@@ -5,4 +5,4 @@ mod backoff;
 mod budget;
 
 pub(crate) use backoff::{Backoff, Settings as BackoffSettings};
-pub(crate) use budget::{Budget, IN_FLIGHT_LIMIT, Share};
+pub(crate) use budget::{BYTES_PER_PERMIT, Budget, IN_FLIGHT_LIMIT, Share};

@@ -141,13 +141,17 @@ fn server_block(node: &Node) -> Result<(Option<server::Settings>, LevelFilter), 
     Ok(((!disabled).then_some(server::Settings { listen }), log_level.unwrap_or(LevelFilter::INFO)))
 }
 
+fn above_zero(node: &Node) -> Result<Duration, Invalid> {
+    match node.duration()? {
+        Duration::ZERO => Err(node.invalid("this duration must be above 0")),
+        duration => Ok(duration),
+    }
+}
+
 fn positions(node: &Node) -> Result<custody::Settings, Invalid> {
     let block = node.block()?;
     let file = block.optional("filename", |node| Ok(PathBuf::from(node.text()?)))?;
-    let sync_period = block.optional("sync_period", |node| match node.duration()? {
-        Duration::ZERO => Err(node.invalid("`sync_period` must be above 0")),
-        period => Ok(period),
-    })?;
+    let sync_period = block.optional("sync_period", above_zero)?;
     // A damaged file never keeps the agent from starting, so there is nothing to switch.
     block.optional("ignore_invalid_yaml", Node::boolean)?;
     block.finish()?;
@@ -184,7 +188,7 @@ fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
     let settings = delivery::Settings {
         name: name.map_or(host, str::to_owned),
         url,
-        timeout: block.optional("timeout", Node::duration)?.unwrap_or(Duration::from_secs(10)),
+        timeout: block.optional("timeout", above_zero)?.unwrap_or(Duration::from_secs(10)),
         backoff: backoff(block.get("backoff_config").unwrap_or(&NOTHING))?,
         batch: batch::Settings {
             wait: block.optional("batchwait", Node::duration)?.unwrap_or(Duration::from_secs(1)),

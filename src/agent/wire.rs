@@ -107,10 +107,11 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let stopping = Stopping::default();
     let (mut delivery, mut batchers) = (JoinSet::new(), JoinSet::new());
     let mut inlets = Vec::new();
+    let queue = batch::queue_length(clients.len());
     for (batch, client) in clients {
         let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
         delivery.spawn(delivery::run(client, outlet, stopping.clone()));
-        inlets.push(start_batcher(batch, parcels, &mut batchers));
+        inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
     }
     if printing {
         info!("no clients are configured: printing what would be pushed, positions are not kept");
@@ -122,7 +123,7 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
             external_labels: crate::record::Labels::default(),
             tenant: None,
         };
-        inlets.push(start_batcher(batch, parcels, &mut batchers));
+        inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
     }
     let outlet = Outlet { clients: inlets, budget, own: own.clone() };
     let stop = CancellationToken::new();
@@ -139,10 +140,11 @@ fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError>
 
 fn start_batcher(
     settings: batch::Settings,
+    queue: usize,
     parcels: mpsc::Sender<batch::Parcel>,
     batchers: &mut JoinSet<()>,
 ) -> mpsc::Sender<batch::Handover> {
-    let (inlet, handovers) = mpsc::channel(batch::QUEUE_LENGTH);
+    let (inlet, handovers) = mpsc::channel(queue);
     batchers.spawn(batch::run(settings, handovers, parcels));
     inlet
 }
@@ -157,12 +159,16 @@ fn start_sources(
 ) -> JoinSet<()> {
     let mut sources = JoinSet::new();
     let mut file_jobs = Vec::new();
-    let mut daemons = 0;
+    let mut plain_key_taken = false;
     for job in settings.jobs {
-        for docker in job.docker {
-            // Two jobs that follow one container must not move each other's position: the first has the plain key.
-            let key_suffix = if daemons == 0 { String::new() } else { format!("#{}", job.name) };
-            daemons += 1;
+        for (number, docker) in job.docker.into_iter().enumerate() {
+            // Two that follow one container must not move each other's position: the first has the plain key.
+            let key_suffix = match (plain_key_taken, number) {
+                (false, _) => String::new(),
+                (true, 0) => format!("#{}", job.name),
+                (true, _) => format!("#{}/{number}", job.name),
+            };
+            plain_key_taken = true;
             let containers = docker::Containers {
                 settings: docker,
                 job: job.name.clone(),

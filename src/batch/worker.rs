@@ -13,11 +13,20 @@ use crate::batch::open::OpenBatch;
 use crate::batch::parcel::Parcel;
 use crate::clock::Instant;
 use crate::custody::{Outcome, Ticket};
+use crate::flow::{BYTES_PER_PERMIT, IN_FLIGHT_LIMIT};
 use crate::record::{Labels, Stream};
 
-/// Handovers that may wait for one client's batcher. Their bytes are bounded by the budget already; this bounds how
-/// far a source runs ahead of the batcher.
-pub(crate) const QUEUE_LENGTH: usize = 16;
+/// Handovers that may wait for the batcher of the only client: how far sources run ahead of it.
+const QUEUE_OF_ONE: usize = 16;
+
+/// Handovers that may wait where there are several clients. One that is down must not hold up the others before the
+/// byte budget does, of which each handover has at least one permit.
+const QUEUE_OF_MANY: usize = IN_FLIGHT_LIMIT.0 as usize / BYTES_PER_PERMIT as usize;
+
+/// The bound of each client's queue.
+pub(crate) fn queue_length(clients: usize) -> usize {
+    if clients > 1 { QUEUE_OF_MANY } else { QUEUE_OF_ONE }
+}
 
 /// Streams whose label string with the client's external labels is remembered.
 const CACHED_TEXTS: usize = 10_000;

@@ -110,6 +110,13 @@ impl Ledger {
         if taken { None } else { Some(Claim(track)) }
     }
 
+    /// The read position of a track that goes by `name` and whose key is wanted.
+    pub(crate) fn position_named(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Option<Cursor> {
+        let tracks = lock(&self.tracks);
+        let mut named = tracks.iter().filter(|(key, track)| wanted(key) && track.lock().name == name);
+        named.find_map(|(_, track)| track.read_position())
+    }
+
     /// Puts back what a positions file remembered.
     pub(crate) fn restore(&self, key: String, name: &str, committed: Cursor) {
         lock(&self.tracks).insert(key, Track::new(name, Some(committed)));
@@ -232,7 +239,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.0.lock().claimed = false;
+        let mut state = self.0.lock();
+        state.claimed = false;
+        state.last_seen = clock::now();
     }
 }
 

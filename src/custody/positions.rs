@@ -71,8 +71,10 @@ impl Store {
         let mut store = Store { path, written: None, saved_before: None };
         let directory = store.directory();
         fs::create_dir_all(&directory).map_err(|source| StoreError { path: display(&directory), source })?;
-        let usable = store.load(&store.path, ledger).or_else(|| store.load(&store.previous(), ledger));
-        store.saved_before = usable;
+        store.saved_before = match store.load(&store.path, ledger)? {
+            Some(saved) => Some(saved),
+            None => store.load(&store.previous(), ledger)?,
+        };
         // Unwritable state is found now, with the person watching, and not at the first sync.
         store.save(ledger)?;
         Ok(store)
@@ -115,16 +117,15 @@ impl Store {
         File::open(self.directory())?.sync_all()
     }
 
-    fn load(&self, path: &Path, ledger: &Ledger) -> Option<UnixNanos> {
+    /// When the generation in `path` was saved; `None` where there is none or it is damaged. One that is there and cannot
+    /// be read (its owner is another user) is an error: starting without it would overwrite it.
+    fn load(&self, path: &Path, ledger: &Ledger) -> Result<Option<UnixNanos>, StoreError> {
         let text = match fs::read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                warn!(file = %path.display(), %error, "positions cannot be read");
-                return None;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError { path: display(path), source }),
         };
-        match parse(&text) {
+        Ok(match parse(&text) {
             Ok((header, records)) => {
                 info!(file = %path.display(), targets = records.len(), "positions found");
                 for (key, record) in records {
@@ -139,7 +140,7 @@ impl Store {
                     "positions are damaged");
                 None
             }
-        }
+        })
     }
 
     fn directory(&self) -> PathBuf {

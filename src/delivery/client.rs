@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,15 @@ impl Client {
             reqwest::Client::builder()
                 .http1_only()
                 .timeout(settings.timeout)
+                .redirect(Policy::custom(|attempt| {
+                    // The other redirects turn a push into a GET, and the page that answers it is not Loki's.
+                    let repeats_the_push = matches!(attempt.status().as_u16(), 307 | 308);
+                    if repeats_the_push && attempt.previous().len() < 10 {
+                        attempt.follow()
+                    } else {
+                        attempt.stop()
+                    }
+                }))
                 .user_agent(concat!("tailwater/", env!("CARGO_PKG_VERSION")))
         };
         // In a container FROM scratch there is no CA store, and without one even http:// URLs would be refused.
@@ -171,8 +181,12 @@ impl Client {
             Err(error) => Err(error),
         };
         let answer = answer.unwrap_or_else(|error| {
-            let reason = if error.is_timeout() { "timeout" } else { "connection" };
-            let verdict = Verdict::Retry { reason, after: None };
+            let verdict = match () {
+                // A tenant taken from a line may hold what a header cannot; no retry makes it better.
+                () if error.is_builder() => Verdict::Refused { reason: "tenant_invalid" },
+                () if error.is_timeout() => Verdict::Retry { reason: "timeout", after: None },
+                () => Verdict::Retry { reason: "connection", after: None },
+            };
             Answer { verdict, detail: chain(&error.without_url()), status: "error".to_owned() }
         });
         self.metrics.requested(&answer.status, started.elapsed().as_secs_f64());

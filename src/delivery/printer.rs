@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::task::block_in_place;
 use tracing::error;
 
 use crate::batch::{EntryMessage, Parcel};
@@ -29,12 +30,15 @@ pub(crate) async fn run(mut parcels: mpsc::Receiver<Parcel>) {
         // Streams are grouped in a parcel; people read by time.
         entries.sort_by_key(|(_, entry)| entry.timestamp.map_or((0, 0), |time| (time.seconds, time.nanos)));
         let text: String = entries.iter().map(|(labels, entry)| render(labels, entry, coloured)).collect();
-        let mut stdout = io::stdout().lock();
-        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        // A pipe whose reader pauses blocks; the other tasks go on.
+        let written = block_in_place(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        });
+        if written.is_err() {
             // The reader is gone (`| head`): its lines were not shown, so they are not settled.
             return;
         }
-        drop(stdout);
         parcel.settle(Outcome::Delivered);
     }
 }

@@ -40,7 +40,9 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(status: u16, retry_after: Option<&str>, body: &str) -> Verdict {
     let after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     match status {
-        200..=299 => Verdict::Delivered,
+        200..=204 => Verdict::Delivered,
+        // Loki's answer while ingestion is blocked for the tenant: not stored, and not to be sent again.
+        260 => Verdict::Refused { reason: "ingestion_blocked" },
         400 => bad_request(body),
         413 => Verdict::Split { reason: "too_large" },
         422 => Verdict::Split { reason: "unprocessable" },
@@ -75,6 +77,7 @@ fn bad_request(body: &str) -> Verdict {
             "label_too_long"
         }
         () if body.contains("duplicate label name") => "duplicate_label",
+        () if body.contains("stream") || body.contains("entry") => "other",
         // A body that Loki cannot read, or a 400 that is not Loki's.
         () => return Verdict::Refused { reason: "bad_request" },
     };
@@ -120,6 +123,8 @@ mod tests {
         let split = |reason| Verdict::Split { reason };
         let table = [
             (204, "", Verdict::Delivered),
+            (260, "", Verdict::Refused { reason: "ingestion_blocked" }),
+            (400, "error at least one label pair is required per stream", partly("other", None)),
             (400, "couldn't parse labels: 1:4: parse error: unexpected character", split("labels_invalid")),
             (400, "stream '{a=\"x\"}' has duplicate label name: 'a'", partly("duplicate_label", None)),
             (400, "entry for stream '{}' has 16 label names; limit 15", partly("too_many_labels", None)),

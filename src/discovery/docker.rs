@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::custody::Ledger;
 use crate::discovery::relabel::{self, Rule};
 use crate::metrics::Own;
@@ -33,9 +33,8 @@ const OPENING_AT_ONCE: usize = 4;
 /// Events arrive in bursts (a compose project starting); one list answers for all of a burst.
 const EVENT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a list or an inspect may go unanswered is bounded by bollard's client; how long to wait before asking
-/// for events again after their stream broke is bounded here.
-const EVENTS_RETRY: Duration = Duration::from_secs(1);
+/// An event stream that ends sooner was refused (a socket proxy may), and is not asked for again at once.
+const EVENTS_WORKED: Duration = Duration::from_secs(5);
 
 /// One `docker_sd_configs` item.
 #[derive(Clone, Debug)]
@@ -78,6 +77,8 @@ struct State {
     restarted: HashSet<String>,
     /// The daemon did not answer the last time.
     failing: bool,
+    /// It was said that there are no events.
+    without_events: bool,
 }
 
 impl Containers {
@@ -95,14 +96,14 @@ impl Containers {
         let openings = Arc::new(Semaphore::new(OPENING_AT_ONCE));
         let own_id = own_container::id();
         let mut events: Option<BoxStream<'static, Event>> = None;
+        let mut subscribed = Instant::now();
         loop {
             let asked = clock::now();
             if let Some((docker, containers)) = self.list(state).await {
                 self.reconcile(&docker, containers, own_id.as_deref(), &openings, state).await;
-                if events.is_none() {
-                    // Starts may have been missed while nobody listened: everything is looked at once more.
-                    state.read.clear();
+                if events.is_none() && Instant::now() >= subscribed {
                     events = Some(subscribe(&docker, asked));
+                    subscribed = Instant::now();
                 }
             }
             tokio::select! {
@@ -117,7 +118,7 @@ impl Containers {
                     }
                     None => {
                         events = None;
-                        sleep(EVENTS_RETRY).await;
+                        subscribed = self.unsubscribed(subscribed, state);
                     }
                 },
                 Some(ended) = state.running.join_next(), if !state.running.is_empty() => self.ended(ended, state),
@@ -127,6 +128,22 @@ impl Containers {
                 self.ended(ended, state);
             }
         }
+    }
+
+    /// The event stream ended; when to ask for it again. Lists go on meanwhile.
+    fn unsubscribed(&self, since: Instant, state: &mut State) -> Instant {
+        let now = Instant::now();
+        if now - since >= EVENTS_WORKED {
+            // Starts may be missed while nobody listens: stopped containers are looked at once more.
+            state.read.clear();
+            return now;
+        }
+        self.own.docker_errors.with("operation", "events").add(1.0);
+        if !std::mem::replace(&mut state.without_events, true) {
+            let every = self.settings.refresh_interval;
+            warn!(job = %self.job, host = %self.settings.host, ?every, "Docker gives no events, containers are found by listing");
+        }
+        now + self.settings.refresh_interval.max(EVENTS_WORKED)
     }
 
     /// All containers, running or not.
@@ -180,14 +197,22 @@ impl Containers {
                 continue;
             }
             let running = is_running(container);
-            if !running && (state.read.contains(id) || !self.wants_stopped(docker, id).await) {
-                state.read.insert(id.to_owned());
+            if !running && state.read.contains(id) {
                 continue;
+            }
+            if !running {
+                match self.wants_stopped(docker, id).await {
+                    Some(true) => {}
+                    Some(false) => {
+                        state.read.insert(id.to_owned());
+                        continue;
+                    }
+                    None => continue,
+                }
             }
             state.read.remove(id);
             self.start(docker, container, id, openings, state);
         }
-        self.own.targets_active.with("source", "docker").set(state.running.len() as f64);
     }
 
     fn start(
@@ -219,6 +244,7 @@ impl Containers {
         };
         let id = id.to_owned();
         state.followed.insert(id.clone());
+        self.own.targets_active.with("source", "docker").add(1.0);
         state.running.spawn(async move { (id, follow.run().await) });
     }
 
@@ -234,14 +260,18 @@ impl Containers {
     }
 
     /// True for a stopped container whose log may hold something new: one that was read before, or that stopped
-    /// while nobody looked. Containers that were dead before the agent first ran are left alone.
-    async fn wants_stopped(&self, docker: &Docker, id: &str) -> bool {
+    /// while nobody looked. Containers that were dead before the agent first ran are left alone. `None` where Docker does
+    /// not say; the next list asks again.
+    async fn wants_stopped(&self, docker: &Docker, id: &str) -> Option<bool> {
         if self.ledger.find(&self.key(id)).is_some() {
-            return true;
+            return Some(true);
         }
-        let Ok(inspected) = docker.inspect_container(id, None).await else { return false };
+        let Ok(inspected) = docker.inspect_container(id, None).await else {
+            self.own.docker_errors.with("operation", "inspect").add(1.0);
+            return None;
+        };
         let finished = inspected.state.and_then(|state| state.finished_at);
-        finished.as_deref().and_then(parse_time).is_some_and(|finished| finished >= self.horizon)
+        Some(finished.as_deref().and_then(parse_time).is_some_and(|finished| finished >= self.horizon))
     }
 
     fn ended(&self, ended: Result<(String, Ended), tokio::task::JoinError>, state: &mut State) {
@@ -253,9 +283,10 @@ impl Containers {
                     state.read.insert(id);
                 }
             }
+            // In release builds a panic has ended the process before.
             Err(error) => warn!(job = %self.job, %error, "a follower ended unexpectedly"),
         }
-        self.own.targets_active.with("source", "docker").set(state.running.len() as f64);
+        self.own.targets_active.with("source", "docker").add(-1.0);
     }
 
     fn key(&self, id: &str) -> String {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 use crate::custody::Ledger;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
@@ -54,8 +54,10 @@ struct Active {
     running: JoinSet<(PathBuf, usize)>,
     watched: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
-    /// Patterns whose directory could not be listed, told once.
+    /// Patterns in trouble, told once.
     failing: BTreeSet<String>,
+    /// When everything was last looked at.
+    scanned: UnixNanos,
 }
 
 impl Files {
@@ -68,6 +70,7 @@ impl Files {
             watched: BTreeSet::new(),
             watcher: watcher(events),
             failing: BTreeSet::new(),
+            scanned: self.horizon,
         };
         let mut next_scan = Instant::now();
         loop {
@@ -81,8 +84,7 @@ impl Files {
                 () = sleep(until_scan) => {}
                 Some(hint) = hints.recv() => self.hint(&hint, &mut active, &mut next_scan),
                 Some(ended) = active.running.join_next(), if !active.running.is_empty() => {
-                    // A tail that panicked takes its target with it until the next scan finds the file again; its
-                    // path is unknown here, so everything is looked at anew.
+                    // In release builds a panic has ended the process before.
                     match ended {
                         Ok((path, job)) => active.forget(&path, job),
                         Err(error) => warn!(%error, "a tail ended unexpectedly"),
@@ -104,6 +106,8 @@ impl Files {
     }
 
     fn scan(&self, active: &mut Active) {
+        let now = clock::now();
+        let mut directories = BTreeSet::new();
         for (index, job) in self.jobs.iter().enumerate() {
             for group in &job.groups {
                 let found = walk::find(group);
@@ -115,28 +119,32 @@ impl Files {
                 } else {
                     active.failing.remove(&group.pattern);
                 }
-                for directory in found.directories {
-                    active.watch(&directory);
-                }
+                directories.extend(found.directories);
                 for path in found.files {
                     self.start(index, job, group, path, active);
                 }
             }
         }
+        active.watch_only(directories);
+        active.scanned = now;
         self.own.targets_active.with("source", "file").set(active.running.len() as f64);
     }
 
     fn start(&self, index: usize, job: &Job, group: &Group, path: PathBuf, active: &mut Active) {
-        let others = active.tails.get(&path);
-        if others.is_some_and(|jobs| jobs.contains_key(&index)) || active.running.len() >= MOST_FILES {
+        if active.tails.get(&path).is_some_and(|jobs| jobs.contains_key(&index)) {
+            return;
+        }
+        if active.running.len() >= MOST_FILES {
+            if active.failing.insert(group.pattern.clone()) {
+                self.own.file_errors.add(1.0);
+                warn!(job = %job.name, pattern = %group.pattern, limit = MOST_FILES, "more files than can be followed");
+            }
             return;
         }
         // Two jobs that read one file must not move each other's position. The first job in the configuration has
         // the plain key, so that it keeps its position when another job comes or goes.
-        let key_suffix = match others.is_some_and(|jobs| !jobs.is_empty()) {
-            true => format!("#{}", job.name),
-            false => String::new(),
-        };
+        let first = !self.jobs[..index].iter().flat_map(|job| &job.groups).any(|group| group.matches(&path));
+        let key_suffix = if first { String::new() } else { format!("#{}", job.name) };
         let mut labels = group.labels.clone();
         labels.set("filename", path.display().to_string());
         let wake: Wake = Arc::new(Notify::new());
@@ -148,7 +156,7 @@ impl Files {
             own: self.own.clone(),
             wake: wake.clone(),
             stop: self.stop.clone(),
-            looked: self.horizon,
+            looked: active.scanned,
         };
         info!(job = %job.name, file = %path.display(), "following file");
         active.tails.entry(path.clone()).or_default().insert(index, wake);
@@ -169,19 +177,20 @@ impl Active {
         }
     }
 
-    fn watch(&mut self, directory: &Path) {
-        if self.watched.contains(directory) {
-            return;
-        }
+    /// Watches these directories and no others; one that was removed and made again is a new one.
+    fn watch_only(&mut self, directories: BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        match watcher.watch(directory, RecursiveMode::NonRecursive) {
-            Ok(()) => drop(self.watched.insert(directory.to_owned())),
-            Err(error) => {
+        for gone in self.watched.difference(&directories) {
+            // The kernel has dropped the watch of a removed directory by itself.
+            drop(watcher.unwatch(gone));
+        }
+        for new in directories.difference(&self.watched) {
+            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
                 // Out of watches, most likely. Polling goes on, only slower to notice.
-                warn!(directory = %directory.display(), %error, "directory cannot be watched, polling it");
-                self.watched.insert(directory.to_owned());
+                warn!(directory = %new.display(), %error, "directory cannot be watched, polling it");
             }
         }
+        self.watched = directories;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::record::ByteCount;
 pub(crate) const IN_FLIGHT_LIMIT: ByteCount = ByteCount::mib(64);
 
 /// A semaphore counts at most 2^61 permits, but one acquisition only 2^32: a permit stands for this many bytes.
-const BYTES_PER_PERMIT: u64 = 1024;
+pub(crate) const BYTES_PER_PERMIT: u64 = 1024;
 
 /// The bound on bytes in flight.
 #[derive(Clone, Debug)]

@@ -73,7 +73,7 @@ impl Intake {
         cursor: Cursor,
         track: &Arc<Track>,
     ) -> Result<(), IntakeClosed> {
-        let share = self.outlet.budget.take(chunk.size()).await;
+        let share = self.outlet.budget.take(chunk.cost()).await;
         let ticket = track.admit(cursor, share);
         let groups = self.run(chunk);
         if groups.is_empty() || self.outlet.clients.is_empty() {

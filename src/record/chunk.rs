@@ -56,6 +56,11 @@ impl Chunk {
         self.lines.len()
     }
 
+    /// What the chunk takes in memory, nearly: many empty lines are not free.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes.len() + self.lines.len() * size_of::<Line>()
+    }
+
     /// Bytes of all lines together.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()
@@ -68,7 +73,7 @@ impl Chunk {
 
     /// True when the source should hand the chunk on before reading more.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= Self::TARGET_SIZE
+        self.cost() >= Self::TARGET_SIZE
     }
 
     /// Makes the chunk empty; one huge line does not keep its memory for ever.
@@ -76,5 +81,6 @@ impl Chunk {
         self.bytes.clear();
         self.lines.clear();
         self.bytes.shrink_to(2 * Self::TARGET_SIZE);
+        self.lines.shrink_to(Self::TARGET_SIZE / size_of::<Line>());
     }
 }

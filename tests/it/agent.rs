@@ -77,13 +77,20 @@ impl Agent {
         samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
+    /// The most memory the process has had, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends SIGTERM and waits for the exit, which must come within the 5 s that are promised.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         self.signal("TERM");
         let status = self.child.wait().unwrap();
         assert!(
-            started.elapsed() < Duration::from_secs(6),
+            started.elapsed() < Duration::from_secs(5),
             "stopping took {:?}:\n{}",
             started.elapsed(),
             self.log()

@@ -189,6 +189,71 @@ async fn two_clients_each_get_every_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_down_does_not_hold_up_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let (up, down) = (FakeLoki::start(Limits::any_time()), FakeLoki::start(Limits::any_time()));
+    down.answer_all(Fault::Status(500, String::new()));
+    let clients = format!("{}\n{}", client(&down.url()), client(&up.url()));
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &clients, &job(&directory)));
+    // Each line arrives before the next is written, so each is a chunk of its own.
+    for count in 1..=100 {
+        writer.lines(1);
+        up.wait_for(|store| store.entries.len() == count, PATIENCE).await.unwrap();
+    }
+    down.heal();
+    down.wait_for(|store| store.entries.len() == 100, PATIENCE).await.unwrap();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_a_login_page_is_no_delivery() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let login = axum::Router::new()
+        .route("/push", axum::routing::post(|| async { axum::response::Redirect::to("/login") }))
+        .route("/login", axum::routing::get(|| async { "please log in" }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/push", listener.local_addr().unwrap());
+    let proxy = tokio::spawn(async move { axum::serve(listener, login).await });
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(10);
+    let agent =
+        Agent::start(directory.path(), &configuration(directory.path(), &client(&url), &job(&directory)));
+    agent.wait_for_log("unexpected_status");
+    assert_eq!(agent.metric_sum("tailwater_sent_entries_total"), 0.0);
+    agent.terminate();
+    proxy.abort();
+    let agent = Agent::start(
+        directory.path(),
+        &configuration(directory.path(), &client(&loki.url()), &job(&directory)),
+    );
+    loki.wait_for(|store| store.entries.len() == 10, PATIENCE).await.unwrap();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_no_header_can_hold_does_not_stop_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let lines = "{\"t\":\"bad\\u0001\"}\n{\"t\":\"good\"}\n{\"x\":1}\n";
+    fs::write(directory.path().join("app.log"), lines).unwrap();
+    let job = format!(
+        "- job_name: files\n  static_configs: [{{labels: {{__path__: '{}/app.log'}}}}]\n  pipeline_stages:\n  \
+         - json: {{expressions: {{t: }}}}\n  - labels: {{__tenant_id__: t}}\n",
+        directory.path().display()
+    );
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
+    loki.wait_for(|store| store.entries.len() == 2, PATIENCE).await.unwrap();
+    agent.wait_for_log("tenant_invalid");
+    assert_eq!(agent.metric_sum("tailwater_refused_entries_total"), 1.0);
+    agent.terminate();
+    let tenants: Vec<Option<String>> =
+        loki.entries().iter().map(|entry| entry.tenant.as_deref().map(str::to_owned)).collect();
+    assert!(tenants.contains(&Some("good".to_owned())) && tenants.contains(&None), "{tenants:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_tell_the_state_and_the_numbers() {
     let directory = tempfile::tempdir().unwrap();
     let loki = FakeLoki::start(Limits::any_time());
@@ -237,6 +302,30 @@ fn without_clients_lines_are_shown_on_the_terminal() {
     assert_eq!(fields[1..], [&format!("{{filename=\"{filename}\", job=\"files\"}}"), "hello"]);
     agent.terminate();
     assert!(!directory.path().join("positions.state").exists(), "what was only shown is not remembered");
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_keep_the_agent_from_stopping() {
+    let directory = tempfile::tempdir().unwrap();
+    // More than a pipe holds.
+    Writer::new(&directory.path().join("app.log"), "app").lines(5000);
+    let file = directory.path().join("c.yaml");
+    let text = configuration(directory.path(), " []", &job(&directory)).replace("clients:\n", "clients:");
+    fs::write(&file, text).unwrap();
+    let mut child = crate::agent::program()
+        .arg(format!("-config.file={}", file.display()))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("following file") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0);
+    }
+    let sent = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(sent.success() && child.wait().unwrap().success());
 }
 
 #[test]

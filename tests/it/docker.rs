@@ -312,6 +312,19 @@ async fn a_last_line_without_a_newline_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_words_of_a_container_removed_at_its_end_arrive() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let agent = Agent::start(directory.path(), &configuration(&engine, directory.path(), &loki));
+    // It lingers until the agent has everything but the line it ends in, and goes with its log.
+    let arguments = [&loggen("no-final-newline", "50")[..], &["--linger", "1"]].concat();
+    engine.run(&["--rm"], engine.loggen_image(), &arguments);
+    loki.wait_for(|store| store.entries.len() == 50, PATIENCE).await.unwrap();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_on_three_networks_arrives_once() {
     let Some(engine) = docker::engine_or_skip() else { return };
     let directory = tempfile::tempdir().unwrap();

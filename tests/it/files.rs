@@ -108,6 +108,63 @@ async fn a_truncated_file_is_read_from_its_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_truncated_and_filled_again_beyond_its_old_length_is_read_from_its_beginning() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let path = directory.path().join("app.log");
+    append(&path, "one\ntwo\n");
+    let agent = start(directory.path(), &loki, "*.log");
+    loki.wait_for(|store| store.entries.len() == 2, PATIENCE).await.unwrap();
+    // The agent sees only the result: it is stopped while the file is truncated and grows.
+    agent.signal("STOP");
+    fs::write(&path, "three is longer\nthan what was there\n").unwrap();
+    agent.signal("CONT");
+    loki.wait_for(|store| store.entries.len() == 4, PATIENCE).await.unwrap();
+    agent.terminate();
+    assert_eq!(loki.entries()[2].text(), "three is longer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_file_that_is_still_written_to_after_its_rotation_is_read_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let path = directory.path().join("app.log");
+    append(&path, "before\n");
+    // Quiet for longer than a rotated file is kept.
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let writer = OpenOptions::new().append(true).open(&path).unwrap();
+    writer.set_modified(old).unwrap();
+    let agent = start(directory.path(), &loki, "app.log");
+    loki.wait_for(|store| store.entries.len() == 1, PATIENCE).await.unwrap();
+    fs::rename(&path, directory.path().join("app.log.1")).unwrap();
+    append(&path, "of the new file\n");
+    loki.wait_for(|store| store.entries.len() == 2, PATIENCE).await.unwrap();
+    // The writer has not noticed yet.
+    (&writer).write_all(b"late\n").unwrap();
+    loki.wait_for(|store| store.entries.len() == 3, PATIENCE).await.unwrap();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_empty_lines_does_not_take_the_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let lines = 3_000_000;
+    fs::write(directory.path().join("app.log"), vec![b'\n'; lines]).unwrap();
+    let job = format!(
+        "- job_name: files\n  static_configs: [{{labels: {{__path__: '{}/app.log'}}}}]\n  pipeline_stages:\n  \
+         - drop: {{expression: '^$'}}\n",
+        directory.path().display()
+    );
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
+    append(&directory.path().join("app.log"), "end\n");
+    loki.wait_for(|store| store.entries.len() == 1, PATIENCE).await.unwrap();
+    let peak = agent.peak_memory_kib();
+    agent.terminate();
+    assert!(peak < 64 * 1024, "{peak} KiB at the peak");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_and_directories_that_appear_later_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let loki = FakeLoki::start(Limits::any_time());

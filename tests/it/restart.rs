@@ -1,9 +1,10 @@
 //! What a stop, a kill and damaged state leave behind.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
-use crate::support::fake_loki::{FakeLoki, Fault, Limits};
+use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits, Store};
 use crate::support::ledger::{entry_key, verify};
 use crate::writer::Writer;
 
@@ -21,9 +22,15 @@ impl Bench {
     }
 
     fn start(&self) -> Agent {
+        self.start_with("batchsize: 1048576")
+    }
+
+    /// Starts the agent with one more option of the client.
+    fn start_with(&self, option: &str) -> Agent {
         let path = self.directory.path();
         let job = file_job(&format!("{}/app.log", path.display()));
-        Agent::start(path, &configuration(path, &client(&self.loki.url()), &job))
+        let client = client(&self.loki.url()).replace("{url:", &format!("{{{option}, url:"));
+        Agent::start(path, &configuration(path, &client, &job))
     }
 
     async fn arrived(&self, count: usize) {
@@ -47,20 +54,20 @@ async fn after_a_stop_nothing_is_sent_twice_and_nothing_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_loses_nothing() {
+async fn a_kill_between_two_pushes_loses_nothing() {
     let mut bench = Bench::new();
     for round in 1..=5 {
         bench.writer.lines(500);
-        let agent = bench.start();
-        // Killed with half of it acknowledged: what is not recorded is sent again.
-        bench.arrived(round * 500 - 250).await;
+        // Some pushes of the round are answered, the next one never is: there the agent is killed.
+        let hung = bench.loki.faults_met(FaultKind::Hang);
+        bench.loki.answer_next(round, Fault::Delay(Duration::ZERO));
+        bench.loki.answer_next(1, Fault::Hang);
+        let agent = bench.start_with("batchsize: 10000");
+        bench.loki.wait_for(|store| store.faults_met(FaultKind::Hang) > hung, PATIENCE).await.unwrap();
         agent.kill();
     }
-    let agent = bench.start();
-    let all = |store: &crate::support::fake_loki::Store| {
-        let report = verify(&bench.writer.expected, &store.entries, entry_key);
-        report.missing.is_empty()
-    };
+    let agent = bench.start_with("batchsize: 10000");
+    let all = |store: &Store| verify(&bench.writer.expected, &store.entries, entry_key).missing.is_empty();
     bench.loki.wait_for(all, PATIENCE).await.unwrap();
     agent.terminate();
 }

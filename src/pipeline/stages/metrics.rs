@@ -173,7 +173,8 @@ impl Metric {
     fn update(&self, entry: &mut Entry, context: &mut Context<'_>) {
         let Some(amount) = self.amount(entry) else { return };
         // A negative step would make a counter go down, which Prometheus reads as a restart (Promtail panics).
-        if self.family.kind == Kind::Counter && amount < 0.0 {
+        // One value that is not finite would stay in the sum for good.
+        if !amount.is_finite() || (self.family.kind == Kind::Counter && amount < 0.0) {
             return self.unusable.add(1.0);
         }
         loop {

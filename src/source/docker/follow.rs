@@ -52,7 +52,7 @@ pub(crate) enum Ended {
 enum Read {
     /// The daemon closed the stream in order.
     End,
-    Broken,
+    Broken(String),
     Closed,
 }
 
@@ -70,13 +70,16 @@ impl Follow {
         let mut place = self.track.read_position().and_then(Place::from_cursor).unwrap_or(Place::START);
         let mut backoff = Backoff::new(REOPEN);
         let mut told = false;
+        // Of the stream that ended last, with the line it ended in.
+        let mut last: Option<Decoder> = None;
         loop {
             // The state before the stream ends: what ran then and stopped meanwhile is seen as running, and read again.
             let inspected = match self.docker.inspect_container(&self.id, None).await {
                 Ok(inspected) => inspected,
-                Err(error) if is_not_found(&error) => return Ended::Removed,
+                Err(error) if is_not_found(&error) => return self.removed(last).await,
                 Err(error) => {
                     self.failed("inspect", &error, &mut told, &mut backoff).await;
+                    self.renegotiate().await;
                     continue;
                 }
             };
@@ -84,17 +87,21 @@ impl Follow {
             let tty = inspected.config.and_then(|config| config.tty).unwrap_or(false);
             let mut stream = match self.open(place).await {
                 Ok(stream) => stream,
-                Err(OpenError::Refused { status, .. }) if status.as_u16() == 404 => return Ended::Removed,
+                Err(OpenError::Refused { status, .. }) if status.as_u16() == 404 => {
+                    return self.removed(last).await;
+                }
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;
                     continue;
                 }
             };
             let mut decoder = Decoder::new(tty, place);
-            match self.read(&mut stream, &mut decoder, running).await {
+            let read = self.read(&mut stream, &mut decoder, running).await;
+            match &read {
                 Read::Closed => return Ended::Stopped,
                 Read::End if !running => return Ended::Drained,
-                Read::End | Read::Broken => {}
+                Read::End => {}
+                Read::Broken(error) => self.note_failure("stream", error, &mut told),
             }
             if decoder.place() != place {
                 place = decoder.place();
@@ -104,6 +111,28 @@ impl Follow {
                 // An end without a line: not a busy loop.
                 sleep(backoff.next()).await;
             }
+            last = Some(decoder);
+        }
+    }
+
+    /// The container is gone before its log could be opened again: what its last stream ended in is all there is.
+    async fn removed(&mut self, last: Option<Decoder>) -> Ended {
+        if let Some(mut decoder) = last {
+            let mut chunk = Chunk::default();
+            decoder.finish(&mut chunk);
+            if self.hand_on(&mut chunk, &mut decoder).await.is_err() {
+                return Ended::Stopped;
+            }
+        }
+        Ended::Removed
+    }
+
+    /// A daemon that was upgraded in place may not speak the old version any more.
+    async fn renegotiate(&mut self) {
+        if let Ok(docker) = self.endpoint.docker()
+            && let Ok(docker) = docker.negotiate_version().await
+        {
+            self.docker = docker;
         }
     }
 
@@ -127,14 +156,10 @@ impl Follow {
             let read = loop {
                 match next {
                     None => break Some(Read::End),
-                    Some(Err(error)) => {
-                        warn!(container = %self.name, %error, "log stream broke, reopening");
-                        break Some(Read::Broken);
-                    }
+                    Some(Err(error)) => break Some(Read::Broken(error.to_string())),
                     Some(Ok(bytes)) => {
                         if let Err(error) = decoder.feed(&bytes, &mut chunk) {
-                            warn!(container = %self.name, %error, "log stream cannot be read on, reopening");
-                            break Some(Read::Broken);
+                            break Some(Read::Broken(error.to_string()));
                         }
                     }
                 }
@@ -176,15 +201,19 @@ impl Follow {
         told: &mut bool,
         backoff: &mut Backoff,
     ) {
+        self.note_failure(operation, &error.to_string(), told);
+        sleep(backoff.next()).await;
+    }
+
+    /// Counts a failure, and says so once until something is read again.
+    fn note_failure(&self, operation: &str, error: &str, told: &mut bool) {
         self.own.docker_errors.with("operation", operation).add(1.0);
-        let delay = backoff.next();
         if *told {
-            debug!(container = %self.name, operation, %error, ?delay, "still failing");
+            debug!(container = %self.name, operation, error, "still failing");
         } else {
-            warn!(container = %self.name, operation, %error, ?delay, "container cannot be followed, trying again");
+            warn!(container = %self.name, operation, error, "log of a container cannot be followed, trying again");
             *told = true;
         }
-        sleep(delay).await;
     }
 }
 

@@ -74,6 +74,11 @@ impl Place {
         Cursor::Docker { all: self.all, stdout, stderr }
     }
 
+    /// The time of the latest message read.
+    pub(super) fn time(self) -> UnixNanos {
+        self.all.since
+    }
+
     /// The `since` parameter: seconds and nanoseconds.
     pub(super) fn since(self) -> String {
         let first =

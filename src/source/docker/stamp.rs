@@ -24,7 +24,7 @@ pub(super) fn split(bytes: &[u8]) -> Option<(UnixNanos, &[u8])> {
 }
 
 /// The fixed form dockerd writes, read by hand: this runs once a message.
-fn fixed(text: &[u8]) -> Option<UnixNanos> {
+pub(super) fn fixed(text: &[u8]) -> Option<UnixNanos> {
     let text: &[u8; LENGTH] = text.try_into().ok()?;
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (29, b'Z')];
     if separators.iter().any(|(at, byte)| text[*at] != *byte) {

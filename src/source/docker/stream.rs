@@ -48,7 +48,8 @@ pub(super) struct Decoder {
     framing: Framing,
     resume: Resume,
     joiners: [Joiner; 2],
-    last_time: Option<UnixNanos>,
+    /// Of the message before, at first of the place the stream was opened at.
+    last_time: UnixNanos,
     counts: Counts,
 }
 
@@ -98,7 +99,7 @@ impl Decoder {
             framing,
             resume: Resume::at(place),
             joiners: [Joiner::default(), Joiner::default()],
-            last_time: None,
+            last_time: place.time(),
             counts: Counts::default(),
         }
     }
@@ -131,7 +132,7 @@ impl Decoder {
         {
             let line = std::mem::take(raw);
             let cut = std::mem::take(discarded);
-            self.tty_line(line, cut, chunk);
+            self.tty_line(&line, cut, chunk);
         }
         for output in [Output::Stdout, Output::Stderr] {
             let whole = self.joiner(output).flush();
@@ -229,12 +230,12 @@ impl Decoder {
     fn stamp<'b>(&mut self, text: &'b [u8]) -> (UnixNanos, &'b [u8]) {
         match stamp::split(text) {
             Some((time, part)) => {
-                self.last_time = Some(time);
+                self.last_time = time;
                 (time, part)
             }
             None => {
                 self.counts.malformed += 1;
-                (self.last_time.unwrap_or_else(clock::now), text)
+                (self.last_time, text)
             }
         }
     }
@@ -250,6 +251,8 @@ impl Decoder {
     fn push(&mut self, whole: Option<Whole>, output: Output, chunk: &mut Chunk) {
         if let Some(Whole { line, time, cut }) = whole {
             self.counts.cut += u64::from(cut);
+            // A log that begins without a readable time: the entry is as old as its reading.
+            let time = if time == Place::START.time() { clock::now() } else { time };
             chunk.push(&line, time, output);
         }
     }
@@ -264,7 +267,7 @@ impl Decoder {
             bytes = &bytes[end + 1..];
             if let Framing::Tty { raw, discarded } = &mut self.framing {
                 let (line, cut) = (std::mem::take(raw), std::mem::take(discarded));
-                self.tty_line(line, cut, chunk);
+                self.tty_line(&line, cut, chunk);
             }
         }
         self.append_tty(bytes);
@@ -280,22 +283,58 @@ impl Decoder {
         }
     }
 
-    fn tty_line(&mut self, raw: Vec<u8>, discarded: bool, chunk: &mut Chunk) {
-        let (time, text) = self.stamp(&raw);
-        if self.resume.is_new(Output::Stdout, time) {
+    fn tty_line(&mut self, raw: &[u8], discarded: bool, chunk: &mut Chunk) {
+        // A container that stops in the middle of a line (at a prompt) leaves it without its end, and the first line of
+        // its next start follows on the same text line, with a time of its own.
+        let mut rest = Some(raw);
+        while let Some(raw) = rest {
+            let (time, text) = self.stamp(raw);
             let stamp = &raw[..raw.len() - text.len()];
-            let joiner = self.joiner(Output::Stdout);
-            joiner.begin(time);
-            for piece in pieces(text, stamp) {
-                joiner.append(piece);
-            }
-            let mut whole = joiner.flush();
-            if let Some(whole) = &mut whole {
-                whole.cut |= discarded;
-            }
-            self.push(whole, Output::Stdout, chunk);
+            let next = later_message(text, time);
+            rest = next.map(|next| &text[next..]);
+            self.tty_message(
+                time,
+                stamp,
+                &text[..next.unwrap_or(text.len())],
+                discarded && rest.is_none(),
+                chunk,
+            );
         }
     }
+
+    fn tty_message(
+        &mut self,
+        time: UnixNanos,
+        stamp: &[u8],
+        text: &[u8],
+        discarded: bool,
+        chunk: &mut Chunk,
+    ) {
+        if !self.resume.is_new(Output::Stdout, time) {
+            return;
+        }
+        let joiner = self.joiner(Output::Stdout);
+        joiner.begin(time);
+        for piece in pieces(text, stamp) {
+            joiner.append(piece);
+        }
+        let mut whole = joiner.flush();
+        if let Some(whole) = &mut whole {
+            whole.cut |= discarded;
+        }
+        self.push(whole, Output::Stdout, chunk);
+    }
+}
+
+/// Where in a TTY line's text another message begins: at a time as Docker writes it, later than `time` and not in the
+/// future. A time that the application printed itself is earlier than Docker's.
+fn later_message(text: &[u8], time: UnixNanos) -> Option<usize> {
+    let ends = memchr::memmem::find_iter(text, b"Z ").map(|at| at + 1);
+    let starts = ends.filter_map(|end| end.checked_sub(stamp::LENGTH).filter(|start| *start > 0));
+    let now = clock::now();
+    starts.into_iter().find(|start| {
+        stamp::fixed(&text[*start..*start + stamp::LENGTH]).is_some_and(|found| found > time && found <= now)
+    })
 }
 
 /// A TTY line's text without the times that stand between its pieces.

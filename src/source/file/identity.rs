@@ -23,6 +23,11 @@ impl Identity {
         Identity { device: metadata.dev(), inode: metadata.ino() }
     }
 
+    /// The inode alone.
+    pub(super) fn inode(self) -> u64 {
+        self.inode
+    }
+
     /// The key of its track in the ledger.
     pub(super) fn key(self) -> String {
         format!("file:{}:{}", self.device, self.inode)
@@ -30,7 +35,7 @@ impl Identity {
 }
 
 /// The checksum of the first bytes of a file, as many as there are up to the limit.
-pub(super) fn head(file: &File) -> io::Result<Head> {
+pub(super) fn read_head(file: &File) -> io::Result<Head> {
     let mut bytes = [0; HEAD_LENGTH];
     let length = read_up_to(file, &mut bytes)?;
     Ok(Head { length: length as u32, crc: crc32fast::hash(&bytes[..length]) })
@@ -39,12 +44,16 @@ pub(super) fn head(file: &File) -> io::Result<Head> {
 /// Where reading goes on in a file that was read up to `cursor`: there, if it is still the same file and long enough,
 /// else at its beginning.
 pub(super) fn resume(file: &File, size: u64, cursor: Cursor) -> io::Result<u64> {
-    let Cursor::File { offset, head: known } = cursor else { return Ok(0) };
+    let Cursor::File { offset, head } = cursor else { return Ok(0) };
+    Ok(if offset <= size && begins_with(file, head)? { offset } else { 0 })
+}
+
+/// True for a file that still begins with what `head` was taken from.
+pub(super) fn begins_with(file: &File, head: Head) -> io::Result<bool> {
     let mut bytes = [0; HEAD_LENGTH];
-    let known_length = (known.length as usize).min(HEAD_LENGTH);
+    let known_length = (head.length as usize).min(HEAD_LENGTH);
     let length = read_up_to(file, &mut bytes[..known_length])?;
-    let same = length == known_length && crc32fast::hash(&bytes[..length]) == known.crc;
-    Ok(if same && offset <= size { offset } else { 0 })
+    Ok(length == known_length && crc32fast::hash(&bytes[..length]) == head.crc)
 }
 
 fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
@@ -75,7 +84,7 @@ mod tests {
             resume(&File::open(&path).unwrap(), content.len() as u64, cursor).unwrap()
         };
         fs::write(&path, "one\ntwo\n").unwrap();
-        let cursor = Cursor::File { offset: 8, head: head(&File::open(&path).unwrap()).unwrap() };
+        let cursor = Cursor::File { offset: 8, head: read_head(&File::open(&path).unwrap()).unwrap() };
         assert_eq!(offset_after("one\ntwo\nthree\n", cursor), 8);
         assert_eq!(offset_after("ONE\ntwo\nthree\n", cursor), 0, "another file under the same inode");
         assert_eq!(offset_after("one\n", cursor), 0, "truncated");

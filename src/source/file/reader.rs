@@ -10,6 +10,10 @@ use crate::record::{Chunk, Output, UnixNanos};
 use crate::source::{LONGEST_LINE, cut};
 
 const READ_SIZE: usize = 64 * 1024;
+
+/// Blocks of a line without end that are read before others get their turn.
+const READS_AT_ONCE: usize = 16;
+
 const _: () = assert!(READ_SIZE < LONGEST_LINE);
 
 /// A place in a growing file.
@@ -62,14 +66,16 @@ impl Reader {
         self.discarded = 0;
     }
 
-    /// Reads until the chunk is full or the file ends. True at the end of the file.
+    /// Reads until the chunk is full, the file ends or enough was read at once. True at the end of the file.
     pub(super) fn fill(
         &mut self,
         chunk: &mut Chunk,
         mut stamp: impl FnMut() -> UnixNanos,
     ) -> io::Result<bool> {
         let mut block = vec![0; READ_SIZE];
-        while !chunk.is_full() {
+        let mut reads = 0;
+        while !chunk.is_full() && reads < READS_AT_ONCE {
+            reads += 1;
             let count = match self.file.read_at(&mut block, self.read_to()) {
                 Ok(0) => return Ok(true),
                 Ok(count) => count,

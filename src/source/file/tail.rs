@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{self, Instant};
-use crate::custody::{Claim, Cursor, Ledger};
+use crate::custody::{Claim, Cursor, Head, Ledger};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, UnixNanos};
-use crate::source::file::identity::{Identity, head, resume};
+use crate::source::file::identity::{Identity, begins_with, read_head, resume};
 use crate::source::file::reader::Reader;
 use crate::source::file::rotation::{Rotated, rotated};
 
@@ -58,8 +59,12 @@ struct Open {
     reader: Reader,
     identity: Identity,
     claim: Claim,
+    /// What the file began with when it was last looked at.
+    head: Head,
     /// When the file last grew.
     grew: Instant,
+    /// When the path was first seen to name another file.
+    rotated: Option<Instant>,
 }
 
 struct State {
@@ -173,11 +178,20 @@ impl Tail {
         let Some(claim) = self.ledger.claim(&self.key(identity), &self.path.display().to_string()) else {
             return Ok(None);
         };
-        let offset = match claim.track().read_position() {
+        let known = claim.track().read_position().or_else(|| self.position_on_another_device(identity));
+        let offset = match known {
             Some(cursor) => resume(&file, metadata.len(), cursor)?,
             None => 0,
         };
-        Ok(Some(Open { reader: Reader::new(file, offset), identity, claim, grew: Instant::now() }))
+        let head = read_head(&file)?;
+        Ok(Some(Open {
+            reader: Reader::new(file, offset),
+            identity,
+            claim,
+            head,
+            grew: Instant::now(),
+            rotated: None,
+        }))
     }
 
     /// Reads every open file to its end, oldest first, and lets go of those that are done.
@@ -186,11 +200,18 @@ impl Tail {
         while index < state.files.len() {
             self.read_to_end(state, index).await?;
             let rotated_away = index + 1 < state.files.len() || !self.is_at_path(&state.files[index]);
-            if rotated_away && state.files[index].grew.elapsed() >= ROTATED_WAIT {
+            let open = &mut state.files[index];
+            let quiet = open.grew.elapsed();
+            // A writer may hold a rotated file for a while yet, however quiet it was before.
+            let rotated = open.rotated.get_or_insert_with(Instant::now).elapsed();
+            if !rotated_away {
+                open.rotated = None;
+            }
+            if rotated_away && quiet.min(rotated) >= ROTATED_WAIT {
                 self.flush(state, index).await?;
                 state.files.remove(index);
             } else {
-                if state.files[index].grew.elapsed() >= UNFINISHED_LINE_WAIT {
+                if quiet >= UNFINISHED_LINE_WAIT {
                     self.flush(state, index).await?;
                 }
                 index += 1;
@@ -201,41 +222,46 @@ impl Tail {
 
     async fn read_to_end(&mut self, state: &mut State, index: usize) -> Result<(), IntakeClosed> {
         loop {
-            let State { files, chunk, last_stamp, .. } = &mut *state;
-            let open = &mut files[index];
-            match open.reader.file().metadata() {
-                Ok(metadata) if metadata.len() < open.reader.read_to() => {
-                    info!(file = %self.path.display(), "file was truncated, reading it from its beginning");
-                    open.reader.rewind();
-                }
-                Ok(metadata) if metadata.len() == open.reader.read_to() => return Ok(()),
-                Ok(_) => {}
-                Err(error) => {
-                    self.fail(state, &error);
-                    return Ok(());
-                }
-            }
-            let now = clock::now();
-            let before = open.reader.read_to();
-            let stamp = || {
-                *last_stamp = now.max(UnixNanos(last_stamp.0 + 1));
-                *last_stamp
-            };
-            let end = match open.reader.fill(chunk, stamp) {
+            let end = match self.read_chunk(state, index) {
                 Ok(end) => end,
                 Err(error) => {
                     self.fail(state, &error);
-                    return Ok(());
+                    true
                 }
             };
-            if open.reader.read_to() != before {
-                open.grew = Instant::now();
-            }
             self.hand_on(state, index).await?;
             if end {
                 return Ok(());
             }
+            // A backlog is read in many steps, and others want to run between them.
+            yield_now().await;
         }
+    }
+
+    /// Reads up to a chunk. True at the end of the file.
+    fn read_chunk(&self, state: &mut State, index: usize) -> io::Result<bool> {
+        let State { files, chunk, last_stamp, .. } = state;
+        let Open { reader, head, grew, .. } = &mut files[index];
+        let length = reader.file().metadata()?.len();
+        if length == reader.read_to() {
+            return Ok(true);
+        }
+        // Truncated, and perhaps filled again beyond where it was read to.
+        if length < reader.read_to() || !begins_with(reader.file(), *head)? {
+            info!(file = %self.path.display(), "file was truncated, reading it from its beginning");
+            reader.rewind();
+        }
+        let now = clock::now();
+        let before = reader.read_to();
+        let end = reader.fill(chunk, || {
+            *last_stamp = now.max(UnixNanos(last_stamp.0 + 1));
+            *last_stamp
+        })?;
+        if reader.read_to() != before {
+            *grew = Instant::now();
+        }
+        *head = read_head(reader.file())?;
+        Ok(end)
     }
 
     async fn flush(&mut self, state: &mut State, index: usize) -> Result<(), IntakeClosed> {
@@ -250,9 +276,7 @@ impl Tail {
         if state.chunk.is_empty() {
             return Ok(());
         }
-        // A file whose head cannot be read again is one whose next start is at its beginning: repeated, not lost.
-        let head = head(open.reader.file()).unwrap_or_default();
-        let cursor = Cursor::File { offset: open.reader.offset(), head };
+        let cursor = Cursor::File { offset: open.reader.offset(), head: open.head };
         self.intake.accept(&state.chunk, cursor, open.claim.track()).await?;
         state.chunk.clear();
         Ok(())
@@ -260,6 +284,13 @@ impl Tail {
 
     fn is_at_path(&self, open: &Open) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|metadata| Identity::of(&metadata) == open.identity)
+    }
+
+    /// Device numbers may change over a reboot: the position of a file of the same path and inode, whose head is compared
+    /// before it is believed.
+    fn position_on_another_device(&self, identity: Identity) -> Option<Cursor> {
+        let ending = format!(":{}{}", identity.inode(), self.key_suffix);
+        self.ledger.position_named(&self.path.display().to_string(), |key| key.ends_with(&ending))
     }
 
     fn key(&self, identity: Identity) -> String {

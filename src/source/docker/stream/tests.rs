@@ -98,6 +98,16 @@ fn a_tty_line_over_several_pieces_loses_the_times_between_them() {
 }
 
 #[test]
+fn what_a_tty_container_stopped_in_is_not_glued_to_its_next_start() {
+    let prompt = format!("{T1} prompt# ");
+    let (lines, decoder) = decode(true, Place::START, prompt.as_bytes());
+    assert_eq!(lines, [out("prompt# ")]);
+    let restarted = format!("{prompt}{T2} first line\r\n{T3} at 2025-11-18T10:29:59.000000000Z it began\r\n");
+    let rest = [out("first line"), out("at 2025-11-18T10:29:59.000000000Z it began")];
+    assert_eq!(decode(true, decoder.place(), restarted.as_bytes()).0, rest, "and the prompt is not repeated");
+}
+
+#[test]
 fn a_tty_line_that_looks_like_frames_stays_text() {
     let stream = [T1.as_bytes(), b" \x01\x00\x00\x00\x00\x00\x00\x05hello\n"].concat();
     assert_eq!(decode(true, Place::START, &stream).0, [out("\x01\0\0\0\0\0\0\x05hello")]);
