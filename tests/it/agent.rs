@@ -158,9 +158,9 @@ impl Printed {
     fn wait_for(&self, text: &str) -> String {
         let guard = self.0.0.lock().unwrap();
         let missing = |state: &mut (String, bool)| !state.0.contains(text) && !state.1;
-        let (guard, _) = self.0.1.wait_timeout_while(guard, PATIENCE, missing).unwrap();
-        assert!(guard.0.contains(text), "`{text}` was never printed. Printed was:\n{}", guard.0);
-        guard.0.clone()
+        let printed = self.0.1.wait_timeout_while(guard, PATIENCE, missing).unwrap().0.0.clone();
+        assert!(printed.contains(text), "`{text}` was never printed. Printed was:\n{printed}");
+        printed
     }
 
     fn to_the_end(&self) -> String {

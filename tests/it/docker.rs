@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::agent::{Agent, PATIENCE, client};
 use crate::support::docker::{self, Engine};
+use crate::support::fake_docker::{FakeDocker, Script, frame};
 use crate::support::fake_loki::{FakeLoki, Limits, Store};
 use crate::support::ledger::{Expected, entry_key, verify};
 
@@ -173,7 +174,7 @@ async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_running_from_its_image_as_a_sidecar_does_the_same() {
     let Some(engine) = docker::engine_or_skip() else { return };
-    let Ok(image) = std::env::var("TAILWATER_TEST_IMAGE") else {
+    let Some(image) = std::env::var("TAILWATER_TEST_IMAGE").ok().filter(|image| !image.is_empty()) else {
         assert!(std::env::var("TAILWATER_REQUIRE_DOCKER").is_err(), "TAILWATER_TEST_IMAGE names no image");
         eprintln!("SKIPPED: needs the agent's image; set TAILWATER_TEST_IMAGE");
         return;
@@ -312,19 +313,6 @@ async fn a_last_line_without_a_newline_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_words_of_a_container_removed_at_its_end_arrive() {
-    let Some(engine) = docker::engine_or_skip() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let loki = FakeLoki::start(Limits::default());
-    let agent = Agent::start(directory.path(), &configuration(&engine, directory.path(), &loki));
-    // It lingers until the agent has everything but the line it ends in, and goes with its log.
-    let arguments = [&loggen("no-final-newline", "50")[..], &["--linger", "1"]].concat();
-    engine.run(&["--rm"], engine.loggen_image(), &arguments);
-    loki.wait_for(|store| store.entries.len() == 50, PATIENCE).await.unwrap();
-    agent.terminate();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_container_on_three_networks_arrives_once() {
     let Some(engine) = docker::engine_or_skip() else { return };
     let directory = tempfile::tempdir().unwrap();
@@ -345,6 +333,51 @@ async fn a_container_on_three_networks_arrives_once() {
     let mut expected = Expected::new();
     expected.printed(&engine.logs(&container).stdout);
     verify(&expected, &loki.entries(), entry_key).assert_whole_once_in_order();
+}
+
+/// A configuration for a scripted daemon.
+fn scripted(directory: &Path, docker: &FakeDocker, loki: &FakeLoki) -> String {
+    format!(
+        "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\n\
+         positions: {{filename: '{0}/positions.yaml'}}\n\
+         clients:\n{1}\n\
+         scrape_configs:\n- {{job_name: d, docker_sd_configs: [{{host: '{2}', refresh_interval: 50ms}}]}}\n",
+        directory.display(),
+        client(&loki.url()),
+        docker.host()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_words_of_a_container_that_is_removed_at_its_end_arrive() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let log = [
+        frame(1, "2026-11-18T10:30:00.000000001Z all is well\n"),
+        frame(2, "2026-11-18T10:30:00.000000002Z panic: at the disco"),
+    ];
+    let script = Script { log: log.concat(), removed: true, without_events: false };
+    let docker = FakeDocker::start(directory.path(), script);
+    let agent = Agent::start(directory.path(), &scripted(directory.path(), &docker, &loki));
+    loki.wait_for(|store| store.entries.len() == 2, PATIENCE).await.unwrap();
+    agent.terminate();
+    let lines: Vec<String> = loki.entries().iter().map(|entry| entry.text()).collect();
+    assert!(lines.contains(&"panic: at the disco".to_owned()), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_gives_no_events_is_listed_and_not_asked_again_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let log = frame(1, "2026-11-18T10:30:00.000000001Z all is well\n");
+    let docker = FakeDocker::start(directory.path(), Script { log, removed: false, without_events: true });
+    let agent = Agent::start(directory.path(), &scripted(directory.path(), &docker, &loki));
+    agent.wait_for_log("Docker gives no events");
+    loki.wait_for(|store| store.entries.len() == 1, PATIENCE).await.unwrap();
+    assert_eq!(agent.metric("tailwater_docker_errors_total{operation=\"events\"}"), 1.0);
+    agent.terminate();
+    assert_eq!(docker.event_requests(), 1);
+    assert!(loki.duplicates().is_empty(), "each time the stream ends, it goes on where it was");
 }
 
 #[tokio::test(flavor = "multi_thread")]

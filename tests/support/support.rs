@@ -16,5 +16,6 @@
 )]
 
 pub mod docker;
+pub mod fake_docker;
 pub mod fake_loki;
 pub mod ledger;
