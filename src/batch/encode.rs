@@ -10,24 +10,57 @@ const STREAM_LABELS: u32 = 1;
 const STREAM_ENTRIES: u32 = 2;
 const ENTRY_TIMESTAMP: u32 = 1;
 const ENTRY_LINE: u32 = 2;
+const ENTRY_METADATA: u32 = 3;
+const PAIR_NAME: u32 = 1;
+const PAIR_VALUE: u32 = 2;
 const TIME_SECONDS: u32 = 1;
 const TIME_NANOS: u32 = 2;
 
-/// Appends one `entries` field of a stream, tag and length included.
-pub(super) fn entry(timestamp: UnixNanos, line: &[u8], buffer: &mut Vec<u8>) {
+/// Appends one `entries` field of a stream, tag and length included. Gives the bytes that count towards a batch's size,
+/// as in Promtail: those of the line, and of the metadata as encoded.
+pub(super) fn entry<'m>(
+    timestamp: UnixNanos,
+    line: &[u8],
+    metadata: impl Iterator<Item = (&'m str, &'m [u8])> + Clone,
+    buffer: &mut Vec<u8>,
+) -> usize {
     let (seconds, nanos) = (timestamp.seconds(), timestamp.subsec_nanos());
     let time = varint_field_len(TIME_SECONDS, seconds as u64) + varint_field_len(TIME_NANOS, nanos as u64);
-    let line_len = if line.is_empty() { 0 } else { bytes_field_len(ENTRY_LINE, line.len()) };
+    let line_len = text_field_len(ENTRY_LINE, line);
+    let pairs = metadata.clone().map(|(name, value)| pair_len(name, value));
+    let metadata_len: usize = pairs.map(|pair| bytes_field_len(ENTRY_METADATA, pair)).sum();
     encode_key(STREAM_ENTRIES, WireType::LengthDelimited, buffer);
-    encode_varint((bytes_field_len(ENTRY_TIMESTAMP, time) + line_len) as u64, buffer);
+    encode_varint((bytes_field_len(ENTRY_TIMESTAMP, time) + line_len + metadata_len) as u64, buffer);
     encode_key(ENTRY_TIMESTAMP, WireType::LengthDelimited, buffer);
     encode_varint(time as u64, buffer);
     varint_field(TIME_SECONDS, seconds as u64, buffer);
     varint_field(TIME_NANOS, nanos as u64, buffer);
-    // proto3 leaves out empty fields.
-    if !line.is_empty() {
-        bytes_field(ENTRY_LINE, line, buffer);
+    text_field(ENTRY_LINE, line, buffer);
+    let mut counted = line.len();
+    for (name, value) in metadata {
+        let length = pair_len(name, value);
+        encode_key(ENTRY_METADATA, WireType::LengthDelimited, buffer);
+        encode_varint(length as u64, buffer);
+        text_field(PAIR_NAME, name.as_bytes(), buffer);
+        text_field(PAIR_VALUE, value, buffer);
+        counted += length;
     }
+    counted
+}
+
+fn pair_len(name: &str, value: &[u8]) -> usize {
+    text_field_len(PAIR_NAME, name.as_bytes()) + text_field_len(PAIR_VALUE, value)
+}
+
+/// proto3 leaves out empty fields.
+fn text_field(tag: u32, text: &[u8], buffer: &mut Vec<u8>) {
+    if !text.is_empty() {
+        bytes_field(tag, text, buffer);
+    }
+}
+
+fn text_field_len(tag: u32, text: &[u8]) -> usize {
+    if text.is_empty() { 0 } else { bytes_field_len(tag, text.len()) }
 }
 
 /// Appends one `streams` field of a push request: labels, then entries encoded before.
@@ -66,21 +99,33 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::batch::push::{EntryMessage, PushRequest, StreamMessage, Timestamp};
+    use crate::batch::push::{EntryMessage, LabelPair, PushRequest, StreamMessage, Timestamp};
 
     proptest! {
         #[test]
         fn the_direct_encoder_writes_what_prost_writes(
             labels in "\\PC{1,40}",
-            entries in proptest::collection::vec((any::<i64>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..20),
+            entries in proptest::collection::vec(
+                (
+                    any::<i64>(),
+                    proptest::collection::vec(any::<u8>(), 0..300),
+                    proptest::collection::vec(("\\PC{0,9}", "\\PC{0,200}"), 0..4),
+                ),
+                0..20,
+            ),
         ) {
             let mut encoded = Vec::new();
             let mut messages = Vec::new();
-            for (nanos, line) in entries {
+            for (nanos, line, metadata) in entries {
                 let time = UnixNanos(nanos);
-                entry(time, &line, &mut encoded);
+                let pairs = metadata.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+                let counted = entry(time, &line, pairs, &mut encoded);
+                let structured_metadata: Vec<LabelPair> =
+                    metadata.into_iter().map(|(name, value)| LabelPair { name, value }).collect();
+                let pairs: usize = structured_metadata.iter().map(Message::encoded_len).sum();
+                prop_assert_eq!(counted, line.len() + pairs);
                 let timestamp = Some(Timestamp { seconds: time.seconds(), nanos: time.subsec_nanos() });
-                messages.push(EntryMessage { timestamp, line, structured_metadata: Vec::new() });
+                messages.push(EntryMessage { timestamp, line, structured_metadata });
             }
             let mut direct = Vec::new();
             stream(&labels, &encoded, &mut direct);

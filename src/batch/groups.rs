@@ -29,7 +29,7 @@ pub(crate) struct Group {
 pub(crate) struct EntrySize {
     /// Bytes in `encoded`.
     pub(crate) encoded: u32,
-    /// What counts towards `batchsize`: the bytes of the line, as in Promtail.
+    /// What counts towards `batchsize`.
     pub(crate) counted: u32,
 }
 
@@ -63,11 +63,17 @@ impl Groups {
     }
 
     /// Adds an entry to an open group.
-    pub(crate) fn append(&mut self, group: usize, timestamp: UnixNanos, line: &[u8]) {
+    pub(crate) fn append<'m>(
+        &mut self,
+        group: usize,
+        timestamp: UnixNanos,
+        line: &[u8],
+        metadata: impl Iterator<Item = (&'m str, &'m [u8])> + Clone,
+    ) {
         let Group { encoded, sizes, .. } = &mut self.groups[group];
         let before = encoded.len();
-        encode::entry(timestamp, line, encoded);
-        sizes.push(EntrySize { encoded: (encoded.len() - before) as u32, counted: line.len() as u32 });
+        let counted = encode::entry(timestamp, line, metadata, encoded);
+        sizes.push(EntrySize { encoded: (encoded.len() - before) as u32, counted: counted as u32 });
     }
 
     /// The groups, in the order their streams first appeared.

@@ -45,7 +45,7 @@ impl DropReason {
 impl Pipeline {
     /// Compiles a `pipeline_stages` list; `None` is a pipeline that changes nothing.
     pub(crate) fn compile(list: Option<&Node>, registry: &Registry, own: &Own) -> Result<Pipeline, Invalid> {
-        let mut compiler = Compiler { names: Vec::new(), memories: Vec::new(), registry, own };
+        let mut compiler = Compiler::new(registry, own);
         // Clients read the tenant from this label, so it always has a symbol.
         compiler.symbol("__tenant_id__");
         let stages = match list {
@@ -62,6 +62,11 @@ impl Pipeline {
 }
 
 impl<'m> Compiler<'m> {
+    /// Nothing spoken of yet.
+    pub(crate) fn new(registry: &'m Registry, own: &'m Own) -> Compiler<'m> {
+        Compiler { names: Vec::new(), memories: Vec::new(), registry, own }
+    }
+
     /// Compiles a list of stages, top level or nested.
     pub(crate) fn stages(&mut self, list: &Node) -> Result<Vec<Box<dyn Stage>>, Invalid> {
         list.list()?.iter().map(|item| self.stage(item)).collect()

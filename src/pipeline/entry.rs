@@ -39,6 +39,10 @@ pub(crate) struct Entry {
     pub(crate) timestamp: UnixNanos,
     extracted: Vec<Value>,
     labels: Vec<Option<Span>>,
+    /// The target's labels that no stage speaks of have been removed.
+    without_fixed: bool,
+    /// Structured metadata: name and value, in the order added.
+    metadata: Vec<(Symbol, Span)>,
 }
 
 /// What every line of a target starts from: the values of its labels, already in the buffer.
@@ -76,6 +80,8 @@ impl Entry {
         self.extracted.extend_from_slice(&base.extracted);
         self.labels.clear();
         self.labels.extend_from_slice(&base.labels);
+        self.without_fixed = false;
+        self.metadata.clear();
         self.line = self.store(line);
         self.timestamp = timestamp;
     }
@@ -149,6 +155,26 @@ impl Entry {
         set.map(|(name, span)| (Symbol(name as u16), self.bytes(span)))
     }
 
+    /// Removes the labels that no stage speaks of.
+    pub(crate) fn remove_fixed(&mut self) {
+        self.without_fixed = true;
+    }
+
+    /// True after [`remove_fixed`](Self::remove_fixed).
+    pub(crate) fn without_fixed(&self) -> bool {
+        self.without_fixed
+    }
+
+    /// Adds structured metadata.
+    pub(crate) fn add_metadata(&mut self, name: Symbol, value: Span) {
+        self.metadata.push((name, value));
+    }
+
+    /// Structured metadata, in the order added.
+    pub(crate) fn metadata(&self) -> impl Iterator<Item = (Symbol, &[u8])> + Clone {
+        self.metadata.iter().map(|(name, span)| (*name, self.bytes(*span)))
+    }
+
     /// Makes every label readable under its own name, as entering a (nested) pipeline does.
     pub(crate) fn extract_labels(&mut self) {
         for (value, label) in self.extracted.iter_mut().zip(&self.labels) {
@@ -161,6 +187,7 @@ impl Entry {
     /// Writes a key that is equal for equal label sets and different for different ones.
     pub(crate) fn label_key(&self, key: &mut Vec<u8>) {
         key.clear();
+        key.push(u8::from(self.without_fixed));
         for (name, value) in self.labels() {
             key.extend_from_slice(&name.0.to_le_bytes());
             key.extend_from_slice(&(value.len() as u32).to_le_bytes());

@@ -34,8 +34,24 @@ pub(super) fn write(value: &serde_json::Value, text: &mut String) {
     }
 }
 
-fn string(value: &str, text: &mut String) {
+/// A quoted string.
+pub(super) fn string(value: &str, text: &mut String) {
     text.push('"');
+    escape(value, text);
+    text.push('"');
+}
+
+/// A quoted string of bytes that need not be UTF-8: each byte that is not becomes `\ufffd`.
+pub(super) fn bytes(value: &[u8], text: &mut String) {
+    text.push('"');
+    for chunk in value.utf8_chunks() {
+        escape(chunk.valid(), text);
+        chunk.invalid().iter().for_each(|_| text.push_str("\\ufffd"));
+    }
+    text.push('"');
+}
+
+fn escape(value: &str, text: &mut String) {
     for c in value.chars() {
         match c {
             '"' => text.push_str("\\\""),
@@ -50,7 +66,6 @@ fn string(value: &str, text: &mut String) {
             c => text.push(c),
         }
     }
-    text.push('"');
 }
 
 /// Go's encoder switches to exponents below 1e-6 and from 1e21 on, and writes at least two exponent digits only

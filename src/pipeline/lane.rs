@@ -114,7 +114,8 @@ impl Lane {
             return;
         }
         let group = self.group(entry, &mut tools.key, groups);
-        groups.append(group, entry.timestamp, entry.line_bytes());
+        let metadata = entry.metadata().map(|(name, value)| (&*pipeline.names[name.0 as usize], value));
+        groups.append(group, entry.timestamp, entry.line_bytes(), metadata);
         entry.shrink(SCRATCH_LIMIT);
     }
 
@@ -213,7 +214,7 @@ pub(crate) fn run<'s>(
 
 /// All labels of an entry, and how many of their values had to be cut.
 fn labels(entry: &Entry, pipeline: &Pipeline, fixed: &Labels) -> (Labels, usize) {
-    let mut labels = fixed.clone();
+    let mut labels = if entry.without_fixed() { Labels::default() } else { fixed.clone() };
     let set = entry
         .labels()
         .map(|(name, value)| (&pipeline.names[name.0 as usize], String::from_utf8_lossy(value)));

@@ -1,16 +1,24 @@
 //! The stages, one file and one table row each.
 //! In: an entry.  Out: the entry changed, or dropped for a counted reason.  Owns: the table.
 
+mod decolorize;
 mod docker;
 mod drop;
+mod eventlogmessage;
 mod json;
+mod labelallow;
 mod labeldrop;
 mod labels;
+mod logfmt;
 mod match_;
 mod metrics;
 mod output;
+mod pack;
 mod regex;
+mod sampling;
 mod static_labels;
+mod structured_metadata;
+mod tenant;
 mod timestamp;
 
 use std::fmt::Debug;
@@ -46,35 +54,28 @@ pub(crate) struct StageKind {
 }
 
 /// Every stage there is.
-pub(crate) const STAGES: [StageKind; 11] = [
+pub(crate) const STAGES: [StageKind; 20] = [
+    decolorize::KIND,
     docker::KIND,
     drop::KIND,
+    eventlogmessage::KIND,
     json::KIND,
+    labelallow::KIND,
     labeldrop::KIND,
     labels::KIND,
+    logfmt::KIND,
     match_::KIND,
     metrics::KIND,
     output::KIND,
+    pack::KIND,
     regex::KIND,
+    sampling::KIND,
     static_labels::KIND,
+    structured_metadata::KIND,
+    structured_metadata::OLD_KIND,
+    tenant::KIND,
     timestamp::KIND,
 ];
 
 /// Stages of Promtail that are refused by name until they exist here.
-pub(crate) const NOT_YET: [&str; 15] = [
-    "cri",
-    "decolorize",
-    "eventlogmessage",
-    "geoip",
-    "labelallow",
-    "limit",
-    "logfmt",
-    "multiline",
-    "non_indexed_labels",
-    "pack",
-    "replace",
-    "sampling",
-    "structured_metadata",
-    "template",
-    "tenant",
-];
+pub(crate) const NOT_YET: [&str; 6] = ["cri", "geoip", "limit", "multiline", "replace", "template"];

@@ -15,11 +15,20 @@ struct LabelDrop {
 }
 
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    Ok(Box::new(LabelDrop { names: names("labeldrop", options, compiler)? }))
+}
+
+/// The names a stage lists.
+pub(super) fn names(
+    stage: &str,
+    options: &Node,
+    compiler: &mut Compiler<'_>,
+) -> Result<Vec<Symbol>, Invalid> {
     let names = options.list_of(|name| Ok(compiler.symbol(name.strict_text()?)))?;
     if names.is_empty() {
-        return Err(options.invalid("`labeldrop` needs a list of at least one label name"));
+        return Err(options.invalid(format!("`{stage}` needs a list of at least one label name")));
     }
-    Ok(Box::new(LabelDrop { names }))
+    Ok(names)
 }
 
 impl Stage for LabelDrop {

@@ -16,6 +16,11 @@ pub(crate) struct Labels {
 }
 
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    Ok(Box::new(Labels::new(mapping(options, compiler)?)))
+}
+
+/// A mapping of label name to extracted name, where nothing means the same name.
+pub(super) fn mapping(options: &Node, compiler: &mut Compiler<'_>) -> Result<Vec<(Symbol, Symbol)>, Invalid> {
     let mut mapping = Vec::new();
     for (key, value) in options.entries()? {
         let label = key.text()?;
@@ -27,7 +32,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         let source = if source.is_empty() { label } else { source };
         mapping.push((compiler.symbol(label), compiler.symbol(source)));
     }
-    Ok(Box::new(Labels::new(mapping)))
+    Ok(mapping)
 }
 
 pub(super) fn is_label_name(name: &str) -> bool {

@@ -62,8 +62,8 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
 }
 
 impl Match {
-    fn picks(&self, entry: &mut Entry, context: &Context<'_>) -> bool {
-        self.picks_labels(entry, context) && self.keeps_line(entry)
+    fn picks(&self, entry: &mut Entry) -> bool {
+        self.picks_labels(entry) && self.keeps_line(entry)
     }
 
     fn keeps_line(&self, entry: &mut Entry) -> bool {
@@ -74,13 +74,9 @@ impl Match {
         self.selector.filters.iter().all(|filter| filter.keeps(entry.bytes(line)))
     }
 
-    fn picks_labels(&self, entry: &Entry, context: &Context<'_>) -> bool {
-        let value = |name: Symbol| match entry.label(name) {
-            Some(span) => entry.bytes(span),
-            None => {
-                context.fixed.get(&context.pipeline.names[name.0 as usize]).unwrap_or_default().as_bytes()
-            }
-        };
+    fn picks_labels(&self, entry: &Entry) -> bool {
+        // Every name a selector speaks of has a symbol, so it is never among the fixed labels.
+        let value = |name: Symbol| entry.label(name).map_or(b"".as_slice(), |span| entry.bytes(span));
         let mut matchers = self.selector.matchers.iter().zip(&self.names);
         matchers.all(|(matcher, name)| matcher.matches(value(*name)))
     }
@@ -88,7 +84,7 @@ impl Match {
 
 impl Stage for Match {
     fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        if !self.picks(entry, context) {
+        if !self.picks(entry) {
             return Flow::Continue;
         }
         match &self.action {

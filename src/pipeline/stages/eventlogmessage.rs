@@ -1,0 +1,84 @@
+//! `eventlogmessage`: extracts the fields of a Windows event log message.
+//! In: an extracted text of lines `key: value`.  Out: extracted values.  Owns: nothing.
+//!
+//! Keys are not known before they are seen, so only those that some stage speaks of are kept.
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::pipeline::entry::{Entry, Symbol, Value};
+use crate::pipeline::lane::Context;
+use crate::pipeline::stages::{Flow, Stage, StageKind, labels};
+
+pub(crate) const KIND: StageKind = StageKind { name: "eventlogmessage", build };
+
+#[derive(Debug)]
+struct EventLogMessage {
+    source: Symbol,
+    drop_invalid_labels: bool,
+    overwrite_existing: bool,
+    unusable: DropReason,
+}
+
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    let block = options.loose_block()?;
+    let source = block.optional("source", Node::strict_text)?.unwrap_or("message");
+    if !labels::is_label_name(source) {
+        return Err(options
+            .invalid(format!("`source` cannot be `{source}`"))
+            .help("it must be a label name"));
+    }
+    let stage = EventLogMessage {
+        source: compiler.symbol(source),
+        drop_invalid_labels: block.optional("drop_invalid_labels", Node::boolean)?.unwrap_or(false),
+        overwrite_existing: block.optional("overwrite_existing", Node::boolean)?.unwrap_or(false),
+        unusable: compiler.drop_reason("eventlogmessage_unusable"),
+    };
+    warn_unknown("eventlogmessage", &block);
+    Ok(Box::new(stage))
+}
+
+impl EventLogMessage {
+    fn extract(&self, line: &str, entry: &mut Entry, context: &Context<'_>) {
+        let Some((key, value)) = line.split_once(':') else { return };
+        let mut key = match labels::is_label_name(key) {
+            true => key.to_owned(),
+            false if self.drop_invalid_labels => return,
+            false => sanitized(key),
+        };
+        let names = &context.pipeline.names;
+        let symbol = |key: &str| names.iter().position(|name| **name == *key).map(|name| Symbol(name as u16));
+        let existing = symbol(&key).is_some_and(|name| entry.extracted(name) != Value::Absent);
+        if existing && !self.overwrite_existing {
+            key.push_str("_extracted");
+        }
+        if let Some(name) = symbol(&key) {
+            let span = entry.store(value.trim().as_bytes());
+            entry.extract(name, Value::Text(span));
+        }
+    }
+}
+
+/// A legal label name: each other character, and a digit in front, becomes `_`.
+fn sanitized(key: &str) -> String {
+    let legal = |(index, c): (usize, char)| {
+        if c == '_' || c.is_ascii_alphabetic() || (index > 0 && c.is_ascii_digit()) { c } else { '_' }
+    };
+    let name: String = key.chars().enumerate().map(legal).collect();
+    if name.is_empty() { "_".to_owned() } else { name }
+}
+
+impl Stage for EventLogMessage {
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
+        if entry.extracted(self.source) == Value::Absent {
+            return Flow::Continue;
+        }
+        let Some(span) = entry.text(self.source) else { return Flow::Drop(&self.unusable) };
+        let Ok(text) = std::str::from_utf8(entry.bytes(span)).map(str::to_owned) else {
+            return Flow::Continue;
+        };
+        for line in text.split("\r\n") {
+            self.extract(line, entry, context);
+        }
+        Flow::Continue
+    }
+}

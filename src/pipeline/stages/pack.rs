@@ -1,0 +1,52 @@
+//! `pack`: puts labels and extracted values into the line, as JSON.
+//! In: extracted values, the line.  Out: a new line, fewer labels.  Owns: the names.
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::pipeline::entry::{Entry, Symbol};
+use crate::pipeline::go_json;
+use crate::pipeline::lane::Context;
+use crate::pipeline::stages::{Flow, Stage, StageKind};
+
+pub(crate) const KIND: StageKind = StageKind { name: "pack", build };
+
+#[derive(Debug)]
+struct Pack {
+    /// Sorted, as they are written.
+    names: Vec<(String, Symbol)>,
+    ingest_timestamp: bool,
+}
+
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    let block = options.loose_block()?;
+    let names = block.optional("labels", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
+    let mut names = names.unwrap_or_default();
+    names.sort();
+    names.dedup();
+    let names = names.into_iter().map(|name| (name.clone(), compiler.symbol(&name))).collect();
+    let ingest_timestamp = block.optional("ingest_timestamp", Node::boolean)?.unwrap_or(true);
+    warn_unknown("pack", &block);
+    Ok(Box::new(Pack { names, ingest_timestamp }))
+}
+
+impl Stage for Pack {
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
+        let mut packed = String::from("{");
+        for (name, symbol) in &self.names {
+            let Some(value) = entry.text(*symbol) else { continue };
+            go_json::string(name, &mut packed);
+            packed.push(':');
+            go_json::bytes(entry.bytes(value), &mut packed);
+            packed.push(',');
+            entry.set_label(*symbol, None);
+        }
+        packed.push_str("\"_entry\":");
+        go_json::bytes(entry.line_bytes(), &mut packed);
+        packed.push('}');
+        entry.line = entry.store(packed.as_bytes());
+        if self.ingest_timestamp {
+            entry.timestamp = context.now;
+        }
+        Flow::Continue
+    }
+}
