@@ -18,7 +18,7 @@ use crate::agent::wire::Running;
 use crate::clock::Instant;
 use crate::server::Readiness;
 
-pub(crate) use load::load;
+pub(crate) use load::{Request, load};
 pub(crate) use wire::{Parts, StartError};
 
 /// From the signal to the exit, with a margin to the 5 s that are promised.

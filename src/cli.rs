@@ -1,7 +1,7 @@
 //! The command line.
 //! In: arguments in Go's spelling.  Out: an exit code.  Owns: logging, the runtime.
 
-mod args;
+mod flags;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -9,29 +9,95 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry as LogRegistry, layer::SubscriberExt as _};
 
-use crate::agent::{self, Parts};
-use crate::cli::args::Args;
+use crate::agent::{self, Parts, Request};
+use crate::cli::flags::{Effect, Given, Parsed, VERSION, Verb};
 use crate::metrics::{Own, Registry};
+
+/// The command line is wrong, as in Go.
+const WRONG_ARGUMENTS: u8 = 2;
 
 /// Runs the program with these arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::parse(arguments) {
-        Ok(args) => args,
-        Err(error) => {
-            // Help and version come this way too, with exit code 0. Nobody to print to is no error.
-            drop(error.print());
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+    let given = match flags::parse(arguments) {
+        Ok(Parsed::Given(given)) => given,
+        Ok(Parsed::Help(verb)) => return print(&flags::help_text(verb)),
+        Err(error) => return wrong(&error),
     };
+    if let Some(error) = given.refused() {
+        return wrong(&error);
+    }
+    match given.verb {
+        Verb::Version => print(VERSION_LINE),
+        Verb::Help => match flags::topic(given.positional.first().map(String::as_str)) {
+            Some(text) => print(&text),
+            None => wrong(&"there is no help of that name; see `tailwater help`"),
+        },
+        Verb::Run if given.is_true("version") => print(VERSION_LINE),
+        Verb::Check => check(&given),
+        Verb::Run if given.is_true("check-syntax") => check(&given),
+        Verb::Run => run(&given),
+    }
+}
+
+const VERSION_LINE: &str = concat!("tailwater ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Prints to stdout. Nobody to print to is no error.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    drop(io::stdout().write_all(text.as_bytes()));
+    ExitCode::SUCCESS
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(WRONG_ARGUMENTS)
+}
+
+/// What the flags say about the configuration.
+fn request(given: &Given) -> Result<Request, String> {
+    let overlay = given.iter().filter(|(flag, _)| flag.effect == Effect::Supported);
+    let overlay = overlay.filter_map(|(flag, value)| flag.yaml.map(|path| (path, value.to_owned())));
+    let external_labels = given.text("client.external-labels").map(flags::external_labels).transpose()?;
+    Ok(Request {
+        files: given.text("config.file").map(str::to_owned),
+        expand_env: given.is_true("config.expand-env"),
+        overlay: overlay.collect(),
+        external_labels: external_labels.unwrap_or_default(),
+    })
+}
+
+/// Refuses what a start would refuse, without starting.
+fn check(given: &Given) -> ExitCode {
+    drop(start_logging());
+    let registry = Registry::default();
+    let own = Own::register(&registry);
+    let request = match request(given) {
+        Ok(request) => request,
+        Err(error) => return wrong(&error),
+    };
+    match agent::load(&request, &registry, &own) {
+        Ok((file, _)) => print(&format!("{file}: nothing is wrong\n")),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(given: &Given) -> ExitCode {
     let set_level = start_logging();
     let registry = Arc::new(Registry::default());
     let own = Own::register(&registry);
-    let (file, settings) = match agent::load(args.config_file.as_deref(), &registry, &own) {
+    let request = match request(given) {
+        Ok(request) => request,
+        Err(error) => return wrong(&error),
+    };
+    let (file, mut settings) = match agent::load(&request, &registry, &own) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
@@ -39,7 +105,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     set_level(settings.log_level);
-    info!(version = env!("CARGO_PKG_VERSION"), config = file, "tailwater starts");
+    info!(version = VERSION, config = file, "tailwater starts");
+    let ignored: Vec<&str> = given.ignored().map(|flag| flag.name).collect();
+    if !ignored.is_empty() {
+        warn!(flags = ignored.join(" "), "flags of Promtail that change nothing here");
+    }
+    if given.is_true("dry-run") {
+        // Without clients lines are printed and positions left alone.
+        settings.clients.clear();
+    }
     // reqwest takes whichever provider the process has, and panics at the first request without one.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         error!("a TLS provider was installed before ours");

@@ -6,11 +6,13 @@
 
 mod decode;
 mod diagnostic;
+mod env;
 mod units;
 mod yaml;
 
 pub(crate) use decode::Block;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
-pub(crate) use units::go_duration;
+pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};
+pub(crate) use units::{bytes, go_duration};
 pub(crate) use yaml::parse as parse_yaml;
 pub(crate) use yaml::{NOTHING, Node};

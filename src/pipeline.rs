@@ -1,6 +1,6 @@
 //! What the configuration does to each line: extract, label, measure, drop.
 //! In: chunks from a source.  Out: entries grouped by stream, encoded.  Owns: compiled stages, shared by all targets
-//! of a job; a [`Lane`] per target and label set keeps what one target needs to remember.
+//! of a job; a [`lane`] per target and label set keeps what one target needs to remember.
 //!
 //! A pipeline runs on its source's own task, to completion, so lines keep their order also through `match`. Names
 //! that stages speak of become symbols at compile time; values live in one buffer per line, so the common stages

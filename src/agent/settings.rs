@@ -98,15 +98,44 @@ impl Settings {
     /// Reads the root of a configuration.
     pub(crate) fn decode(root: &Node, registry: &Registry, own: &Own) -> Result<Settings, Invalid> {
         let block = root.block()?;
-        block.not_yet(&["client", "global", "limits_config", "options", "tracing", "wal"])?;
+        block.not_yet(&["global", "limits_config", "options", "tracing", "wal"])?;
         let (server, log_level) = server_block(block.get("server").unwrap_or(&NOTHING))?;
         let positions = positions(block.get("positions").unwrap_or(&NOTHING))?;
-        let clients = block.optional("clients", |list| list.list_of(client))?.unwrap_or_default();
+        let mut clients = block.optional("clients", |list| list.list_of(client))?.unwrap_or_default();
+        if let Some(node) = block.get("client") {
+            single_client(node, &mut clients)?;
+        }
         let jobs = block.optional("scrape_configs", |list| jobs(list, registry, own))?.unwrap_or_default();
         let sync_period = block.optional("target_config", sync_period)?.unwrap_or(Duration::from_secs(10));
         block.finish()?;
         Ok(Settings { server, log_level, positions, clients: named_apart(clients), jobs, sync_period })
     }
+}
+
+impl Settings {
+    /// Adds labels to every client that does not have them.
+    pub(crate) fn add_external_labels(&mut self, labels: &[(String, String)]) {
+        let labels: Labels = labels.iter().map(|(name, value)| (name, value.as_str())).collect();
+        merge_external_labels(&mut self.clients, &labels);
+    }
+}
+
+fn merge_external_labels(clients: &mut [delivery::Settings], labels: &Labels) {
+    for client in clients {
+        client.batch.external_labels = client.batch.external_labels.clone().with_defaults(labels);
+    }
+}
+
+/// The block from before there were several clients: one more client where it has a `url`, and labels for all of them.
+fn single_client(node: &Node, clients: &mut Vec<delivery::Settings>) -> Result<(), Invalid> {
+    let block = node.block()?;
+    if let Some(node) = block.get("external_labels") {
+        merge_external_labels(clients, &labels(node)?);
+    }
+    if block.get("url").is_some() {
+        clients.push(client(node)?);
+    }
+    Ok(())
 }
 
 fn server_block(node: &Node) -> Result<(Option<server::Settings>, LevelFilter), Invalid> {
@@ -130,6 +159,10 @@ fn server_block(node: &Node) -> Result<(Option<server::Settings>, LevelFilter), 
             }
         };
         Ok(level)
+    })?;
+    block.optional("log_format", |node| match node.text()? {
+        "logfmt" => Ok(()),
+        other => Err(node.invalid(format!("the log format `{other}` is not supported by this version yet"))),
     })?;
     // There is no gRPC server here; nearly every configuration says so by port 0.
     for ignored in ["grpc_listen_port", "grpc_listen_address"] {

@@ -13,6 +13,16 @@ pub(crate) struct Position {
 impl Position {
     /// The beginning of a file.
     pub(crate) const START: Position = Position { line: 1, column: 1 };
+
+    /// Not in the file at all: given by a flag.
+    pub(crate) const COMMAND_LINE: Position = Position { line: 0, column: 0 };
+
+    /// The place of a byte of a text.
+    pub(crate) fn of(text: &str, byte: usize) -> Position {
+        let before = &text[..text.floor_char_boundary(byte)];
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        Position { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
+    }
 }
 
 /// One problem, not yet tied to a file.
@@ -46,6 +56,9 @@ impl Invalid {
     /// The whole message: `file:line:column: what`, the line, a caret, the fix.
     pub(crate) fn render(&self, file: &str, text: &str) -> String {
         let Position { line, column } = self.at;
+        if self.at == Position::COMMAND_LINE {
+            return format!("on the command line: {}", self.message);
+        }
         let source = text.lines().nth(line - 1).unwrap_or_default();
         let gutter = " ".repeat(line.to_string().len());
         let caret = "^".repeat(self.length.min(source.chars().count().saturating_sub(column - 1)).max(1));

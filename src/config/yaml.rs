@@ -39,6 +39,26 @@ pub(crate) static NOTHING: Node =
     Node { value: Value::Scalar { text: String::new(), plain: true }, at: Position::START };
 
 impl Node {
+    /// Puts a scalar at a path of keys, making mappings on the way: what a flag says over what the file says.
+    pub(crate) fn set(&mut self, path: &[&str], text: &str) {
+        let at = Position::COMMAND_LINE;
+        let scalar = |text: &str| Node { value: Value::Scalar { text: text.to_owned(), plain: true }, at };
+        let Some((key, rest)) = path.split_first() else {
+            *self = scalar(text);
+            return;
+        };
+        if !matches!(self.value, Value::Mapping(_)) {
+            *self = Node { value: Value::Mapping(Vec::new()), at };
+        }
+        let Value::Mapping(entries) = &mut self.value else { return };
+        let known = entries.iter().position(|(name, _)| name.scalar() == Some(*key));
+        let index = known.unwrap_or_else(|| {
+            entries.push((scalar(key), NOTHING.clone()));
+            entries.len() - 1
+        });
+        entries[index].1.set(rest, text);
+    }
+
     /// True for nothing at all, `~` and `null`.
     pub(crate) fn is_null(&self) -> bool {
         let Value::Scalar { text, plain: true } = &self.value else { return false };
@@ -249,6 +269,14 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{list}]\n"));
         }
         assert!(parse(&text).unwrap_err().to_string().contains("too large"));
+    }
+
+    #[test]
+    fn a_flag_is_put_over_what_the_file_says() {
+        let mut root = parse("server: {log_level: info, x: 1}\n").unwrap();
+        root.set(&["server", "log_level"], "debug");
+        root.set(&["positions", "filename"], "/p");
+        assert_eq!(show(&root), "{server={log_level=debug x=1} positions={filename=/p}}");
     }
 
     #[test]

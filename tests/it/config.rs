@@ -125,9 +125,62 @@ fn the_first_file_of_a_list_that_exists_is_used() {
 fn an_unknown_flag_is_refused_and_help_is_given() {
     let output = program().arg("-config.fiel=x").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("--config.file"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("did you mean -config.file?"));
     let help = program().arg("-help").output().unwrap();
-    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("--config.file"));
+    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("-config.file FILE"));
+}
+
+#[test]
+fn check_says_what_a_start_would_refuse_and_starts_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.yaml");
+    let check = |text: &str, arguments: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let output =
+            program().args(arguments).arg(format!("-config.file={}", file.display())).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let good = "clients: [{url: 'http://x/push'}]\npositions: {filename: /none/p.yaml}\n";
+    let (code, said) = check(good, &["check"]);
+    assert!(code == Some(0) && said.contains("nothing is wrong"), "{said}");
+    assert_eq!(check(good, &["-check-syntax"]).0, Some(0));
+    assert_eq!(check("clients: [{}]\n", &["check"]).0, Some(1));
+    let (code, said) =
+        check("clients: [{url: '${TAILWATER_NONE:-http://x/push}'}]\n", &["check", "-config.expand-env"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = check("a: 1\nclients: [{url: '${X'}]\n", &["check", "-config.expand-env"]);
+    assert!(code == Some(1) && said.contains("a.yaml:2:"), "{said}");
+    let (code, said) = check(good, &["check", "-server.http-listen-port=99999"]);
+    assert!(code == Some(1) && said.contains("99999 is no port number"), "{said}");
+    let (code, said) = check(good, &["-inspect"]);
+    assert!(code == Some(2) && said.contains("-inspect is a flag of Promtail"), "{said}");
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.yaml");
+    fs::write(&file, "server: {http_listen_port: 1, log_level: error}\n").unwrap();
+    let agent = Agent::spawn(&[
+        "-server.http-listen-address=127.0.0.1",
+        "-server.http-listen-port=0",
+        "-log.level",
+        "debug",
+        "-client.url=http://127.0.0.1:9/push",
+        &format!("-positions.file={}/p.yaml", directory.path().display()),
+        "-tracing.enabled=false",
+        "-dry-run",
+        &format!("--config.file={}", file.display()),
+    ]);
+    let log = agent.wait_for_log(" ready");
+    assert!(log.contains("printing what would be pushed"), "{log}");
+    assert!(
+        log.contains("flags of Promtail that change nothing here") && log.contains("tracing.enabled"),
+        "{log}"
+    );
+    assert!(agent.terminate().0.success());
+    assert!(!directory.path().join("p.state").exists());
 }
 
 #[test]

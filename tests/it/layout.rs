@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
 const ARROWS: [(&str, &[&str]); 14] = [
-    ("cli", &["agent", "metrics"]),
+    ("cli", &["agent", "config", "metrics"]),
     (
         "agent",
         &[
