@@ -18,6 +18,7 @@ mod lane;
 mod re2;
 mod selector;
 mod stages;
+mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use intake::{Intake, IntakeClosed, Outlet};

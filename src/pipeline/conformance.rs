@@ -18,11 +18,16 @@ use crate::record::{Labels, UnixNanos};
 const INCOMING: UnixNanos = UnixNanos(1_767_323_045_000_000_000);
 
 /// Cases that need stages or options which do not exist yet. The number may only go down.
-const NOT_YET: usize = 38;
+const NOT_YET: usize = 18;
 
 /// Cases in which we do better on purpose, and why.
-const DIFFERENT: [(&str, &str); 1] =
-    [("static-2", "a label name that Loki would refuse is made valid, so that the push is not lost")];
+const DIFFERENT: [(&str, &str); 2] = [
+    (
+        "replace-9",
+        "a template that does not parse is refused at start, and does not switch the stage off in silence",
+    ),
+    ("static-2", "a label name that Loki would refuse is made valid, so that the push is not lost"),
+];
 
 #[derive(Deserialize)]
 struct File {
@@ -180,6 +185,7 @@ fn the_pipeline_does_what_promtail_was_recorded_doing() {
         match (run(case), case.expected.startup.as_str()) {
             (Run::NotYet, _) => not_yet.push(case.id.as_str()),
             (Run::Refused(_), "error" | "panic") => {}
+            (Run::Refused(_), _) if DIFFERENT.iter().any(|(id, _)| *id == case.id) => {}
             (Run::Refused(why), _) => wrong.push(format!("{}: refused: {why}", case.id)),
             (Run::Ran(_), "error" | "panic") => {
                 wrong.push(format!("{}: accepted, Promtail refuses it", case.id))

@@ -15,9 +15,11 @@ mod metrics;
 mod output;
 mod pack;
 mod regex;
+mod replace;
 mod sampling;
 mod static_labels;
 mod structured_metadata;
+mod template;
 mod tenant;
 mod timestamp;
 
@@ -54,7 +56,7 @@ pub(crate) struct StageKind {
 }
 
 /// Every stage there is.
-pub(crate) const STAGES: [StageKind; 20] = [
+pub(crate) const STAGES: [StageKind; 22] = [
     decolorize::KIND,
     docker::KIND,
     drop::KIND,
@@ -69,13 +71,15 @@ pub(crate) const STAGES: [StageKind; 20] = [
     output::KIND,
     pack::KIND,
     regex::KIND,
+    replace::KIND,
     sampling::KIND,
     static_labels::KIND,
     structured_metadata::KIND,
     structured_metadata::OLD_KIND,
+    template::KIND,
     tenant::KIND,
     timestamp::KIND,
 ];
 
 /// Stages of Promtail that are refused by name until they exist here.
-pub(crate) const NOT_YET: [&str; 6] = ["cri", "geoip", "limit", "multiline", "replace", "template"];
+pub(crate) const NOT_YET: [&str; 4] = ["cri", "geoip", "limit", "multiline"];

@@ -21,11 +21,19 @@ struct Regex {
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
     let block = options.loose_block()?;
     let expression = expression(block.required("expression")?)?;
-    let names = expression.capture_names().enumerate();
-    let groups = names.filter_map(|(group, name)| name.map(|name| (group, compiler.symbol(name)))).collect();
+    let groups = named_groups(&expression, compiler);
     let source = json::source(&block, compiler)?;
     warn_unknown("regex", &block);
     Ok(Box::new(Regex { expression, groups, source }))
+}
+
+/// Numbers of the named groups and the symbols of their names.
+pub(super) fn named_groups(
+    expression: &::regex::bytes::Regex,
+    compiler: &mut Compiler<'_>,
+) -> Vec<(usize, Symbol)> {
+    let names = expression.capture_names().enumerate();
+    names.filter_map(|(group, name)| name.map(|name| (group, compiler.symbol(name)))).collect()
 }
 
 /// An RE2 expression in an option.
@@ -58,6 +66,7 @@ impl Stage for Regex {
     }
 }
 
-fn within(input: Span, part: Option<::regex::bytes::Match<'_>>) -> Option<Span> {
+/// A part of a text as a span of the buffer that the text is in.
+pub(super) fn within(input: Span, part: Option<::regex::bytes::Match<'_>>) -> Option<Span> {
     part.map(|part| Span { start: input.start + part.start() as u32, end: input.start + part.end() as u32 })
 }

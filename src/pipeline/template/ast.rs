@@ -72,7 +72,7 @@ pub(super) enum Operand {
     Function {
         row: &'static Row,
         /// The expression of a regex function, when the template has it as a literal that compiles.
-        regex: Option<Box<(String, Regex)>>,
+        regex: Option<Box<Regex>>,
     },
 }
 

@@ -7,6 +7,7 @@
 //! `S` []string, `t` time.Time, `a` anything.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use regex::bytes::Regex;
@@ -116,7 +117,25 @@ pub(super) struct Call<'c, 'a> {
     /// Checked against the signature.
     pub(super) arguments: Vec<Value<'a>>,
     pub(super) budget: &'c mut Budget<'a>,
-    pub(super) prepared: Option<&'a (String, Regex)>,
+    /// The first argument as a regex, where it is a literal.
+    pub(super) prepared: Option<&'a Regex>,
+}
+
+/// An expression ready to match. Not a clone of the regex: each clone starts with empty caches.
+pub(super) enum Compiled<'a> {
+    Prepared(&'a Regex),
+    Now(Rc<Regex>),
+}
+
+impl Deref for Compiled<'_> {
+    type Target = Regex;
+
+    fn deref(&self) -> &Regex {
+        match self {
+            Compiled::Prepared(regex) => regex,
+            Compiled::Now(regex) => regex,
+        }
+    }
 }
 
 impl<'a> Call<'_, 'a> {
@@ -183,14 +202,13 @@ impl<'a> Call<'_, 'a> {
     }
 
     /// The expression in the first parameter, compiled.
-    pub(super) fn regex(&mut self) -> Result<Regex, Problem> {
-        self.regex_of(&self.text(0).to_owned())
-    }
-
-    fn regex_of(&mut self, expression: &str) -> Result<Regex, Problem> {
+    pub(super) fn regex(&mut self) -> Result<Compiled<'a>, Problem> {
         match self.prepared {
-            Some((known, regex)) if known == expression => Ok(regex.clone()),
-            _ => self.budget.regex(expression),
+            Some(regex) => Ok(Compiled::Prepared(regex)),
+            None => {
+                let expression = self.take_text(0);
+                Ok(Compiled::Now(self.budget.regex(&expression)?))
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Evaluates pipelines: commands, operands, fields, calls.
 //! In: the tree of a pipeline and dot.  Out: a value.  Owns: nothing beyond the renderer.
 
+use regex::bytes::Regex;
+
 use super::ast::{Command, Number, Operand, Pipeline};
 use super::call::{self, Call, Row, validate};
 use super::error::{Problem, RenderError};
@@ -11,7 +13,11 @@ use super::value::{Element, Entries, Value};
 
 impl<'a> Renderer<'a, '_> {
     /// The value of a pipeline; its variables are declared or set.
-    pub(super) fn pipeline(&mut self, pipeline: &'a Pipeline, dot: &Value<'a>) -> Result<Value<'a>, RenderError> {
+    pub(super) fn pipeline(
+        &mut self,
+        pipeline: &'a Pipeline,
+        dot: &Value<'a>,
+    ) -> Result<Value<'a>, RenderError> {
         let mut value = None;
         for command in &pipeline.commands {
             self.budget.step(1).map_err(at(command.offset))?;
@@ -80,16 +86,14 @@ impl<'a> Renderer<'a, '_> {
                 self.leave();
                 value
             }
-            Operand::Function { row, regex } => {
-                self.evaluate_call(row, regex.as_deref(), offset, Vec::new())
-            }
+            Operand::Function { row, regex } => self.evaluate_call(row, regex.as_deref(), offset, Vec::new()),
         }
     }
 
     fn function(
         &mut self,
         row: &'static Row,
-        regex: Option<&'a (String, regex::bytes::Regex)>,
+        regex: Option<&'a Regex>,
         command: &'a Command,
         dot: &Value<'a>,
         piped: Option<Value<'a>>,
@@ -150,7 +154,7 @@ impl<'a> Renderer<'a, '_> {
     fn evaluate_call(
         &mut self,
         row: &'static Row,
-        prepared: Option<&'a (String, regex::bytes::Regex)>,
+        prepared: Option<&'a Regex>,
         offset: usize,
         mut arguments: Vec<Value<'a>>,
     ) -> Result<Value<'a>, RenderError> {
@@ -201,7 +205,12 @@ impl<'a> Renderer<'a, '_> {
         };
         let refused = || RenderError::new(offset, Problem::said("arguments can be given to functions only"));
         let Some((method, before)) = path.split_last() else { return Err(refused()) };
-        let Value::Time(time) = fields(receiver, before).map_err(at(offset))? else { return Err(refused()) };
+        let time = match fields(receiver, before).map_err(at(offset))? {
+            Value::Time(time) => time,
+            // What is missing takes anything.
+            Value::Nil => return Ok(Value::Nil),
+            _ => return Err(refused()),
+        };
         let mut arguments = Vec::new();
         for operand in &command.arguments {
             arguments.push(self.operand(operand, offset, dot)?);
@@ -225,8 +234,9 @@ fn short_circuit(name: &str) -> Option<bool> {
 /// A number where any type may stand.
 fn ideal<'a>(number: &Number) -> Result<Value<'a>, Problem> {
     match number.int {
-        Some(int) if !number.is_float => Ok(Value::int(int)),
-        _ => Ok(Value::Float(number.float)),
+        _ if number.is_float => Ok(Value::Float(number.float)),
+        Some(int) => Ok(Value::int(int)),
+        None => Err(Problem::said("the number overflows int")),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Writes floats as Go's `strconv` does.
 //! In: a float, one of Go's verbs, a precision.  Out: digits.  Owns: nothing.
 
+/// No float has more digits after the point; the standard library takes no precision above 65535.
+const DIGITS_LIMIT: usize = 1100;
+
 /// `strconv.FormatFloat(float, verb, precision, 64)` for the verbs `e`, `E`, `f`, `g` and `G`; no precision means the
 /// fewest digits that read back as the same number.
 pub(super) fn format(float: f64, verb: char, precision: Option<usize>) -> String {
@@ -12,7 +15,10 @@ pub(super) fn format(float: f64, verb: char, precision: Option<usize>) -> String
     }
     let text = match verb.to_ascii_lowercase() {
         'f' => match precision {
-            Some(digits) => format!("{float:.digits$}"),
+            Some(digits) => {
+                let shown = digits.min(DIGITS_LIMIT);
+                format!("{float:.shown$}{}", "0".repeat(digits - shown))
+            }
             None => format!("{float}"),
         },
         'e' => exponential(float, precision),
@@ -21,18 +27,17 @@ pub(super) fn format(float: f64, verb: char, precision: Option<usize>) -> String
     if verb.is_ascii_uppercase() { text.to_ascii_uppercase() } else { text }
 }
 
-/// `%v`.
-pub(super) fn shortest(float: f64) -> String {
-    format(float, 'g', None)
-}
-
 fn exponential(float: f64, precision: Option<usize>) -> String {
+    let shown = precision.unwrap_or(0).min(DIGITS_LIMIT);
     let written = match precision {
-        Some(digits) => format!("{float:.digits$e}"),
+        Some(_) => format!("{float:.shown$e}"),
         None => format!("{float:e}"),
     };
+    let zeros = "0".repeat(precision.unwrap_or(0) - shown);
     match written.split_once('e') {
-        Some((mantissa, exponent)) => with_exponent(mantissa, exponent.parse().unwrap_or(0)),
+        Some((mantissa, exponent)) => {
+            with_exponent(&format!("{mantissa}{zeros}"), exponent.parse().unwrap_or(0))
+        }
         None => written,
     }
 }
@@ -46,7 +51,7 @@ fn with_exponent(mantissa: &str, exponent: i32) -> String {
 /// `e` notation for exponents below -4 or from the precision on, without trailing zeros.
 fn general(float: f64, precision: Option<usize>) -> String {
     let written = match precision {
-        Some(digits) => format!("{float:.*e}", digits.max(1) - 1),
+        Some(digits) => format!("{float:.*e}", digits.clamp(1, DIGITS_LIMIT) - 1),
         None => format!("{float:e}"),
     };
     let Some((mantissa, exponent)) = written.split_once('e') else { return written };
@@ -55,7 +60,7 @@ fn general(float: f64, precision: Option<usize>) -> String {
         if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
     let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
     let threshold = match precision {
-        None => 21,
+        None => 6,
         Some(wanted) => {
             let wanted = wanted.max(1);
             let point = usize::try_from(exponent + 1).unwrap_or(0);

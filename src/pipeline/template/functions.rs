@@ -4,10 +4,22 @@
 mod builtins;
 mod compare;
 pub(super) mod dates;
+mod defaults;
+mod dicts;
+mod encoding;
+mod equality;
+mod json;
 mod lists;
+mod numbers;
+mod paths;
 mod promtail;
+mod random;
+mod regexes;
 pub(super) mod semver;
+mod splits;
 mod strings;
+mod urls;
+mod words;
 
 use super::call::Row;
 
@@ -15,9 +27,21 @@ use super::call::Row;
 const TABLES: &[&[Row]] = &[
     promtail::ROWS,
     strings::ROWS,
+    words::ROWS,
+    splits::ROWS,
     dates::ROWS,
-    semver::ROWS,
+    numbers::ROWS,
+    defaults::ROWS,
+    json::ROWS,
+    equality::ROWS,
     lists::ROWS,
+    dicts::ROWS,
+    paths::ROWS,
+    encoding::ROWS,
+    regexes::ROWS,
+    urls::ROWS,
+    semver::ROWS,
+    random::ROWS,
     compare::ROWS,
     builtins::ROWS,
 ];
@@ -48,7 +72,7 @@ const REFUSED: [(&str, &str); 15] = [
 
 const REFUSED_TOO: (&str, &str) = ("htpasswd", IS_SLOW);
 
-fn all() -> impl Iterator<Item = &'static Row> {
+pub(super) fn all() -> impl Iterator<Item = &'static Row> {
     TABLES.iter().flat_map(|rows| rows.iter())
 }
 
@@ -68,13 +92,16 @@ pub(super) fn find(name: &str) -> Result<&'static Row, String> {
 
 /// A known name few letters away, case aside.
 fn nearest(name: &str) -> Option<&'static str> {
-    let most = 1 + name.len() / 4;
+    let most = (name.len() / 3).max(1);
     let wanted: Vec<char> = name.chars().map(|next| next.to_ascii_lowercase()).collect();
     if wanted.len() > 40 {
         return None;
     }
     let distances = all().map(|row| (distance(&wanted, row.name), row.name));
-    distances.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= most).map(|(_, name)| name)
+    distances
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= most)
+        .map(|(_, name)| name)
 }
 
 /// Letters to add, drop or change.

@@ -89,7 +89,8 @@ impl<'t> Lexer<'t> {
             let rest = self.rest();
             let open = rest.find(OPEN);
             let mut literal = open.map_or(rest, |end| &rest[..end]);
-            let skipped = if self.trims_next { literal.len() - literal.trim_start_matches(BLANKS).len() } else { 0 };
+            let skipped =
+                if self.trims_next { literal.len() - literal.trim_start_matches(BLANKS).len() } else { 0 };
             self.at += skipped;
             literal = &literal[skipped..];
             let full_length = literal.len();

@@ -29,8 +29,8 @@ pub(super) const VALUE_DEPTH_LIMIT: usize = 100;
 /// Bytes of text that count as one step for the function that reads them.
 const BYTES_PER_STEP: usize = 1024;
 
-/// Steps that compiling an expression counts for: one unknown before rendering costs tens of microseconds.
-const COMPILE_STEPS: usize = 1000;
+/// Steps that compiling an expression counts for. Most take tens of microseconds, the largest a tenth of a second.
+const COMPILE_STEPS: usize = 5000;
 
 /// The counters of one rendering, and what must live as long as it.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Budget<'a> {
     /// Every dict made, so that cycles and long chains can be taken apart in the end; see `Drop`.
     dicts: Vec<Rc<Dict<'a>>>,
     /// Expressions that were not in the template as literals.
-    regexes: Vec<(String, Regex)>,
+    regexes: Vec<(String, Rc<Regex>)>,
 }
 
 impl<'a> Budget<'a> {
@@ -72,14 +72,14 @@ impl<'a> Budget<'a> {
         self.dicts.push(Rc::clone(dict));
     }
 
-    /// The expression, compiled at most once per rendering. A clone of a regex is a reference.
-    pub(super) fn regex(&mut self, expression: &str) -> Result<Regex, Problem> {
+    /// The expression, compiled at most once per rendering.
+    pub(super) fn regex(&mut self, expression: &str) -> Result<Rc<Regex>, Problem> {
         if let Some((_, regex)) = self.regexes.iter().find(|(known, _)| known == expression) {
-            return Ok(regex.clone());
+            return Ok(Rc::clone(regex));
         }
         self.step(COMPILE_STEPS)?;
-        let regex = compile(expression)?;
-        self.regexes.push((expression.to_owned(), regex.clone()));
+        let regex = Rc::new(compile(expression)?);
+        self.regexes.push((expression.to_owned(), Rc::clone(&regex)));
         Ok(regex)
     }
 }
@@ -152,9 +152,7 @@ impl std::fmt::Write for Sink<'_> {
 }
 
 /// Builds one text within the limit.
-pub(super) fn build(
-    fill: impl FnOnce(&mut Sink<'_>) -> Result<(), Problem>,
-) -> Result<String, Problem> {
+pub(super) fn build(fill: impl FnOnce(&mut Sink<'_>) -> Result<(), Problem>) -> Result<String, Problem> {
     let mut text = String::new();
     fill(&mut Sink::new(&mut text))?;
     Ok(text)

@@ -13,7 +13,9 @@ pub(super) fn number(written: &str) -> Option<Number> {
     }
     let is_hex = written.trim_start_matches(['+', '-']).to_ascii_lowercase().starts_with("0x");
     if is_hex || !written.contains(['.', 'e', 'E']) {
-        return None;
+        // Go reads what fits 64 bits without a sign, and refuses it when it is used.
+        let float = written.parse::<u64>().ok().filter(|_| !written.starts_with(['0', '+']))? as f64;
+        return Some(Number { int: None, float, is_float: false });
     }
     let float = decimal(written)?;
     let int = (float.trunc() == float && float.abs() < 9.2e18).then_some(float as i64);
@@ -81,7 +83,10 @@ pub(super) fn unquote(written: &str) -> Option<String> {
     }
     let inside = written.strip_prefix('"')?.strip_suffix('"')?;
     let bytes = unescape(inside, '"')?;
-    Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Some(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }
 
 fn unescape(inside: &str, quote: char) -> Option<Vec<u8>> {

@@ -95,7 +95,6 @@ impl Parser<'_> {
                 Kind::Blank => {}
                 Kind::Pipe => {
                     self.next();
-                    self.something_must_follow(token)?;
                     break;
                 }
                 Kind::Close | Kind::RightParen => break,
@@ -107,14 +106,6 @@ impl Parser<'_> {
         let mut command = Command { offset, first, arguments: operands.collect() };
         prepare_regex(&mut command);
         Ok(command)
-    }
-
-    fn something_must_follow(&mut self, pipe: Token<'_>) -> Result<(), TemplateError> {
-        self.skip_blanks();
-        match self.peek().kind {
-            Kind::Close | Kind::RightParen => self.fail(pipe.offset, "missing value after a pipe"),
-            _ => Ok(()),
-        }
     }
 
     /// A term and the fields read from it; nothing where the command ends.
@@ -161,8 +152,8 @@ impl Parser<'_> {
             },
             Kind::Quoted => Operand::Text(self.unquote(token)?),
             Kind::LeftParen => {
-                let inner = self
-                    .deeper(|parser| parser.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                let inner =
+                    self.deeper(|parser| parser.pipeline("parenthesized pipeline", Kind::RightParen))?;
                 Operand::Nested(Box::new(inner))
             }
             _ => {
@@ -211,6 +202,6 @@ fn prepare_regex(command: &mut Command) {
     let Operand::Function { row: Row { regex_first: true, .. }, regex } = &mut command.first else { return };
     let Some(Operand::Text(expression)) = command.arguments.first() else { return };
     if let Ok(compiled) = limits::compile(expression) {
-        *regex = Some(Box::new((expression.clone(), compiled)));
+        *regex = Some(Box::new(compiled));
     }
 }

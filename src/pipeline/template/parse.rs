@@ -32,12 +32,10 @@ pub(super) fn parse(text: &str) -> Result<Parsed, TemplateError> {
         defined: BTreeMap::new(),
     };
     let mut main = Nodes::new();
-    loop {
-        match parser.nodes(&mut main, true)? {
-            Closed::ByEnd => return Ok(Parsed { main, defined: parser.defined }),
-            Closed::By(offset, word) => {
-                return parser.fail(offset, format!("unexpected {{{{{word}}}}}: nothing is open here"));
-            }
+    match parser.nodes(&mut main, true)? {
+        Closed::ByEnd => Ok(Parsed { main, defined: parser.defined }),
+        Closed::By(offset, word) => {
+            parser.fail(offset, format!("unexpected {{{{{word}}}}}: nothing is open here"))
         }
     }
 }
@@ -124,7 +122,8 @@ impl<'t> Parser<'t> {
                 Kind::Open => {
                     self.skip_blanks();
                     let word = self.peek();
-                    let keyword = KEYWORDS.iter().find(|known| word.kind == Kind::Word && word.text == **known);
+                    let keyword =
+                        KEYWORDS.iter().find(|known| word.kind == Kind::Word && word.text == **known);
                     let Some(&keyword) = keyword else {
                         nodes.push(self.action()?);
                         continue;
@@ -133,7 +132,9 @@ impl<'t> Parser<'t> {
                     match keyword {
                         "end" | "else" => return Ok(Closed::By(word.offset, keyword)),
                         "define" if outermost => self.define()?,
-                        "define" => return self.fail(word.offset, "a template can be defined at top level only"),
+                        "define" => {
+                            return self.fail(word.offset, "a template can be defined at top level only");
+                        }
                         _ => nodes.push(self.deeper(|parser| parser.control(keyword, word.offset))?),
                     }
                 }

@@ -4,7 +4,7 @@
 use super::error::Problem;
 use super::float;
 use super::functions::dates;
-use super::limits::{Sink, VALUE_DEPTH_LIMIT};
+use super::limits::{Sink, VALUE_DEPTH_LIMIT, build, text_length};
 use super::quote;
 use super::value::{Entries, Integer, Value};
 
@@ -14,6 +14,8 @@ pub(super) struct Spec {
     pub(super) minus: bool,
     pub(super) plus: bool,
     pub(super) sharp: bool,
+    /// `%#v`; in any other place `#` means something else.
+    pub(super) go_syntax: bool,
     pub(super) space: bool,
     pub(super) zero: bool,
     pub(super) width: Option<usize>,
@@ -30,7 +32,7 @@ pub(super) fn show(sink: &mut Sink<'_>, value: &Value<'_>) -> Result<(), Problem
 
 /// `%v` as a text of its own.
 pub(super) fn shown(value: &Value<'_>) -> Result<String, Problem> {
-    super::limits::build(|sink| show(sink, value))
+    build(|sink| show(sink, value))
 }
 
 /// Prints one value after another with the same flags.
@@ -46,19 +48,21 @@ impl Printer<'_, '_> {
             return Err(Problem::Limit { what: "values in each other", limit: VALUE_DEPTH_LIMIT });
         }
         if verb == 'T' {
-            return self.pad(value.type_name());
+            return self.text(value.type_name(), value, 's');
         }
         match value {
             Value::Nil if verb == 'v' || depth > 0 => self.pad("<nil>"),
             Value::Nil => self.sink.write(format_args!("%!{verb}(<nil>)")),
-            Value::Bool(truth) if matches!(verb, 't' | 'v') => self.pad(if *truth { "true" } else { "false" }),
+            Value::Bool(truth) if matches!(verb, 't' | 'v') => {
+                self.pad(if *truth { "true" } else { "false" })
+            }
             Value::Text(text) => self.text(text, value, verb),
             Value::Float(number) => self.float(*number, value, verb),
-            Value::Int(number, Integer::Month | Integer::Weekday | Integer::Duration)
+            Value::Int(number, Integer::Month | Integer::Weekday)
                 if matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') =>
             {
                 let word = dates::word(*number, value);
-                self.text(&word, value, verb)
+                self.text(word, value, verb)
             }
             Value::Int(number, integer) => self.int(*number, *integer, value, verb),
             Value::Time(time) => self.text(&dates::shown(time), value, verb),
@@ -77,10 +81,16 @@ impl Printer<'_, '_> {
     }
 
     fn is_go_syntax(&self, verb: char) -> bool {
-        verb == 'v' && self.spec.sharp
+        verb == 'v' && self.spec.go_syntax
     }
 
-    fn list(&mut self, list: &Value<'_>, items: &[Value<'_>], verb: char, depth: usize) -> Result<(), Problem> {
+    fn list(
+        &mut self,
+        list: &Value<'_>,
+        items: &[Value<'_>],
+        verb: char,
+        depth: usize,
+    ) -> Result<(), Problem> {
         let (open, between, close) = if self.is_go_syntax(verb) { ("{", ", ", "}") } else { ("[", " ", "]") };
         if self.is_go_syntax(verb) {
             self.sink.push_str(list.type_name())?;
@@ -95,7 +105,13 @@ impl Printer<'_, '_> {
         self.sink.push_str(close)
     }
 
-    fn dict(&mut self, dict: &Value<'_>, entries: &Entries<'_>, verb: char, depth: usize) -> Result<(), Problem> {
+    fn dict(
+        &mut self,
+        dict: &Value<'_>,
+        entries: &Entries<'_>,
+        verb: char,
+        depth: usize,
+    ) -> Result<(), Problem> {
         let (open, between, close) = if self.is_go_syntax(verb) { ("{", ", ", "}") } else { ("[", " ", "]") };
         self.sink.push_str(if self.is_go_syntax(verb) { dict.type_name() } else { "map" })?;
         self.sink.push_str(open)?;
@@ -119,11 +135,8 @@ impl Printer<'_, '_> {
 
     fn text(&mut self, text: &str, value: &Value<'_>, verb: char) -> Result<(), Problem> {
         match verb {
-            'v' if self.spec.sharp => self.quoted(text),
-            'v' | 's' => {
-                let end = self.spec.precision.and_then(|most| text.char_indices().nth(most));
-                self.pad(end.map_or(text, |(end, _)| &text[..end]))
-            }
+            'v' if self.spec.go_syntax => self.quoted(text),
+            'v' | 's' => self.pad(self.within_precision(text)),
             'q' => self.quoted(text),
             'x' | 'X' => self.hex(text, verb == 'X'),
             _ if matches!(value, Value::Nil) => self.sink.write(format_args!("%!{verb}(string={text})")),
@@ -135,13 +148,18 @@ impl Printer<'_, '_> {
         }
     }
 
-    fn quoted(&mut self, text: &str) -> Result<(), Problem> {
+    /// Texts are cut to so many characters.
+    fn within_precision<'t>(&self, text: &'t str) -> &'t str {
         let end = self.spec.precision.and_then(|most| text.char_indices().nth(most));
-        let text = end.map_or(text, |(end, _)| &text[..end]);
-        if self.spec.sharp && quote::fits_backquotes(text) && !self.spec.plus {
+        end.map_or(text, |(end, _)| &text[..end])
+    }
+
+    fn quoted(&mut self, text: &str) -> Result<(), Problem> {
+        let text = self.within_precision(text);
+        if self.spec.sharp && quote::fits_backquotes(text) {
             return self.pad(&format!("`{text}`"));
         }
-        let quoted = super::limits::build(|sink| quote::push_quoted(sink, text, self.spec.plus))?;
+        let quoted = build(|sink| quote::push_quoted(sink, text, self.spec.plus))?;
         self.pad(&quoted)
     }
 
@@ -165,7 +183,7 @@ impl Printer<'_, '_> {
         let character = || u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
         let is_unsigned = matches!(integer, Integer::Uint8 | Integer::Uint64);
         match verb {
-            'v' if self.spec.sharp && is_unsigned => self.digits(number, 16, 'x'),
+            'v' if self.spec.go_syntax && is_unsigned => self.digits(number, 16, 'x'),
             'v' => self.digits(number, 10, 'd'),
             'd' => self.digits(number, 10, 'd'),
             'b' => self.digits(number, 2, 'b'),
@@ -174,9 +192,7 @@ impl Printer<'_, '_> {
             'c' => self.pad(character().encode_utf8(&mut [0; 4])),
             'q' => {
                 let ascii = self.spec.plus;
-                let quoted = super::limits::build(|sink| {
-                    quote::push_quoted_character(sink, character(), ascii)
-                })?;
+                let quoted = build(|sink| quote::push_quoted_character(sink, character(), ascii))?;
                 self.pad(&quoted)
             }
             'U' => self.code_point(number, character()),
@@ -186,16 +202,13 @@ impl Printer<'_, '_> {
 
     fn code_point(&mut self, number: i64, character: char) -> Result<(), Problem> {
         let digits = self.spec.precision.unwrap_or(4).max(4);
-        super::limits::text_length(Some(digits))?;
+        text_length(Some(digits))?;
         let code = format!("{number:X}");
         let mut text = format!("U+{}{code}", "0".repeat(digits.saturating_sub(code.len())));
-        if self.spec.sharp && quote::is_printable(character) {
+        if self.spec.sharp && i64::from(u32::from(character)) == number && quote::is_printable(character) {
             text.push_str(&format!(" '{character}'"));
         }
-        let zero = std::mem::replace(&mut self.spec.zero, false);
-        let result = self.pad(&text);
-        self.spec.zero = zero;
-        result
+        self.pad_with(&text, false)
     }
 
     /// An integer: sign, prefix, leading zeros up to the precision, blanks up to the width.
@@ -215,7 +228,7 @@ impl Printer<'_, '_> {
         {
             least = width.saturating_sub(usize::from(signed));
         }
-        super::limits::text_length(Some(least))?;
+        text_length(Some(least))?;
         let digits = match base {
             2 => format!("{magnitude:b}"),
             8 => format!("{magnitude:o}"),
@@ -225,6 +238,7 @@ impl Printer<'_, '_> {
         };
         let zeros = "0".repeat(least.saturating_sub(digits.len()));
         let prefix = match (base, spec.sharp) {
+            (8, true) if verb == 'O' && !digits.starts_with('0') && zeros.is_empty() => "0o0",
             (8, _) if verb == 'O' => "0o",
             (_, false) => "",
             (2, _) => "0b",
@@ -240,10 +254,7 @@ impl Printer<'_, '_> {
             _ if spec.space => " ",
             _ => "",
         };
-        let zero = std::mem::replace(&mut self.spec.zero, false);
-        let result = self.pad(&format!("{sign}{prefix}{zeros}{digits}"));
-        self.spec.zero = zero;
-        result
+        self.pad_with(&format!("{sign}{prefix}{zeros}{digits}"), false)
     }
 
     fn float(&mut self, number: f64, value: &Value<'_>, verb: char) -> Result<(), Problem> {
@@ -256,45 +267,37 @@ impl Printer<'_, '_> {
             _ => return self.bad_verb(value, verb),
         };
         let precision = spec.precision.or(default);
-        super::limits::text_length(precision)?;
+        text_length(precision.or(Some(0)))?;
         let mut text = float::format(number, notation, precision);
-        if verb != 'v' || !number.is_finite() {
-            text = text.to_owned();
-        }
         if !text.starts_with(['+', '-']) {
             text.insert(0, if spec.space && !spec.plus { ' ' } else { '+' });
-        }
-        if text.starts_with('+') && spec.space && !spec.plus {
-            text.replace_range(..1, " ");
         }
         let keeps_sign = spec.plus || !text.starts_with('+');
         let shown = if keeps_sign { text.as_str() } else { &text[1..] };
         let pads_zeros = spec.zero && !spec.minus && number.is_finite();
-        let result = match spec.width {
+        match spec.width {
             Some(width) if pads_zeros && keeps_sign && width > shown.len() => {
                 self.sink.push_str(&shown[..1])?;
                 self.sink.push_times('0', width - shown.len())?;
                 self.sink.push_str(&shown[1..])
             }
-            _ => {
-                let zero = std::mem::replace(&mut self.spec.zero, pads_zeros);
-                let result = self.pad(shown);
-                self.spec.zero = zero;
-                result
-            }
-        };
-        result
+            _ => self.pad_with(shown, pads_zeros),
+        }
     }
 
     /// The text filled up to the width; Go counts characters, and fills texts with zeros too if told so.
     fn pad(&mut self, text: &str) -> Result<(), Problem> {
+        self.pad_with(text, self.spec.zero)
+    }
+
+    fn pad_with(&mut self, text: &str, zeros: bool) -> Result<(), Problem> {
         let Some(width) = self.spec.width else { return self.sink.push_str(text) };
         let missing = width.saturating_sub(text.chars().count());
         if self.spec.minus {
             self.sink.push_str(text)?;
             return self.sink.push_times(' ', missing);
         }
-        self.sink.push_times(if self.spec.zero { '0' } else { ' ' }, missing)?;
+        self.sink.push_times(if zeros { '0' } else { ' ' }, missing)?;
         self.sink.push_str(text)
     }
 }

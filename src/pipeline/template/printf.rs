@@ -59,8 +59,7 @@ impl Formatting<'_, '_, '_> {
             if self.eat('*') {
                 match self.number_value() {
                     Some(precision) if precision >= 0 => spec.precision = usize::try_from(precision).ok(),
-                    Some(_) => {}
-                    None => sink.push_str("%!(BADPREC)")?,
+                    _ => sink.push_str("%!(BADPREC)")?,
                 }
                 after_index = false;
             } else {
@@ -86,6 +85,11 @@ impl Formatting<'_, '_, '_> {
             return sink.write(format_args!("%!{verb}(MISSING)"));
         };
         self.next += 1;
+        // `%+v` asks for field names, not for signs, and no value of a template has fields.
+        let spec = match verb {
+            'v' => Spec { plus: false, sharp: false, go_syntax: spec.sharp, ..spec },
+            _ => spec,
+        };
         Printer { sink, spec }.print(value, verb, 0)
     }
 
@@ -117,12 +121,20 @@ impl Formatting<'_, '_, '_> {
         }
     }
 
-    /// Digits, unless they say more than the limit: then Go takes the rest for the verb.
+    /// Digits. Behind too great a number Go reads no further.
     fn number(&mut self) -> Option<usize> {
         let length = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: usize = self.rest[..length].parse().ok()?;
-        self.rest = &self.rest[length..];
-        (number <= WIDTH_LIMIT).then_some(number)
+        let (digits, after) = self.rest.split_at(length);
+        self.rest = after;
+        if digits.is_empty() {
+            return None;
+        }
+        // The check is made before the last digit.
+        let number: Option<usize> = digits.parse().ok().filter(|number| number / 10 <= WIDTH_LIMIT);
+        if number.is_none() {
+            self.rest = "";
+        }
+        number
     }
 
     /// A width or precision taken from the values.

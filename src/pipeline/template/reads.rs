@@ -48,7 +48,8 @@ impl Reads {
     fn command(&mut self, command: &Command, dot: bool) {
         self.operand(&command.first, dot);
         let mut arguments = command.arguments.as_slice();
-        if let (Operand::Function { row, .. }, [of, Operand::Text(name), rest @ ..]) = (&command.first, arguments)
+        if let (Operand::Function { row, .. }, [of, Operand::Text(name), rest @ ..]) =
+            (&command.first, arguments)
             && READERS.contains(&row.name)
             && may_be_root(of, dot)
         {
@@ -88,9 +89,7 @@ fn may_be_root(operand: &Operand, dot: bool) -> bool {
 /// `{{ template "x" . }}` hands the data on; the body of `x` tells what is read.
 fn is_whole(pipeline: &Pipeline, dot: bool) -> bool {
     match pipeline.commands.as_slice() {
-        [only] => {
-            only.arguments.is_empty() && pipeline.variables.is_empty() && may_be_root(&only.first, dot)
-        }
+        [only] => only.arguments.is_empty() && pipeline.variables.is_empty() && may_be_root(&only.first, dot),
         _ => false,
     }
 }

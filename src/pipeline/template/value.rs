@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use super::Fields;
 use super::functions::semver::Version;
@@ -19,10 +19,9 @@ pub(super) enum Integer {
     Int64,
     Uint8,
     Uint64,
-    /// `time.Month`, `time.Weekday` and `time.Duration` are integers that print as words.
+    /// `time.Month` and `time.Weekday` are integers that print as words.
     Month,
     Weekday,
-    Duration,
 }
 
 /// What a list or dict is declared to hold in Go; it matters to typed parameters and to `typeOf`.
@@ -47,7 +46,7 @@ pub(super) enum Value<'a> {
     Dict(Rc<Dict<'a>>),
     /// What the template was called with. Becomes a dict when a function needs one.
     Root(Root<'a>),
-    Time(Rc<Zoned>),
+    Time(Rc<ZonedDateTime>),
     Version(Rc<Version>),
 }
 
@@ -124,7 +123,6 @@ impl<'a> Value<'a> {
             Value::Int(_, Integer::Uint64) => "uint64",
             Value::Int(_, Integer::Month) => "time.Month",
             Value::Int(_, Integer::Weekday) => "time.Weekday",
-            Value::Int(_, Integer::Duration) => "time.Duration",
             Value::Float(_) => "float64",
             Value::Text(_) => "string",
             Value::List(list) => match list.element {
@@ -148,7 +146,6 @@ impl<'a> Value<'a> {
         match self {
             Value::Nil => "invalid",
             Value::Int(_, Integer::Month | Integer::Weekday) => "int",
-            Value::Int(_, Integer::Duration) => "int64",
             Value::List(_) => "slice",
             Value::Dict(_) | Value::Root(_) => "map",
             Value::Time(_) => "struct",

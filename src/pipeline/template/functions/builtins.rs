@@ -68,7 +68,7 @@ fn out_of_range(at: i64) -> Problem {
 
 /// Sprig's `slice` hides Go's and takes lists only; on texts, where Sprig's fails, this is Go's.
 fn slice<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
-    let Value::Text(text) = call.take(0) else { return lists::slice(call) };
+    let Value::Text(text) = call.value(0).clone() else { return lists::slice(call) };
     let mut bounds = [0, text.len()];
     if call.count() > 3 {
         return call.fail("cannot 3-index slice a string");
@@ -119,10 +119,7 @@ fn print_line(sink: &mut Sink<'_>, values: &[Value<'_>]) -> Result<(), Problem> 
     sink.push('\n')
 }
 
-fn escape<'a>(
-    call: &mut Call<'_, 'a>,
-    write: fn(&mut Sink<'_>, &str) -> Result<(), Problem>,
-) -> Outcome<'a> {
+fn escape<'a>(call: &mut Call<'_, 'a>, write: fn(&mut Sink<'_>, &str) -> Result<(), Problem>) -> Outcome<'a> {
     for value in &mut call.arguments {
         if matches!(value, Value::Nil) {
             *value = Value::text("<no value>");

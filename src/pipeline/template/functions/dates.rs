@@ -4,11 +4,10 @@
 mod duration;
 mod layout;
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 use super::super::call::{Call, Outcome, Row, row};
 use super::super::error::Problem;
@@ -40,22 +39,28 @@ const HTML_DATE: &str = "2006-01-02";
 const SHOWN: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
 
 /// `%v` of a time.
-pub(in super::super) fn shown(time: &Zoned) -> String {
+pub(in super::super) fn shown(time: &ZonedDateTime) -> String {
     layout::format(SHOWN, time)
 }
 
-/// What Go's integers with names print: months, weekdays, durations.
-pub(in super::super) fn word(number: i64, value: &Value<'_>) -> Cow<'static, str> {
-    let name = |names: &'static [&'static str], at: i64| usize::try_from(at).ok().and_then(|at| names.get(at));
+/// A time in JSON.
+pub(super) fn rfc3339(time: &ZonedDateTime) -> String {
+    layout::format("2006-01-02T15:04:05.999999999Z07:00", time)
+}
+
+/// What Go's integers with names print: months and weekdays.
+pub(in super::super) fn word(number: i64, value: &Value<'_>) -> &'static str {
+    let name = |names: &[&'static str], at: i64| {
+        usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or("")
+    };
     match value {
-        Value::Int(_, Integer::Month) => name(&layout::MONTHS, number - 1).copied().unwrap_or("").into(),
-        Value::Int(_, Integer::Weekday) => name(&layout::WEEKDAYS, number).copied().unwrap_or("").into(),
-        _ => duration::format(number).into(),
+        Value::Int(_, Integer::Month) => name(&layout::MONTHS, number - 1),
+        _ => name(&layout::WEEKDAYS, number),
     }
 }
 
 /// The methods of `time.Time` that make sense in a template.
-pub(in super::super) fn method<'a>(time: &Zoned, name: &str, arguments: &[Value<'_>]) -> Outcome<'a> {
+pub(in super::super) fn method<'a>(time: &ZonedDateTime, name: &str, arguments: &[Value<'_>]) -> Outcome<'a> {
     let int = |number: i64| Ok(Value::int(number));
     match (name, arguments) {
         ("Format", [Value::Text(layout)]) => Ok(Value::text(layout::format(layout, time))),
@@ -79,12 +84,12 @@ pub(in super::super) fn method<'a>(time: &Zoned, name: &str, arguments: &[Value<
     }
 }
 
-fn moment<'a>(time: Zoned) -> Value<'a> {
+fn moment<'a>(time: ZonedDateTime) -> Value<'a> {
     Value::Time(Rc::new(time))
 }
 
 fn now<'a>(_: &mut Call<'_, 'a>) -> Outcome<'a> {
-    Ok(moment(Zoned::now()))
+    Ok(moment(ZonedDateTime::now()))
 }
 
 /// A time, or seconds since the epoch; anything else is now, as in Sprig.
@@ -101,7 +106,7 @@ fn instant(value: &Value<'_>) -> Timestamp {
 /// An unknown zone is UTC, as in Sprig.
 fn write<'a>(format: &str, value: &Value<'_>, zone: &str) -> Outcome<'a> {
     let zone = go_time::location(zone).unwrap_or(TimeZone::UTC);
-    Ok(Value::text(layout::format(format, &instant(value).to_zoned(zone))))
+    Ok(Value::text(layout::format(format, &instant(value).to_zoned_datetime(zone))))
 }
 
 fn date<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
@@ -120,7 +125,7 @@ fn html_date_in_zone<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     write(HTML_DATE, call.value(0), call.text(1))
 }
 
-fn modified(time: &Value<'_>, written: &str) -> Option<Zoned> {
+fn modified(time: &Value<'_>, written: &str) -> Option<ZonedDateTime> {
     let Value::Time(time) = time else { return None };
     time.checked_add(SignedDuration::from_nanos(duration::parse(written)?)).ok()
 }
@@ -167,15 +172,16 @@ fn duration_round<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
 fn read<'a>(call: &Call<'_, 'a>) -> Option<Value<'a>> {
     let zone = TimeZone::system();
     let now = i64::try_from(Timestamp::now().as_nanosecond()).ok()?;
-    let nanos = go_time::TimeFormat::compile(call.text(0), Some(zone.clone())).parse(call.text(1), now).ok()?;
+    let nanos =
+        go_time::TimeFormat::compile(call.text(0), Some(zone.clone())).parse(call.text(1), now).ok()?;
     let timestamp = Timestamp::from_nanosecond(i128::from(nanos)).ok()?;
-    Some(moment(timestamp.to_zoned(zone)))
+    Some(moment(timestamp.to_zoned_datetime(zone)))
 }
 
 fn to_date<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     match read(call) {
         Some(time) => Ok(time),
-        None => Ok(moment(jiff::civil::date(1, 1, 1).to_zoned(TimeZone::UTC).unwrap_or_default())),
+        None => Ok(moment(jiff::civil::date(1, 1, 1).to_zoned_datetime(TimeZone::UTC).unwrap_or_default())),
     }
 }
 

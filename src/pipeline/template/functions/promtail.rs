@@ -55,7 +55,7 @@ fn salted<'a, D: Digest>(call: &Call<'_, 'a>) -> Value<'a> {
     Value::text(hex(&digest.finalize()))
 }
 
-fn regex_replace_all<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
+pub(super) fn regex_replace_all<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let regex = call.regex()?;
     let replacement = Replacement::parse(call.text(2));
     let mut expanded = Vec::new();
@@ -66,7 +66,7 @@ fn regex_replace_all<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     })
 }
 
-fn regex_replace_all_literal<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
+pub(super) fn regex_replace_all_literal<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let regex = call.regex()?;
     replace_matches(&regex, call.text(1), |_, sink| sink.push_str(call.text(2)))
 }

@@ -103,8 +103,7 @@ fn fraction(amount: u64, unit: u64) -> String {
 pub(super) fn rounded(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let magnitude = nanos.unsigned_abs();
-    let units =
-        [(365 * DAY, "y"), (30 * DAY, "mo"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
+    let units = [(365 * DAY, "y"), (30 * DAY, "mo"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
     let unit = units.iter().find(|(unit, _)| magnitude > unit.unsigned_abs());
     match unit {
         Some((unit, name)) => format!("{sign}{}{name}", magnitude / unit.unsigned_abs()),

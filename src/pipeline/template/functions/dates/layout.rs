@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 pub(super) const MONTHS: [&str; 12] = [
     "January",
@@ -23,7 +23,7 @@ pub(super) const MONTHS: [&str; 12] = [
 pub(super) const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-type Writer = fn(&Zoned, &mut String) -> std::fmt::Result;
+type Writer = fn(&ZonedDateTime, &mut String) -> std::fmt::Result;
 
 /// The pieces of the reference moment; one that begins another stands behind it.
 const PIECES: [(&str, Writer); 33] = [
@@ -63,7 +63,7 @@ const PIECES: [(&str, Writer); 33] = [
 ];
 
 /// `time.Format`.
-pub(super) fn format(layout: &str, time: &Zoned) -> String {
+pub(super) fn format(layout: &str, time: &ZonedDateTime) -> String {
     let mut out = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
     while let Some(first) = rest.chars().next() {
@@ -94,7 +94,7 @@ fn starts<'l>(layout: &'l str, piece: &str) -> Option<&'l str> {
 }
 
 /// `.000` or `,999`, with no digit after it.
-fn fraction<'l>(layout: &'l str, time: &Zoned, out: &mut String) -> Option<&'l str> {
+fn fraction<'l>(layout: &'l str, time: &ZonedDateTime, out: &mut String) -> Option<&'l str> {
     let separator = layout.chars().next().filter(|first| matches!(first, '.' | ','))?;
     let digit = *layout.as_bytes().get(1).filter(|digit| matches!(digit, b'0' | b'9'))?;
     let count = layout.bytes().skip(1).take_while(|&next| next == digit).count();
@@ -112,31 +112,37 @@ fn fraction<'l>(layout: &'l str, time: &Zoned, out: &mut String) -> Option<&'l s
     Some(after)
 }
 
-fn month(time: &Zoned) -> &'static str {
+fn month(time: &ZonedDateTime) -> &'static str {
     let at = usize::try_from(time.month() - 1).unwrap_or(0);
     MONTHS.get(at).copied().unwrap_or("January")
 }
 
-fn weekday(time: &Zoned) -> &'static str {
+fn weekday(time: &ZonedDateTime) -> &'static str {
     let at = usize::try_from(time.weekday().to_sunday_zero_offset()).unwrap_or(0);
     WEEKDAYS.get(at).copied().unwrap_or("Sunday")
 }
 
-fn twelve(time: &Zoned) -> i8 {
+fn twelve(time: &ZonedDateTime) -> i8 {
     match time.hour() % 12 {
         0 => 12,
         hour => hour,
     }
 }
 
-fn zone_name(time: &Zoned, out: &mut String) -> std::fmt::Result {
+fn zone_name(time: &ZonedDateTime, out: &mut String) -> std::fmt::Result {
     match time.time_zone().to_fixed_offset() {
         Ok(fixed) if !fixed.is_zero() => offset(time, out, "", true, false),
         _ => out.write_str(time.time_zone().to_offset_info(time.timestamp()).abbreviation()),
     }
 }
 
-fn offset(time: &Zoned, out: &mut String, between: &str, minutes: bool, seconds: bool) -> std::fmt::Result {
+fn offset(
+    time: &ZonedDateTime,
+    out: &mut String,
+    between: &str,
+    minutes: bool,
+    seconds: bool,
+) -> std::fmt::Result {
     let total = time.offset().seconds();
     let magnitude = total.unsigned_abs();
     write!(out, "{}{:02}", if total < 0 { '-' } else { '+' }, magnitude / 3600)?;
@@ -149,6 +155,6 @@ fn offset(time: &Zoned, out: &mut String, between: &str, minutes: bool, seconds:
     Ok(())
 }
 
-fn z_or(time: &Zoned, out: &mut String, write: Writer) -> std::fmt::Result {
+fn z_or(time: &ZonedDateTime, out: &mut String, write: Writer) -> std::fmt::Result {
     if time.offset().is_zero() { out.write_char('Z') } else { write(time, out) }
 }

@@ -1,0 +1,108 @@
+//! `replace`: writes other text over what the groups of an expression capture.
+//! In: the line, or an extracted text.  Out: the same, changed, and the named groups' new texts.  Owns: expression and
+//! template.
+//!
+//! Not a substitution: only captured text is replaced, so an expression without a group changes nothing.
+
+use std::collections::HashMap;
+
+use crate::config::{Invalid, Node};
+use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::pipeline::entry::{Entry, Span, Symbol, Value};
+use crate::pipeline::lane::Context;
+use crate::pipeline::stages::template::Renderer;
+use crate::pipeline::stages::{Flow, Stage, StageKind, json, regex};
+
+pub(crate) const KIND: StageKind = StageKind { name: "replace", build };
+
+#[derive(Debug)]
+struct Replace {
+    expression: ::regex::bytes::Regex,
+    /// Number of a group and the name its new text is extracted under.
+    groups: Vec<(usize, Symbol)>,
+    source: Option<Symbol>,
+    template: Renderer,
+}
+
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+    let block = options.loose_block()?;
+    let expression = regex::expression(block.required("expression")?)?;
+    let groups = regex::named_groups(&expression, compiler);
+    let source = json::source(&block, compiler)?;
+    let template = Renderer::compile(block.get("replace"), compiler)?;
+    warn_unknown("replace", &block);
+    Ok(Box::new(Replace { expression, groups, source, template }))
+}
+
+/// What each captured text became.
+type Became = HashMap<Vec<u8>, String>;
+
+impl Replace {
+    /// Where each group captured, match by match; parts of `input`.
+    fn captures(&self, entry: &Entry, input: Span) -> Vec<Vec<Option<Span>>> {
+        let text = entry.bytes(input);
+        // An empty match may lie inside a character here, which it does not in Go.
+        let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+        let matches = self.expression.captures_iter(text);
+        let whole =
+            matches.filter(|found| found.get(0).is_none_or(|all| !(all.is_empty() && inside(all.start()))));
+        whole.map(|found| found.iter().map(|group| regex::within(input, group)).collect()).collect()
+    }
+
+    /// The text with every capture replaced, and what each captured text became. `None` when a template fails.
+    fn replaced(
+        &self,
+        entry: &mut Entry,
+        context: &Context<'_>,
+        input: Span,
+        matches: &[Vec<Option<Span>>],
+    ) -> Option<(Vec<u8>, Became)> {
+        let (mut out, mut became) = (Vec::new(), Became::new());
+        let mut copied = input.start;
+        for group in matches.iter().flat_map(|groups| groups.iter().skip(1)).flatten() {
+            let captured = entry.bytes(*group).to_vec();
+            let mut text = String::new();
+            self.template.render(entry, context.pipeline, Some(*group), None, &mut text).ok()?;
+            // A group inside one that was replaced already is only remembered.
+            if group.start >= copied {
+                out.extend_from_slice(entry.bytes(Span { start: copied, end: group.start }));
+                out.extend_from_slice(text.as_bytes());
+                copied = group.end;
+            }
+            became.insert(captured, text);
+        }
+        out.extend_from_slice(entry.bytes(Span { start: copied, end: input.end }));
+        Some((out, became))
+    }
+}
+
+impl Stage for Replace {
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
+        let input = match self.source {
+            None => entry.line,
+            Some(source) => match entry.text(source) {
+                Some(span) => span,
+                None => return Flow::Continue,
+            },
+        };
+        let input = entry.searchable(input);
+        let matches = self.captures(entry, input);
+        let Some(first) = matches.first() else { return Flow::Continue };
+        let Some((text, became)) = self.replaced(entry, context, input, &matches) else {
+            return Flow::Continue;
+        };
+        let span = entry.store(&text);
+        match self.source {
+            None => entry.line = span,
+            Some(source) => entry.extract(source, Value::Text(span)),
+        }
+        for (group, name) in &self.groups {
+            let captured = first.get(*group).copied().flatten().unwrap_or_default();
+            if let Some(text) = became.get(entry.bytes(captured)) {
+                let span = entry.store(text.as_bytes());
+                entry.extract(*name, Value::Text(span));
+            }
+        }
+        Flow::Continue
+    }
+}
