@@ -40,6 +40,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     loop {
         tokio::select! {
             name = signals.stop() => {
+                signals.settle().await;
                 info!(signal = name, "stopping");
                 break;
             }

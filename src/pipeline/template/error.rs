@@ -59,7 +59,7 @@ pub(super) enum Problem {
     Count { function: &'static str, least: usize, most: Option<usize>, found: usize },
     /// One of the limits of this module.
     Limit { what: &'static str, limit: usize },
-    /// A function that is part of the table but not of this value: `{{ .a.b }}` on a text.
+    /// A field or method this value has not: `{{ .a.b }}` on a text.
     NoField { field: Box<str>, found: &'static str },
 }
 

@@ -52,7 +52,7 @@ const MAKES_KEYS: &str = "it makes or uses key material, which has no place in l
 const IS_SLOW: &str = "it is slow by design and would hold up every line";
 
 /// Sprig's functions that are not offered.
-const REFUSED: [(&str, &str); 15] = [
+const REFUSED: [(&str, &str); 16] = [
     ("env", READS_ENVIRONMENT),
     ("expandenv", READS_ENVIRONMENT),
     ("getHostByName", NEEDS_NETWORK),
@@ -68,9 +68,8 @@ const REFUSED: [(&str, &str); 15] = [
     ("encryptAES", MAKES_KEYS),
     ("decryptAES", MAKES_KEYS),
     ("bcrypt", IS_SLOW),
+    ("htpasswd", IS_SLOW),
 ];
-
-const REFUSED_TOO: (&str, &str) = ("htpasswd", IS_SLOW);
 
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
     TABLES.iter().flat_map(|rows| rows.iter())
@@ -81,7 +80,7 @@ pub(super) fn find(name: &str) -> Result<&'static Row, String> {
     if let Some(row) = all().find(|row| row.name == name) {
         return Ok(row);
     }
-    if let Some((_, reason)) = REFUSED.iter().chain([&REFUSED_TOO]).find(|(refused, _)| *refused == name) {
+    if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Err(format!("function {name:?} is not offered: {reason}"));
     }
     match nearest(name) {

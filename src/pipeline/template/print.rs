@@ -139,9 +139,10 @@ impl Printer<'_, '_> {
             'v' | 's' => self.pad(self.within_precision(text)),
             'q' => self.quoted(text),
             'x' | 'X' => self.hex(text, verb == 'X'),
-            _ if matches!(value, Value::Nil) => self.sink.write(format_args!("%!{verb}(string={text})")),
             _ => {
-                self.sink.write(format_args!("%!{verb}({}=", value.type_name()))?;
+                // The key of a dict has no value of its own.
+                let name = if matches!(value, Value::Nil) { "string" } else { value.type_name() };
+                self.sink.write(format_args!("%!{verb}({name}="))?;
                 self.text(text, value, 'v')?;
                 self.sink.push(')')
             }

@@ -117,7 +117,8 @@ fn host(text: &str) -> Result<String, String> {
         return Err(format!("invalid character {odd:?} in host name"));
     }
     // A host may hide behind a percent sign what is not ASCII, and the sign itself.
-    let hides_ascii = |escape: &str| !escape.starts_with("25") && escape.starts_with(|digit| ('0'..'8').contains(&digit));
+    let hides_ascii =
+        |escape: &str| !escape.starts_with("25") && escape.starts_with(|digit| ('0'..'8').contains(&digit));
     if let Some(escape) = text.split('%').skip(1).find(|escape| hides_ascii(escape)) {
         return Err(format!("invalid URL escape \"%{}\"", escape.get(..2).unwrap_or(escape)));
     }
