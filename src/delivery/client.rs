@@ -78,6 +78,8 @@ impl Client {
         let builder = || {
             reqwest::Client::builder()
                 .http1_only()
+                // As Promtail: a proxy only where it is configured, never from the environment.
+                .no_proxy()
                 .timeout(settings.timeout)
                 .redirect(Policy::custom(|attempt| {
                     // The other redirects turn a push into a GET, and the page that answers it is not Loki's.

@@ -14,4 +14,5 @@ mod docker;
 mod files;
 mod layout;
 mod restart;
+mod service;
 mod writer;

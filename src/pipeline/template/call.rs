@@ -3,7 +3,7 @@
 //!
 //! The types of parameters are Go's, and as strict: `repeat` takes an `int` and refuses the `int64` that `add` returns.
 //! A signature is a letter per parameter, and a `*` before the last when it repeats:
-//! `s` string, `i` int, `I` int64, `f` float64, `b` bool, `d` map[string]interface{}, `l` []interface{},
+//! `s` string, `i` int, `I` int64, `f` float64, `b` bool, `d` `map[string]interface{}`, `l` `[]interface{}`,
 //! `S` []string, `t` time.Time, `a` anything.
 
 use std::borrow::Cow;

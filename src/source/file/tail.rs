@@ -106,7 +106,11 @@ impl Tail {
             Ok(metadata)
                 if state.files.back().is_some_and(|open| open.identity == Identity::of(&metadata)) =>
             {
-                Ok(true)
+                // Shortly after a rotation there may have been others that fell between two looks.
+                let rotated_lately = state.files.len() > 1;
+                let again =
+                    if rotated_lately { self.open_rotated(state, Identity::of(&metadata)) } else { Ok(()) };
+                again.map(|()| true)
             }
             Ok(_) => self.open_current(state).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
