@@ -69,10 +69,10 @@ struct Crowd<'e> {
 }
 
 impl<'e> Crowd<'e> {
-    fn create(engine: &'e Engine) -> Crowd<'e> {
+    fn create(engine: &'e Engine, containers: usize) -> Crowd<'e> {
         let image = engine.loggen_image();
         let names: Vec<String> =
-            (0..CONTAINERS).map(|number| format!("crowd-{number}-{}", engine.mark())).collect();
+            (0..containers).map(|number| format!("crowd-{number}-{}", engine.mark())).collect();
         for name in &names {
             let arguments = [
                 "--source",
@@ -147,7 +147,7 @@ async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a
     let loki = FakeLoki::start(Limits::default());
     let text = configuration(&engine, directory.path(), &loki);
     let mut random = Random::seeded();
-    let crowd = Crowd::create(&engine);
+    let crowd = Crowd::create(&engine, CONTAINERS);
     let agent = Agent::start(directory.path(), &text);
     for _ in 0..ACTIONS / 3 {
         crowd.act(&mut random);
@@ -169,6 +169,39 @@ async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a
     println!("{}", agent.terminate().1);
     check(&loki, &expected);
     seen.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_agent_lose_nothing_and_what_they_repeat_loki_stores_once() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let text = configuration(&engine, directory.path(), &loki);
+    let mut random = Random::seeded();
+    let crowd = Crowd::create(&engine, 6);
+    for _ in 0..6 {
+        let agent = Agent::start(directory.path(), &text);
+        for _ in 0..6 {
+            crowd.act(&mut random);
+        }
+        // It is killed while it works: something has just arrived that it may not have recorded yet.
+        engine.stop(&crowd.names[0]);
+        engine.start(&crowd.names[0]);
+        let before = loki.store().entries.len();
+        loki.wait_for(|store| store.entries.len() > before, PATIENCE).await.unwrap();
+        agent.kill();
+    }
+    let agent = Agent::start(directory.path(), &text);
+    let expected = crowd.finish();
+    let seen = loki.wait_for(arrived(&expected), PATIENCE).await;
+    println!("{}", agent.terminate().1);
+    verify(&expected, &loki.entries(), entry_key).assert_whole_once_in_order();
+    loki.assert_no_violations();
+    seen.unwrap();
+    assert!(
+        !loki.duplicates().is_empty(),
+        "no kill fell between an answer and its record: this proves little"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +242,7 @@ async fn the_agent_running_from_its_image_as_a_sidecar_does_the_same() {
         &mount_state,
     ];
     let mut random = Random::seeded();
-    let crowd = Crowd::create(&engine);
+    let crowd = Crowd::create(&engine, CONTAINERS);
     let agent = engine.run(&options, &image, &[]);
     for _ in 0..ACTIONS / 3 {
         crowd.act(&mut random);
