@@ -138,6 +138,14 @@ impl Entry {
         }
     }
 
+    /// What a stage reads: the text extracted under `source`, or the line where no source is configured.
+    pub(crate) fn input(&mut self, source: Option<Symbol>) -> Option<Span> {
+        match source {
+            None => Some(self.line),
+            Some(source) => self.text(source),
+        }
+    }
+
     /// A label's value.
     pub(crate) fn label(&self, name: Symbol) -> Option<Span> {
         self.labels[name.0 as usize]

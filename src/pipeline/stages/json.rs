@@ -92,13 +92,7 @@ impl Json {
 
 impl Stage for Json {
     fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        let input = match self.source {
-            None => entry.line,
-            Some(source) => match entry.text(source) {
-                Some(span) => span,
-                None => return Flow::Continue,
-            },
-        };
+        let Some(input) = entry.input(self.source) else { return Flow::Continue };
         let found = &mut context.tools.extraction;
         if self.tree.read(entry.bytes(input), found).is_err() {
             return match &self.malformed {

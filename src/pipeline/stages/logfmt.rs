@@ -120,13 +120,7 @@ fn hex(rest: &mut Peekable<CharIndices<'_>>) -> Option<u32> {
 
 impl Stage for Logfmt {
     fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
-        let input = match self.source {
-            None => entry.line,
-            Some(source) => match entry.text(source) {
-                Some(span) => span,
-                None => return Flow::Continue,
-            },
-        };
+        let Some(input) = entry.input(self.source) else { return Flow::Continue };
         // Up to the first byte that is not UTF-8, which is no logfmt either.
         let text = entry.bytes(input).utf8_chunks().next().map_or("", |chunk| chunk.valid()).to_owned();
         // A line end separates pairs like any blank: several records in one text are all read.

@@ -47,13 +47,7 @@ pub(super) fn expression(node: &Node) -> Result<::regex::bytes::Regex, Invalid> 
 
 impl Stage for Regex {
     fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
-        let input = match self.source {
-            None => entry.line,
-            Some(source) => match entry.text(source) {
-                Some(span) => span,
-                None => return Flow::Continue,
-            },
-        };
+        let Some(input) = entry.input(self.source) else { return Flow::Continue };
         let input = entry.searchable(input);
         let Some(captures) = self.expression.captures(entry.bytes(input)) else { return Flow::Continue };
         // Groups are parts of the input, which is in the entry's buffer already.

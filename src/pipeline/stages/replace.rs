@@ -78,13 +78,7 @@ impl Replace {
 
 impl Stage for Replace {
     fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        let input = match self.source {
-            None => entry.line,
-            Some(source) => match entry.text(source) {
-                Some(span) => span,
-                None => return Flow::Continue,
-            },
-        };
+        let Some(input) = entry.input(self.source) else { return Flow::Continue };
         let input = entry.searchable(input);
         let matches = self.captures(entry, input);
         let Some(first) = matches.first() else { return Flow::Continue };
