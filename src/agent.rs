@@ -70,7 +70,7 @@ async fn stop(mut running: Running) {
     let started = Instant::now();
     running.readiness.send_replace(Readiness::Stopping);
     running.stop.cancel();
-    let sent_before = running.sent();
+    let sent_before = running.counted.sent();
     let drained = async {
         while running.sources.join_next().await.is_some() {}
         // The last inlets are gone with the sources: batchers seal what they hold, senders send it and end.
@@ -79,7 +79,7 @@ async fn stop(mut running: Running) {
         while running.delivery.join_next().await.is_some() {}
     };
     let in_time = timeout_at(started + FLUSH_WITHIN, drained).await.is_ok();
-    running.stopping.abandon.cancel();
+    running.abandon.cancel();
     // What hangs (a dead mount, a terminal nobody reads) is not waited for: positions come first.
     running.sources.abort_all();
     running.batchers.abort_all();

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
 use crate::custody::{Ledger, Store, StoreError};
-use crate::delivery::{Client, ClientError, Stopping};
+use crate::delivery::{Client, ClientError};
 use crate::discovery::{docker, files};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT};
 use crate::metrics::{ClientMetrics, Own, Registry};
@@ -53,7 +53,8 @@ pub(crate) enum StartError {
 /// A running agent, by stage.
 pub(super) struct Running {
     pub(super) stop: CancellationToken,
-    pub(super) stopping: Stopping,
+    /// Tells senders that time is up.
+    pub(super) abandon: CancellationToken,
     pub(super) sources: JoinSet<()>,
     pub(super) outlet: Outlet,
     pub(super) batchers: JoinSet<()>,
@@ -71,12 +72,6 @@ impl Counted {
     /// Entries acknowledged so far, over all clients.
     pub(super) fn sent(&self) -> u64 {
         self.0.iter().map(|client| client.sent_entries.value() as u64).sum()
-    }
-}
-
-impl Running {
-    pub(super) fn sent(&self) -> u64 {
-        self.counted.sent()
     }
 }
 
@@ -104,13 +99,13 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
 
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
     let saver = Saver::start(store, settings.positions.sync_period, ledger.clone(), own.clone());
-    let stopping = Stopping::default();
+    let abandon = CancellationToken::new();
     let (mut delivery, mut batchers) = (JoinSet::new(), JoinSet::new());
     let mut inlets = Vec::new();
     let queue = batch::queue_length(clients.len());
     for (batch, client) in clients {
         let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
-        delivery.spawn(delivery::run(client, outlet, stopping.clone()));
+        delivery.spawn(delivery::run(client, outlet, abandon.clone()));
         inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
     }
     if printing {
@@ -128,7 +123,7 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let outlet = Outlet { clients: inlets, budget, own: own.clone() };
     let stop = CancellationToken::new();
     let sources = start_sources(settings, &outlet, &ledger, &own, &stop, horizon);
-    Ok(Running { stop, stopping, sources, outlet, batchers, delivery, saver, ledger, readiness, counted })
+    Ok(Running { stop, abandon, sources, outlet, batchers, delivery, saver, ledger, readiness, counted })
 }
 
 fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError> {

@@ -49,13 +49,6 @@ pub(crate) struct ClientError {
     source: reqwest::Error,
 }
 
-/// Two stages of stopping that senders see.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stopping {
-    /// Time is up: what is not acknowledged stays before its position.
-    pub(crate) abandon: CancellationToken,
-}
-
 /// A connection to one Loki.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -201,8 +194,13 @@ impl Client {
     }
 }
 
-/// Delivers parcels until there are no more, or until it is told to abandon them.
-pub(crate) async fn run(client: Arc<Client>, mut parcels: mpsc::Receiver<Parcel>, stopping: Stopping) {
+/// Delivers parcels until there are no more, or until it is told to abandon them: what is not acknowledged by then stays
+/// before its position.
+pub(crate) async fn run(
+    client: Arc<Client>,
+    mut parcels: mpsc::Receiver<Parcel>,
+    abandon: CancellationToken,
+) {
     let deliver_all = async {
         while let Some(parcel) = parcels.recv().await {
             client.deliver(parcel).await;
@@ -210,7 +208,7 @@ pub(crate) async fn run(client: Arc<Client>, mut parcels: mpsc::Receiver<Parcel>
     };
     tokio::select! {
         () = deliver_all => {}
-        () = stopping.abandon.cancelled() => {}
+        () = abandon.cancelled() => {}
     }
 }
 
