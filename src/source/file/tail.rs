@@ -206,12 +206,8 @@ impl Tail {
             let rotated_away = index + 1 < state.files.len() || !self.is_at_path(&state.files[index]);
             let open = &mut state.files[index];
             let quiet = open.grew.elapsed();
-            // A writer may hold a rotated file for a while yet, however quiet it was before.
-            let rotated = open.rotated.get_or_insert_with(Instant::now).elapsed();
-            if !rotated_away {
-                open.rotated = None;
-            }
-            if rotated_away && quiet.min(rotated) >= ROTATED_WAIT {
+            open.rotated = if rotated_away { open.rotated.or_else(|| Some(Instant::now())) } else { None };
+            if is_left(open.rotated.map(|since| since.elapsed()), quiet) {
                 self.flush(state, index).await?;
                 state.files.remove(index);
             } else {
@@ -299,5 +295,25 @@ impl Tail {
 
     fn key(&self, identity: Identity) -> String {
         format!("{}{}", identity.key(), self.key_suffix)
+    }
+}
+
+/// True when nobody writes to a file any more: it lost its path so long ago, if at all, and is quiet for so long. A file
+/// that was quiet before may still be held by a writer that has not noticed its rotation.
+fn is_left(rotated: Option<Duration>, quiet: Duration) -> bool {
+    rotated.is_some_and(|rotated| quiet.min(rotated) >= ROTATED_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_let_go_only_when_it_is_both_rotated_and_quiet_for_long_enough() {
+        let (short, long) = (Duration::from_millis(10), Duration::from_secs(60));
+        assert!(is_left(Some(long), long));
+        assert!(!is_left(Some(short), long), "quiet before its rotation");
+        assert!(!is_left(Some(long), short), "still written to");
+        assert!(!is_left(None, long), "not rotated");
     }
 }
