@@ -1,7 +1,9 @@
 //! From the YAML tree to settings: every rule of every block, in one place.
 //! In: the root node.  Out: [`Settings`].  Owns: nothing.
 
-use std::collections::HashMap;
+mod http_client;
+
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +11,12 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use crate::agent::settings::http_client::{http_client, pusher_headers, web_address};
 use crate::config::{Invalid, NOTHING, Node};
 use crate::discovery::relabel::{self, LabelMap, Rule};
 use crate::discovery::{docker, files};
 use crate::flow::BackoffSettings;
+use crate::http::split_url_auth;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::Pipeline;
 use crate::record::Labels;
@@ -76,24 +80,6 @@ const OTHER_TARGETS: [&str; 26] = [
     "windows_events",
 ];
 
-const OTHER_CLIENT_KEYS: [&str; 15] = [
-    "authorization",
-    "basic_auth",
-    "bearer_token",
-    "bearer_token_file",
-    "drop_rate_limited_batches",
-    "enable_http2",
-    "follow_redirects",
-    "headers",
-    "http_headers",
-    "no_proxy",
-    "oauth2",
-    "proxy_connect_header",
-    "proxy_from_environment",
-    "proxy_url",
-    "tls_config",
-];
-
 impl Settings {
     /// Reads the root of a configuration.
     pub(crate) fn decode(root: &Node, registry: &Registry, own: &Own) -> Result<Settings, Invalid> {
@@ -101,14 +87,17 @@ impl Settings {
         block.not_yet(&["global", "limits_config", "options", "tracing", "wal"])?;
         let (server, log_level) = server_block(block.get("server").unwrap_or(&NOTHING))?;
         let positions = positions(block.get("positions").unwrap_or(&NOTHING))?;
-        let mut clients = block.optional("clients", |list| list.list_of(client))?.unwrap_or_default();
+        let mut clients = Clients::default();
+        for node in block.optional("clients", Node::list)?.unwrap_or_default() {
+            clients.add(node)?;
+        }
         if let Some(node) = block.get("client") {
-            single_client(node, &mut clients)?;
+            clients.add_single(node)?;
         }
         let jobs = block.optional("scrape_configs", |list| jobs(list, registry, own))?.unwrap_or_default();
         let sync_period = block.optional("target_config", sync_period)?.unwrap_or(Duration::from_secs(10));
         block.finish()?;
-        Ok(Settings { server, log_level, positions, clients: named_apart(clients), jobs, sync_period })
+        Ok(Settings { server, log_level, positions, clients: clients.named_apart(), jobs, sync_period })
     }
 }
 
@@ -126,16 +115,51 @@ fn merge_external_labels(clients: &mut [delivery::Settings], labels: &Labels) {
     }
 }
 
-/// The block from before there were several clients: one more client where it has a `url`, and labels for all of them.
-fn single_client(node: &Node, clients: &mut Vec<delivery::Settings>) -> Result<(), Invalid> {
-    let block = node.block()?;
-    if let Some(node) = block.get("external_labels") {
-        merge_external_labels(clients, &labels(node)?);
+/// Clients read so far, no two of them the same.
+#[derive(Default)]
+struct Clients {
+    settings: Vec<delivery::Settings>,
+    /// Names that were given, not made of an address.
+    given: HashSet<String>,
+}
+
+impl Clients {
+    fn add(&mut self, node: &Node) -> Result<(), Invalid> {
+        let client = client(node)?;
+        let named = node.block()?.get("name").filter(|name| name.scalar() != Some(""));
+        // Twice the same would be every line twice, and two that share their metrics.
+        if let Some(name) = named.filter(|_| !self.given.insert(client.name.clone())) {
+            return Err(name.invalid(format!("there are two clients called `{}`", client.name)));
+        }
+        if named.is_none() && self.settings.contains(&client) {
+            let invalid = node.invalid("this client is the same as one before it");
+            return Err(invalid.help("remove it, or give both a `name` if every line is to be pushed twice"));
+        }
+        self.settings.push(client);
+        Ok(())
     }
-    if block.get("url").is_some() {
-        clients.push(client(node)?);
+
+    /// The block from before there were several clients: one more client where it has a `url`, and labels for all.
+    fn add_single(&mut self, node: &Node) -> Result<(), Invalid> {
+        let block = node.block()?;
+        if let Some(node) = block.get("external_labels") {
+            merge_external_labels(&mut self.settings, &labels(node)?);
+        }
+        if block.get("url").is_some() { self.add(node) } else { Ok(()) }
     }
-    Ok(())
+
+    /// Two clients of one host are told apart by a number.
+    fn named_apart(mut self) -> Vec<delivery::Settings> {
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        for client in &mut self.settings {
+            let count = seen.entry(client.name.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                client.name = format!("{}-{count}", client.name);
+            }
+        }
+        self.settings
+    }
 }
 
 fn server_block(node: &Node) -> Result<(Option<server::Settings>, LevelFilter), Invalid> {
@@ -204,34 +228,32 @@ fn sync_period(node: &Node) -> Result<Duration, Invalid> {
 
 fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
     let block = node.block()?;
-    block.not_yet(&OTHER_CLIENT_KEYS)?;
     let url_node = block.required("url")?;
-    let url = reqwest::Url::parse(url_node.text()?)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| {
-            url_node
-                .invalid("`url` is no http:// or https:// address")
-                .help("such as http://loki:3100/loki/api/v1/push")
-        })?;
+    let mut url =
+        web_address(url_node).map_err(|error| error.help("such as http://loki:3100/loki/api/v1/push"))?;
+    let from_url = split_url_auth(&mut url).map_err(|error| url_node.invalid(error.to_string()))?;
     let host =
         format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
     let name = block.optional("name", Node::text)?.filter(|name| !name.is_empty());
     let external_labels = block.optional("external_labels", labels)?.unwrap_or_default();
+    let tenant = block.optional("tenant_id", Node::text)?.filter(|tenant| !tenant.is_empty());
+    let timeout = block.optional("timeout", above_zero)?.unwrap_or(Duration::from_secs(10));
+    let mut http = http_client(node, &block, from_url, timeout)?;
+    if let Some(headers) = block.get("headers") {
+        http.headers.0.splice(0..0, pusher_headers(headers, tenant.is_some())?.0);
+    }
     let settings = delivery::Settings {
         name: name.map_or(host, str::to_owned),
         url,
-        timeout: block.optional("timeout", above_zero)?.unwrap_or(Duration::from_secs(10)),
+        http,
+        drop_rate_limited: block.optional("drop_rate_limited_batches", Node::boolean)?.unwrap_or(false),
         backoff: backoff(block.get("backoff_config").unwrap_or(&NOTHING))?,
         batch: batch::Settings {
             wait: block.optional("batchwait", Node::duration)?.unwrap_or(Duration::from_secs(1)),
             size: usize::try_from(block.optional("batchsize", Node::count)?.unwrap_or(1024 * 1024))
                 .unwrap_or(usize::MAX),
             external_labels,
-            tenant: block
-                .optional("tenant_id", Node::text)?
-                .filter(|tenant| !tenant.is_empty())
-                .map(Into::into),
+            tenant: tenant.map(Into::into),
         },
     };
     block.finish()?;
@@ -246,19 +268,6 @@ fn backoff(node: &Node) -> Result<BackoffSettings, Invalid> {
     block.optional("max_retries", Node::count)?;
     block.finish()?;
     Ok(BackoffSettings { min, max })
-}
-
-/// Two clients of one host are told apart by a number.
-fn named_apart(mut clients: Vec<delivery::Settings>) -> Vec<delivery::Settings> {
-    let mut seen: HashMap<String, u32> = HashMap::new();
-    for client in &mut clients {
-        let count = seen.entry(client.name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            client.name = format!("{}-{count}", client.name);
-        }
-    }
-    clients
 }
 
 fn jobs(list: &Node, registry: &Registry, own: &Own) -> Result<Vec<Job>, Invalid> {
