@@ -229,8 +229,8 @@ fn sync_period(node: &Node) -> Result<Duration, Invalid> {
 fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
     let block = node.block()?;
     let url_node = block.required("url")?;
-    let mut url =
-        web_address(url_node).map_err(|error| error.help("such as http://loki:3100/loki/api/v1/push"))?;
+    let mut url = web_address(url_node, "url")
+        .map_err(|error| error.help("such as http://loki:3100/loki/api/v1/push"))?;
     let from_url = split_url_auth(&mut url).map_err(|error| url_node.invalid(error.to_string()))?;
     let host =
         format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());

@@ -160,13 +160,17 @@ impl Client {
         let answer = match self.http.post(&self.settings.url, headers, parcel.body.clone()).await {
             Ok(response) => read(response, self.settings.drop_rate_limited).await,
             Err(error) => {
-                let reason = match &error {
-                    SendError::Credentials(_) => "credentials",
-                    SendError::Token(_) => "token",
-                    SendError::Http(error) if error.is_timeout() => "timeout",
-                    SendError::Http(_) => "connection",
+                let (reason, was_sent) = match &error {
+                    SendError::Credentials(_) => ("credentials", false),
+                    SendError::Token(_) => ("token", false),
+                    SendError::Http(error) if error.is_timeout() => ("timeout", true),
+                    SendError::Http(_) => ("connection", true),
                 };
-                failed(Verdict::Retry { reason, after: None }, error.describe())
+                let answer = failed(Verdict::Retry { reason, after: None }, error.describe());
+                if !was_sent {
+                    return answer;
+                }
+                answer
             }
         };
         self.metrics.requested(&answer.status, started.elapsed().as_secs_f64());

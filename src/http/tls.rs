@@ -16,6 +16,7 @@ use tracing::debug;
 
 use crate::http::credential::{Credential, Unreadable};
 use crate::http::tls::verifier::{Trusting, Verifier};
+use crate::record::Secret;
 
 /// A `tls_config`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,8 +49,8 @@ pub(crate) enum TlsError {
     NotPem { key: &'static str, place: String, what: &'static str },
     #[error("certificate and key of tls_config{place} do not go together")]
     Mismatch { place: String, source: rustls::Error },
-    #[error("no certificate of `{key}` of tls_config{place} can be used")]
-    NoRoots { key: &'static str, place: String, source: rustls::client::VerifierBuilderError },
+    #[error("no certificate of the authorities{place} can be used")]
+    NoRoots { place: String, source: rustls::client::VerifierBuilderError },
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
 }
@@ -73,7 +74,7 @@ impl Settings {
         } else {
             let (roots, pinned) = self.roots()?;
             let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            let no_roots = |source| TlsError::NoRoots { key: "ca", place: place(self.ca.as_ref()), source };
+            let no_roots = |source| TlsError::NoRoots { place: place(self.ca.as_ref()), source };
             let inner = inner.map_err(no_roots)?;
             builder.with_custom_certificate_verifier(Arc::new(Verifier {
                 inner,
@@ -88,7 +89,11 @@ impl Settings {
                 let text = read("key", key)?;
                 let private = PrivateKeyDer::from_pem_slice(text.reveal().as_bytes()).map_err(|_| {
                     // The parser's own words could quote the key.
-                    TlsError::NotPem { key: "key", place: place(Some(key)), what: "private key" }
+                    TlsError::NotPem {
+                        key: in_file("key", key),
+                        place: place(Some(key)),
+                        what: "private key",
+                    }
                 })?;
                 let together = builder.with_client_auth_cert(chain, private);
                 together.map_err(|source| TlsError::Mismatch { place: place(Some(cert)), source })
@@ -135,10 +140,11 @@ fn certificates(
     let text = read(key, credential)?;
     let parsed = CertificateDer::pem_slice_iter(text.reveal().as_bytes()).collect::<Result<Vec<_>, _>>();
     let parsed = parsed.ok().filter(|certificates| !certificates.is_empty());
-    parsed.ok_or_else(|| TlsError::NotPem { key, place: place(Some(credential)), what: "certificate" })
+    let (key, place) = (in_file(key, credential), place(Some(credential)));
+    parsed.ok_or(TlsError::NotPem { key, place, what: "certificate" })
 }
 
-fn read(key: &'static str, credential: &Credential) -> Result<crate::record::Secret, TlsError> {
+fn read(key: &'static str, credential: &Credential) -> Result<Secret, TlsError> {
     credential.read().map_err(|source| TlsError::Unreadable { key: in_file(key, credential), source })
 }
 
@@ -162,7 +168,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::record::Secret;
 
     fn chain(error: &dyn std::error::Error) -> String {
         error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))

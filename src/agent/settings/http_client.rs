@@ -116,7 +116,7 @@ fn oauth2(node: &Node) -> Result<Auth, Invalid> {
         _ => Err(grant.invalid("this version knows the grant `client_credentials` only")),
     })?;
     let token_node = required_text(node, &block, "token_url")?;
-    let token_url = web_address(token_node)?;
+    let token_url = web_address(token_node, "token_url")?;
     if !token_url.username().is_empty() || token_url.password().is_some() {
         let invalid = token_node.invalid("`token_url` holds a user");
         return Err(invalid.help("use `client_id` and `client_secret`"));
@@ -149,10 +149,10 @@ fn oauth2(node: &Node) -> Result<Auth, Invalid> {
 }
 
 /// An `http://` or `https://` address with a host.
-pub(super) fn web_address(node: &Node) -> Result<reqwest::Url, Invalid> {
+pub(super) fn web_address(node: &Node, key: &str) -> Result<reqwest::Url, Invalid> {
     let url = reqwest::Url::parse(node.text()?).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| node.invalid("this is no http:// or https:// address"))
+    url.ok_or_else(|| node.invalid(format!("`{key}` is no http:// or https:// address")))
 }
 
 fn required_text<'n>(node: &Node, block: &Block<'n>, name: &'static str) -> Result<&'n Node, Invalid> {

@@ -79,7 +79,7 @@ fn what_prometheus_refuses_is_refused_where_it_stands() {
         ("oauth2: {token_url: 'http://t/'}", "f:1:9: `client_id` is required here"),
         ("oauth2: {client_id: a}", "f:1:9: `token_url` is required here"),
         ("oauth2: {client_id: a, token_url: ''}", "f:1:24: `token_url` is empty"),
-        ("oauth2: {client_id: a, token_url: 't'}", "f:1:35: this is no http:// or https:// address"),
+        ("oauth2: {client_id: a, token_url: 't'}", "f:1:35: `token_url` is no http:// or https:// address"),
         ("oauth2: {client_id: a, token_url: 'http://me:pw@t'}", "f:1:35: `token_url` holds a user"),
         (
             "oauth2: {client_id: a, token_url: 'http://t', iss: x}",
