@@ -174,6 +174,15 @@ mod tests {
     }
 
     #[test]
+    fn only_the_versions_that_are_wanted_are_spoken() {
+        let spoken =
+            |versions: Versions| versions.supported().iter().map(|one| one.version).collect::<Vec<_>>();
+        assert_eq!(spoken(Versions::Only12), [rustls::ProtocolVersion::TLSv1_2]);
+        assert_eq!(spoken(Versions::Only13), [rustls::ProtocolVersion::TLSv1_3]);
+        assert_eq!(spoken(Versions::Both).len(), 2);
+    }
+
+    #[test]
     fn the_system_or_the_bundle_is_trusted_where_nothing_is_said() {
         Settings::default().build().unwrap();
     }

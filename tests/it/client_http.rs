@@ -368,6 +368,16 @@ async fn pushes_go_by_way_of_the_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_down_is_waited_for_and_its_password_is_not_said() {
+    let mut scene = Scene::new();
+    let agent = scene.start(&scene.loki.url(), "proxy_url: 'http://me:hunter2@127.0.0.1:1'");
+    scene.write();
+    agent.wait_for_log("reason=\"connection\"");
+    assert_eq!(scene.loki.requests().len(), 0, "there is no way around the proxy");
+    end(agent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socks_proxy_is_told_the_name() {
     let mut scene = Scene::new();
     let proxy = Proxy::start(scene.loki.address()).await;
