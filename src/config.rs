@@ -11,10 +11,10 @@ mod table;
 mod units;
 mod yaml;
 
-pub(crate) use decode::{Block, unknown as unknown_key};
+pub(crate) use decode::Block;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
 pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};
-pub(crate) use table::{Effect, Kind, Row, Table, row};
+pub(crate) use table::{Kind, Row, Table, row};
 pub(crate) use units::{bytes, go_duration};
 pub(crate) use yaml::parse as parse_yaml;
 pub(crate) use yaml::{NOTHING, Node};

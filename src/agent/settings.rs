@@ -2,6 +2,7 @@
 //! In: the root node.  Out: [`Settings`].  Owns: the table of top-level keys.
 
 mod clients;
+mod http_client;
 mod jobs;
 mod limits;
 mod server;
@@ -14,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::metrics::{Own, Registry};
 use crate::record::Labels;
-use crate::server as http;
+use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
 
 pub(crate) use jobs::Job;
@@ -24,7 +25,7 @@ pub(crate) use server::LogFormat;
 /// A whole configuration, ready to run.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) server: Option<http::Settings>,
+    pub(crate) server: Option<ServerSettings>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     pub(crate) positions: custody::Settings,
@@ -54,21 +55,43 @@ pub(super) static ROOT: Table = Table(&[
     row("server", Kind::Block(&server::SERVER), "", "The agent's own pages and its log"),
     row("positions", Kind::Block(&POSITIONS), "", "Where it is kept how far each target was read"),
     row("clients", Kind::List(&clients::CLIENT), "", "Where lines are pushed; without any they are printed"),
-    row("client", Kind::Block(&clients::CLIENT), "", "One more client where it has a `url`; its `external_labels` are given to all")
-        .old("write it as an item of `clients`"),
+    row(
+        "client",
+        Kind::Block(&clients::CLIENT),
+        "",
+        "One more client where it has a `url`; its `external_labels` are given to all",
+    )
+    .old("write it as an item of `clients`"),
     row("scrape_configs", Kind::List(&jobs::JOB), "", "What is read"),
     row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
     row("limits_config", Kind::Block(&limits::LIMITS), "", "Limits over all jobs"),
     row("global", Kind::Block(&GLOBAL), "", "How files are watched"),
-    row("wal", Kind::Block(&WAL), "", "Promtail's write-ahead log; positions that follow Loki's answers do its work").without_effect(),
+    row(
+        "wal",
+        Kind::Block(&WAL),
+        "",
+        "Promtail's write-ahead log; positions that follow Loki's answers do its work",
+    )
+    .without_effect(),
     row("options", Kind::Block(&NO_KEYS), "", "Must be empty").without_effect(),
     row("tracing", Kind::Block(&TRACING), "", "Tracing of Promtail itself").without_effect(),
 ]);
 
 static POSITIONS: Table = Table(&[
-    row("filename", Kind::Text, "/var/log/positions.yaml", "The exact state is kept beside it, as `positions.state` and `positions.state.previous`"),
-    row("sync_period", Kind::Duration, "10s", "How often positions are saved, and once more at the end; above 0"),
-    row("ignore_invalid_yaml", Kind::Boolean, "false", "A damaged file never keeps the agent from starting").without_effect(),
+    row(
+        "filename",
+        Kind::Text,
+        "/var/log/positions.yaml",
+        "The exact state is kept beside it, as `positions.state` and `positions.state.previous`",
+    ),
+    row(
+        "sync_period",
+        Kind::Duration,
+        "10s",
+        "How often positions are saved, and once more at the end; above 0",
+    ),
+    row("ignore_invalid_yaml", Kind::Boolean, "false", "A damaged file never keeps the agent from starting")
+        .without_effect(),
 ]);
 
 static TARGETS: Table = Table(&[
@@ -79,8 +102,18 @@ static TARGETS: Table = Table(&[
 static GLOBAL: Table = Table(&[row("file_watch_config", Kind::Block(&FILE_WATCH), "", "Polling of files")]);
 
 static FILE_WATCH: Table = Table(&[
-    row("min_poll_frequency", Kind::Duration, "1s", "Pause between two looks at a file that no event told of; Promtail's default is 250ms"),
-    row("max_poll_frequency", Kind::Duration, "1s", "What that pause grows to while nothing happens; not below the other"),
+    row(
+        "min_poll_frequency",
+        Kind::Duration,
+        "1s",
+        "Pause between two looks at a file that no event told of; Promtail's default is 250ms",
+    ),
+    row(
+        "max_poll_frequency",
+        Kind::Duration,
+        "1s",
+        "What that pause grows to while nothing happens; not below the other",
+    ),
 ]);
 
 static WAL: Table = Table(&[

@@ -42,7 +42,8 @@ impl OpenBatch {
     /// Adds entries of `group` from number `from` on until the batch would exceed its line bytes or streams; the number
     /// of the first entry not added. An empty batch takes at least one entry, whatever its size.
     pub(super) fn fill(&mut self, group: &Group, labels: &Arc<str>, from: usize, limits: &Settings) -> usize {
-        if limits.max_streams.is_some_and(|most| self.streams.len() >= most) && !self.index.contains_key(labels)
+        if limits.max_streams.is_some_and(|most| self.streams.len() >= most)
+            && !self.index.contains_key(labels)
         {
             return from;
         }

@@ -32,7 +32,7 @@ pub(crate) fn queue_length(clients: usize) -> usize {
 const CACHED_TEXTS: usize = 10_000;
 
 /// How one client wants its batches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// A batch is sent at this age at the latest.
     pub(crate) wait: Duration,

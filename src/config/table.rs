@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Block(&'static Table),
     /// A list of blocks.
     List(&'static Table),
+    /// A mapping of names to blocks.
+    Each(&'static Table),
     /// A list of pipeline stages.
     Stages,
     /// Whatever its reader makes of it.
@@ -113,8 +115,10 @@ impl Kind {
             Kind::PrometheusDuration => node.prometheus_duration().map(drop),
             Kind::Bytes => node.bytes().map(drop),
             Kind::Texts => node.list_of(|text| text.text().map(drop)).map(drop),
-            Kind::Labels | Kind::Secrets => {
-                node.entries()?.iter().try_for_each(|(_, value)| value.text().map(drop))
+            Kind::Labels => node.entries()?.iter().try_for_each(|(_, value)| value.text().map(drop)),
+            Kind::Secrets => node.entries().map(drop),
+            Kind::Each(table) => {
+                node.entries()?.iter().try_for_each(|(_, value)| value.block(table)?.check())
             }
             Kind::Block(table) => node.block(table)?.check(),
             Kind::List(table) => node.list_of(|item| item.block(table)?.check()).map(drop),
@@ -138,6 +142,7 @@ impl Kind {
             Kind::Labels => "mapping",
             Kind::Secrets => "mapping of secrets",
             Kind::Block(_) => "block",
+            Kind::Each(_) => "block by name",
             Kind::List(_) => "list of blocks",
             Kind::Stages => "list of stages",
             Kind::Any => "",

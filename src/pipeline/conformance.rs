@@ -90,8 +90,10 @@ enum Run {
 
 /// The only block that cases have beside their stages.
 fn limits(extra_yaml: &str, own: &Own) -> Limits {
-    static LIMITS: Table =
-        Table(&[row("max_line_size", Kind::Bytes, "", ""), row("max_line_size_truncate", Kind::Boolean, "", "")]);
+    static LIMITS: Table = Table(&[
+        row("max_line_size", Kind::Bytes, "", ""),
+        row("max_line_size_truncate", Kind::Boolean, "", ""),
+    ]);
     static ROOT: Table = Table(&[row("limits_config", Kind::Block(&LIMITS), "", "")]);
     let node = parse_yaml(extra_yaml).unwrap();
     let block = node.block(&ROOT).unwrap().block("limits_config").unwrap();
@@ -171,8 +173,7 @@ fn sorted(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
 
 fn metrics(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let named =
-        lines.map(|line| line.replace("tailwater_lines_dropped", "logentry_dropped_lines"));
+    let named = lines.map(|line| line.replace("tailwater_lines_dropped", "logentry_dropped_lines"));
     let ours = named.filter(|line| !line.starts_with("tailwater_"));
     // The recording leaves out what is zero, buckets aside.
     ours.filter(|line| line.contains("_bucket{") || !line.ends_with(" 0")).map(|line| sample(&line)).collect()

@@ -119,8 +119,7 @@ impl Holds {
     /// Takes all entries that are due by `by`, oldest first; without a time, all.
     pub(crate) fn take_due(&mut self, by: Option<Instant>) -> Vec<Held> {
         let is_due = |held: &mut Held| by.is_none_or(|by| held.due <= by);
-        let mut due: Vec<Held> =
-            self.places.values_mut().filter_map(|place| place.take_if(is_due)).collect();
+        let mut due: Vec<Held> = self.places.values_mut().filter_map(|place| place.take_if(is_due)).collect();
         due.sort_by_key(|held| held.number);
         due
     }

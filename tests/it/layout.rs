@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("cli", &["agent", "config", "metrics"]),
     (
         "agent",
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "delivery",
             "discovery",
             "flow",
+            "http",
             "metrics",
             "pipeline",
             "record",
@@ -30,11 +31,12 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("source", &["clock", "custody", "flow", "metrics", "pipeline", "record"]),
     ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record"]),
     ("batch", &["clock", "custody", "flow", "record"]),
-    ("delivery", &["batch", "clock", "custody", "flow", "metrics"]),
+    ("delivery", &["batch", "clock", "custody", "flow", "http", "metrics"]),
+    ("http", &["clock", "record"]),
     ("custody", &["clock", "flow", "record"]),
     ("config", &[]),
     ("metrics", &["clock", "record"]),
-    ("flow", &["record"]),
+    ("flow", &["clock", "record"]),
     ("clock", &["record"]),
     ("record", &[]),
 ];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::settings::Reader;
+use crate::agent::settings::http_client::{AUTHORIZATION, BASIC_AUTH, HTTP_HEADER, OAUTH2, TLS};
 use crate::config::{Invalid, Kind, Node, Row, Table, row};
 use crate::discovery::relabel::{self, LabelMap, RULE, Rule};
 use crate::discovery::{docker, files};
@@ -62,7 +63,12 @@ pub(super) static JOB: Table = Table(&[
 ]);
 
 static STATIC: Table = Table(&[
-    row("labels", Kind::Labels, "", "`__path__` names the files: `*`, `?`, `[a-z]`, `{a,b}`, `**` over directories; `__path_exclude__` leaves out some of them; `filename` is added"),
+    row(
+        "labels",
+        Kind::Labels,
+        "",
+        "`__path__` names the files: `*`, `?`, `[a-z]`, `{a,b}`, `**` over directories; `__path_exclude__` leaves out some of them; `filename` is added",
+    ),
     row("targets", Kind::Texts, "[localhost]", "The first entry becomes `__address__`"),
 ]);
 
@@ -73,36 +79,35 @@ const fn http_only(key: &'static str, kind: Kind) -> Row {
 
 static DOCKER: Table = Table(&[
     row("host", Kind::Text, "", "Required: `unix://…`, `tcp://…` or `http://…`"),
-    row("refresh_interval", Kind::PrometheusDuration, "60s", "How often containers are listed; events are acted on at once"),
+    row(
+        "refresh_interval",
+        Kind::PrometheusDuration,
+        "60s",
+        "How often containers are listed; events are acted on at once",
+    ),
     row("filters", Kind::List(&FILTER), "", "Which containers, as Docker's API takes them"),
     row("port", Kind::Count, "80", "Of `__address__` where a container exposes none"),
     row("host_networking_host", Kind::Text, "localhost", "`__address__` of containers in the host's network"),
-    row("match_first_network", Kind::Boolean, "true", "A container is one target whatever its networks").without_effect(),
-    http_only("basic_auth", Kind::Any),
-    http_only("authorization", Kind::Any),
+    row("match_first_network", Kind::Boolean, "true", "A container is one target whatever its networks")
+        .without_effect(),
+    http_only("basic_auth", Kind::Block(&BASIC_AUTH)),
+    http_only("authorization", Kind::Block(&AUTHORIZATION)),
     http_only("bearer_token", Kind::Secret),
     http_only("bearer_token_file", Kind::Text),
-    http_only("oauth2", Kind::Any),
-    http_only("tls_config", Kind::Any),
+    http_only("oauth2", Kind::Block(&OAUTH2)),
+    http_only("tls_config", Kind::Block(&TLS)),
     http_only("proxy_url", Kind::Url),
     http_only("no_proxy", Kind::Text),
     http_only("proxy_from_environment", Kind::Boolean),
-    http_only("proxy_connect_header", Kind::Any),
-    http_only("http_headers", Kind::Any),
+    http_only("proxy_connect_header", Kind::Secrets),
+    http_only("http_headers", Kind::Each(&HTTP_HEADER)),
     http_only("follow_redirects", Kind::Boolean),
     http_only("enable_http2", Kind::Boolean),
 ]);
 
 /// Without these a request goes out that the user believes to be authenticated, or not to be direct.
-const NEEDED_FOR_HTTP: [&str; 7] = [
-    "basic_auth",
-    "authorization",
-    "bearer_token",
-    "bearer_token_file",
-    "oauth2",
-    "tls_config",
-    "proxy_url",
-];
+const NEEDED_FOR_HTTP: [&str; 7] =
+    ["basic_auth", "authorization", "bearer_token", "bearer_token_file", "oauth2", "tls_config", "proxy_url"];
 
 static FILTER: Table = Table(&[
     row("name", Kind::Text, "", "Required: such as `label`, `name`, `network`"),

@@ -15,12 +15,32 @@ pub(crate) struct Limits {
 }
 
 pub(super) static LIMITS: Table = Table(&[
-    row("readline_rate_enabled", Kind::Boolean, "false", "Limit the rate of lines that leave all pipelines together"),
+    row(
+        "readline_rate_enabled",
+        Kind::Boolean,
+        "false",
+        "Limit the rate of lines that leave all pipelines together",
+    ),
     row("readline_rate", Kind::Number, "10000", "Lines a second"),
     row("readline_burst", Kind::Count, "10000", "Lines that may leave at once"),
-    row("readline_rate_drop", Kind::Boolean, "true", "Drop and count lines above the rate; if false, reading waits"),
-    row("max_streams", Kind::Count, "0", "Streams in one batch: a batch that has so many is sent before the next one opens; 0 is no limit"),
-    row("max_line_size", Kind::Bytes, "0", "A longer line is dropped and counted; 0 is no limit (256 KiB is, at the source)"),
+    row(
+        "readline_rate_drop",
+        Kind::Boolean,
+        "true",
+        "Drop and count lines above the rate; if false, reading waits",
+    ),
+    row(
+        "max_streams",
+        Kind::Count,
+        "0",
+        "Streams in one batch: a batch that has so many is sent before the next one opens; 0 is no limit",
+    ),
+    row(
+        "max_line_size",
+        Kind::Bytes,
+        "0",
+        "A longer line is dropped and counted; 0 is no limit (256 KiB is, at the source)",
+    ),
     row("max_line_size_truncate", Kind::Boolean, "false", "Cut it instead, at a character"),
 ]);
 

@@ -109,10 +109,8 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
         let port = node.count()?;
         u16::try_from(port).map_err(|_| node.invalid(format!("{port} is no port number")))
     })?;
-    let listen = SocketAddr::new(
-        address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        port.unwrap_or(DEFAULT_PORT),
-    );
+    let listen =
+        SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.unwrap_or(DEFAULT_PORT));
     let disabled = block.optional("disable", Node::boolean)?.unwrap_or(false);
     let http = server::Settings {
         listen,

@@ -28,8 +28,18 @@ pub(crate) const KIND: StageKind = StageKind {
 };
 
 static OPTIONS: Table = Table(&[
-    row("max_partial_lines", Kind::Count, "100", "Label sets of a target that may have an unfinished line at a time"),
-    row("max_partial_line_size", Kind::Count, "0", "Bytes of a joined line, if it is truncated; 0 is 256 KiB"),
+    row(
+        "max_partial_lines",
+        Kind::Count,
+        "100",
+        "Label sets of a target that may have an unfinished line at a time",
+    ),
+    row(
+        "max_partial_line_size",
+        Kind::Count,
+        "0",
+        "Bytes of a joined line, if it is truncated; 0 is 256 KiB",
+    ),
     row("max_partial_line_size_truncate", Kind::Boolean, "false", "Cut joined lines at that size"),
 ]);
 
@@ -87,7 +97,8 @@ impl Stage for Split {
     fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
         let line = entry.searchable(entry.line);
         if let Some(parts) = parts(entry.bytes(line)) {
-            for (name, (from, to)) in [self.time, self.stream, self.flags, self.content].into_iter().zip(parts)
+            for (name, (from, to)) in
+                [self.time, self.stream, self.flags, self.content].into_iter().zip(parts)
             {
                 let span = Span { start: line.start + from as u32, end: line.start + to as u32 };
                 entry.extract(name, Value::Text(span));
@@ -171,7 +182,9 @@ mod tests {
 
     #[test]
     fn a_line_has_four_parts_divided_by_single_blanks() {
-        let shown = |line: &str| parts(line.as_bytes()).map(|parts| parts.map(|(from, to)| line[from..to].to_owned()));
+        let shown = |line: &str| {
+            parts(line.as_bytes()).map(|parts| parts.map(|(from, to)| line[from..to].to_owned()))
+        };
         assert_eq!(shown("t stdout F a  b").unwrap(), ["t", "stdout", "F", "a  b"]);
         assert_eq!(shown("t stderr P ").unwrap(), ["t", "stderr", "P", ""]);
         for other in ["", "t stdout F", "t  stdout F x", "t stdoutx F x", "t\t stdout F x", " stdout F x"] {

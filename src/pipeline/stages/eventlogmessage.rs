@@ -18,8 +18,18 @@ pub(crate) const KIND: StageKind = StageKind {
 
 static OPTIONS: Table = Table(&[
     row("source", Kind::Text, "message", "Extracted value to read"),
-    row("drop_invalid_labels", Kind::Boolean, "false", "Skip keys that are no label names instead of making them valid"),
-    row("overwrite_existing", Kind::Boolean, "false", "Write over what is extracted already instead of adding `_extracted` to the name"),
+    row(
+        "drop_invalid_labels",
+        Kind::Boolean,
+        "false",
+        "Skip keys that are no label names instead of making them valid",
+    ),
+    row(
+        "overwrite_existing",
+        Kind::Boolean,
+        "false",
+        "Write over what is extracted already instead of adding `_extracted` to the name",
+    ),
 ]);
 
 #[derive(Debug)]

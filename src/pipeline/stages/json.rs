@@ -18,7 +18,12 @@ pub(crate) const KIND: StageKind = StageKind {
 };
 
 static OPTIONS: Table = Table(&[
-    row("expressions", Kind::Labels, "", "Required: names, and the JMESPath expression for each; nothing is the name itself"),
+    row(
+        "expressions",
+        Kind::Labels,
+        "",
+        "Required: names, and the JMESPath expression for each; nothing is the name itself",
+    ),
     row("source", Kind::Text, "", "Extracted value to read instead of the line"),
     row("drop_malformed", Kind::Boolean, "false", "Drop and count lines that are no JSON object"),
 ]);

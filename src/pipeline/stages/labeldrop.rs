@@ -7,12 +7,8 @@ use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
 use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind {
-    name: "labeldrop",
-    about: "Removes labels",
-    options: Options::List("Label names"),
-    build,
-};
+pub(crate) const KIND: StageKind =
+    StageKind { name: "labeldrop", about: "Removes labels", options: Options::List("Label names"), build };
 
 #[derive(Debug)]
 struct LabelDrop {

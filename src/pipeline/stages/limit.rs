@@ -14,12 +14,8 @@ use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
 use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind {
-    name: "limit",
-    about: "Lets lines pass at a rate",
-    options: Options::Block(&OPTIONS),
-    build,
-};
+pub(crate) const KIND: StageKind =
+    StageKind { name: "limit", about: "Lets lines pass at a rate", options: Options::Block(&OPTIONS), build };
 
 static OPTIONS: Table = Table(&[
     row("rate", Kind::Number, "", "Required: lines a second, over all targets of the job"),
@@ -111,10 +107,8 @@ impl Limit {
         let passes = tokens.bucket(value, &self.full).allow(now);
         if !passes {
             let value = String::from_utf8_lossy(value).into_owned();
-            let labels = vec![
-                ("label_name".to_owned(), by_label.name.clone()),
-                ("label_value".to_owned(), value),
-            ];
+            let labels =
+                vec![("label_name".to_owned(), by_label.name.clone()), ("label_value".to_owned(), value)];
             by_label.dropped.series(labels).add(1.0);
         }
         passes

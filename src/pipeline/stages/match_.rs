@@ -18,7 +18,12 @@ pub(crate) const KIND: StageKind = StageKind {
 };
 
 static OPTIONS: Table = Table(&[
-    row("selector", Kind::Text, "", "Required: matchers and line filters, such as `{app=\"api\"} |= \"error\"`"),
+    row(
+        "selector",
+        Kind::Text,
+        "",
+        "Required: matchers and line filters, such as `{app=\"api\"} |= \"error\"`",
+    ),
     row("stages", Kind::Stages, "", "What runs for the lines picked"),
     row("action", Kind::Text, "keep", "`keep` or `drop`"),
     row("drop_counter_reason", Kind::Text, "match_stage", "Under what the dropped lines are counted"),

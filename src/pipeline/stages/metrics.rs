@@ -24,7 +24,12 @@ static METRIC: Table = Table(&[
     row("description", Kind::Text, "", "Help text on /metrics"),
     row("source", Kind::Text, "the name", "Extracted value to measure"),
     row("prefix", Kind::Text, "promtail_custom_", "What the name on /metrics begins with"),
-    row("max_idle_duration", Kind::Duration, "", "Time after which a series that no line updates disappears; at least 1s"),
+    row(
+        "max_idle_duration",
+        Kind::Duration,
+        "",
+        "Time after which a series that no line updates disappears; at least 1s",
+    ),
     row("labels", Kind::Texts, "all", "Labels the series have (an addition to Promtail's options)"),
     row("config", Kind::Block(&CONFIG), "", "What to do with the value"),
 ]);
@@ -33,7 +38,12 @@ static CONFIG: Table = Table(&[
     row("action", Kind::Text, "", "Counters: `inc`, `add`; gauges: `set`, `inc`, `dec`, `add`, `sub`"),
     row("value", Kind::Text, "", "Only lines whose extracted text is this"),
     row("match_all", Kind::Boolean, "false", "Counters: every line, whatever is extracted"),
-    row("count_entry_bytes", Kind::Boolean, "false", "Counters that add and match all: the length of the line"),
+    row(
+        "count_entry_bytes",
+        Kind::Boolean,
+        "false",
+        "Counters that add and match all: the length of the line",
+    ),
     row("buckets", Kind::Any, "Prometheus' default", "Histograms: bounds, in increasing order"),
 ]);
 

@@ -14,9 +14,7 @@ pub(crate) const KIND: StageKind = StageKind {
     build,
 };
 
-static OPTIONS: Table = Table(&[
-    row("source", Kind::Text, "", "Required: the extracted value"),
-]);
+static OPTIONS: Table = Table(&[row("source", Kind::Text, "", "Required: the extracted value")]);
 
 #[derive(Debug)]
 pub(crate) struct Output {

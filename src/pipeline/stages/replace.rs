@@ -23,7 +23,12 @@ pub(crate) const KIND: StageKind = StageKind {
 static OPTIONS: Table = Table(&[
     row("expression", Kind::Text, "", "Required: an RE2 expression; without a group nothing is replaced"),
     row("source", Kind::Text, "", "Extracted value to read instead of the line"),
-    row("replace", Kind::Text, "", "Go template for the new text of each group, `.Value` being the old one; nothing deletes"),
+    row(
+        "replace",
+        Kind::Text,
+        "",
+        "Go template for the new text of each group, `.Value` being the old one; nothing deletes",
+    ),
 ]);
 
 #[derive(Debug)]

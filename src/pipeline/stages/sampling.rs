@@ -9,12 +9,8 @@ use crate::pipeline::entry::Entry;
 use crate::pipeline::lane::Context;
 use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind {
-    name: "sampling",
-    about: "Keeps lines at random",
-    options: Options::Block(&OPTIONS),
-    build,
-};
+pub(crate) const KIND: StageKind =
+    StageKind { name: "sampling", about: "Keeps lines at random", options: Options::Block(&OPTIONS), build };
 
 static OPTIONS: Table = Table(&[
     row("rate", Kind::Number, "", "Required: share of the lines that stay, from 0 to 1"),

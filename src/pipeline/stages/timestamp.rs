@@ -18,10 +18,20 @@ pub(crate) const KIND: StageKind = StageKind {
 
 static OPTIONS: Table = Table(&[
     row("source", Kind::Text, "", "Required: the extracted value"),
-    row("format", Kind::Text, "", "Required: `RFC3339Nano` and the other names of Go, `Unix`, `UnixMs`, `UnixUs`, `UnixNs`, or a layout of Go"),
+    row(
+        "format",
+        Kind::Text,
+        "",
+        "Required: `RFC3339Nano` and the other names of Go, `Unix`, `UnixMs`, `UnixUs`, `UnixNs`, or a layout of Go",
+    ),
     row("fallback_formats", Kind::Texts, "", "Formats tried after it, in order"),
     row("location", Kind::Text, "", "IANA time zone of layouts that name none"),
-    row("action_on_failure", Kind::Text, "fudge", "`fudge` takes the last good time of the label set and a nanosecond, `skip` leaves the time alone"),
+    row(
+        "action_on_failure",
+        Kind::Text,
+        "fudge",
+        "`fudge` takes the last good time of the label set and a nanosecond, `skip` leaves the time alone",
+    ),
 ]);
 
 #[derive(Debug)]
