@@ -1,6 +1,7 @@
 //! The command line.
 //! In: arguments in Go's spelling.  Out: an exit code.  Owns: logging, the runtime.
 
+mod checks;
 mod flags;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry as LogRegistry, layer::SubscriberExt as _};
 
-use crate::agent::{self, Parts, Request};
+use crate::agent::{self, Loaded, Parts, Request};
 use crate::cli::flags::{Effect, Given, Parsed, VERSION, Verb};
 use crate::metrics::{Own, Registry};
 
@@ -38,8 +39,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             None => wrong(&"there is no help of that name; see `tailwater help`"),
         },
         Verb::Run if given.is_true("version") => print(VERSION_LINE),
-        Verb::Check => check(&given),
-        Verb::Run if given.is_true("check-syntax") => check(&given),
+        Verb::Check => checks::check(&given),
+        Verb::Inspect => checks::inspect(&given),
+        Verb::Run if given.is_true("check-syntax") => checks::check(&given),
         Verb::Run => run(&given),
     }
 }
@@ -71,24 +73,6 @@ fn request(given: &Given) -> Result<Request, String> {
     })
 }
 
-/// Refuses what a start would refuse, without starting.
-fn check(given: &Given) -> ExitCode {
-    drop(start_logging());
-    let registry = Registry::default();
-    let own = Own::register(&registry);
-    let request = match request(given) {
-        Ok(request) => request,
-        Err(error) => return wrong(&error),
-    };
-    match agent::load(&request, &registry, &own) {
-        Ok((file, _)) => print(&format!("{file}: nothing is wrong\n")),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 fn run(given: &Given) -> ExitCode {
     let set_level = start_logging();
     let registry = Arc::new(Registry::default());
@@ -97,19 +81,23 @@ fn run(given: &Given) -> ExitCode {
         Ok(request) => request,
         Err(error) => return wrong(&error),
     };
-    let (file, mut settings) = match agent::load(&request, &registry, &own) {
+    let loaded = match agent::load(&request, &registry, &own) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    set_level(settings.log_level);
-    info!(version = VERSION, config = file, "tailwater starts");
+    set_level(loaded.settings.log_level);
+    info!(version = VERSION, config = loaded.name, "tailwater starts");
+    loaded.log_warnings();
+    show_configuration(given, &loaded);
     let ignored: Vec<&str> = given.ignored().map(|flag| flag.name).collect();
     if !ignored.is_empty() {
         warn!(flags = ignored.join(" "), "flags of Promtail that change nothing here");
     }
+    let mut settings = loaded.settings;
+    settings.inspect = given.is_true("inspect");
     if given.is_true("dry-run") {
         // Without clients lines are printed and positions left alone.
         settings.clients.clear();
@@ -133,6 +121,23 @@ fn run(given: &Given) -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Shows the configuration in effect to whom it was asked for.
+fn show_configuration(given: &Given, loaded: &Loaded) {
+    let effective = loaded.effective();
+    if given.is_true("print-config-stderr") {
+        eprintln!("---\n# tailwater {VERSION}\n# {}, in effect, without secrets\n{effective}", loaded.name);
+    }
+    if given.is_true("log-config-reverse-order") {
+        effective.lines().rev().for_each(|line| info!("{line}"));
+    }
+    if given.is_true("dry-run") {
+        println!("Clients configured:");
+        for client in loaded.clients() {
+            println!("{}\n{client}", "-".repeat(22));
         }
     }
 }

@@ -5,7 +5,9 @@
 //! valid; underscores in names are its own. One default differs: the port, which is 9080 in everyone's configurations.
 
 use crate::cli::flags::Effect::{Accepted, Later, Supported};
-use crate::cli::flags::Group::{Client, Files, General, Ignored, Positions, Refused, Server};
+use crate::cli::flags::Group::{
+    Client, Files, General, Ignored, Inspect, Limits, Positions, Refused, Server,
+};
 use crate::cli::flags::Kind::{Bool, Bytes, Decimal, Duration, File, Labels, Number, OneOf, Text};
 use crate::cli::flags::{Flag, Group, Kind};
 
@@ -54,7 +56,13 @@ const fn later(
 /// The table.
 // Two lines a row; formatted it would be eight.
 #[rustfmt::skip]
-pub(crate) static FLAGS: [Flag; 102] = [
+pub(crate) static FLAGS: [Flag; 105] = [
+    flag(Inspect, "job", Text, "", "",
+        "Job whose stages are shown, where there are several"),
+    flag(Inspect, "labels", Labels, "", "",
+        "Labels that lines start with, beside those of the job's static_configs (k=v,k2=v2)"),
+    flag(Inspect, "format", OneOf(&["text", "json"]), "text", "",
+        "What is printed: for people, or an object for each line"),
     flag(General, "config.file", File, "", "",
         "Configuration file, or a comma-separated list of which the first existing one is used; without it config/tailwater.yaml, else the one built in"),
     flag(General, "config.expand-env", Bool, "false", "",
@@ -101,35 +109,35 @@ pub(crate) static FLAGS: [Flag; 102] = [
         "Address to listen on; empty is every one"),
     flag(Server, "server.http-listen-port", Number, "9080", "server.http_listen_port",
         "Port to listen on"),
-    later("stdin", Bool, "false", "target_config.stdin",
+    flag(General, "stdin", Bool, "false", "target_config.stdin",
         "Read lines from standard input instead of the configured targets"),
-    later("inspect", Bool, "false", "",
+    flag(General, "inspect", Bool, "false", "",
         "Print to standard error what each stage does to each line"),
-    later("print-config-stderr", Bool, "false", "",
+    flag(General, "print-config-stderr", Bool, "false", "",
         "Print the configuration in effect to standard error, without secrets, then go on"),
-    later("log-config-reverse-order", Bool, "false", "",
+    flag(General, "log-config-reverse-order", Bool, "false", "",
         "Log the configuration in effect at info, last line first, without secrets"),
-    later("file-watch.min_poll_frequency", Duration, "250ms", "global.file_watch_config.min_poll_frequency",
+    flag(Files, "file-watch.min_poll_frequency", Duration, "1s", "global.file_watch_config.min_poll_frequency",
         "Shortest pause between two looks at a file"),
-    later("file-watch.max_poll_frequency", Duration, "250ms", "global.file_watch_config.max_poll_frequency",
+    flag(Files, "file-watch.max_poll_frequency", Duration, "1s", "global.file_watch_config.max_poll_frequency",
         "Longest pause between two looks at a file"),
-    later("limit.readline-rate", Decimal, "10000", "limits_config.readline_rate",
+    flag(Limits, "limit.readline-rate", Decimal, "10000", "limits_config.readline_rate",
         "Lines a second that may leave all pipelines together"),
-    later("limit.readline-burst", Number, "10000", "limits_config.readline_burst",
+    flag(Limits, "limit.readline-burst", Number, "10000", "limits_config.readline_burst",
         "Lines above that rate that may leave at once"),
-    later("limit.readline-rate-enabled", Bool, "false", "limits_config.readline_rate_enabled",
+    flag(Limits, "limit.readline-rate-enabled", Bool, "false", "limits_config.readline_rate_enabled",
         "Limit the rate of lines"),
-    later("limit.readline-rate-drop", Bool, "true", "limits_config.readline_rate_drop",
+    flag(Limits, "limit.readline-rate-drop", Bool, "true", "limits_config.readline_rate_drop",
         "Drop and count lines above the rate; if false, reading waits"),
-    later("max-streams", Number, "0", "limits_config.max_streams",
-        "Most streams a client may have open; 0 is no limit"),
-    later("max-line-size", Bytes, "0", "limits_config.max_line_size",
+    flag(Limits, "max-streams", Number, "0", "limits_config.max_streams",
+        "Most streams in one batch; 0 is no limit"),
+    flag(Limits, "max-line-size", Bytes, "0", "limits_config.max_line_size",
         "Longest line, such as 256kb; a longer one is dropped and counted; 0 is no limit"),
-    later("max-line-size-truncate", Bool, "false", "limits_config.max_line_size_truncate",
+    flag(Limits, "max-line-size-truncate", Bool, "false", "limits_config.max_line_size_truncate",
         "Cut a line that is too long instead of dropping it"),
-    later("server.path-prefix", Text, "", "server.http_path_prefix",
+    flag(Server, "server.path-prefix", Text, "", "server.http_path_prefix",
         "Path that comes before every other, such as /tailwater"),
-    later("server.register-instrumentation", Bool, "true", "server.register_instrumentation",
+    flag(Server, "server.register-instrumentation", Bool, "true", "server.register_instrumentation",
         "Answer /metrics"),
     later("server.enable-runtime-reload", Bool, "false", "server.enable_runtime_reload",
         "Let a request to /reload read the configuration again"),
