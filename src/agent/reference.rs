@@ -11,7 +11,7 @@ pub(crate) fn reference() -> String {
     block("", &ROOT, &mut out);
     out.push_str("\n### Stages\n");
     for stage in &STAGES {
-        out.push_str(&format!("\n**`{}`**: {}.", stage.name, lower(stage.about)));
+        out.push_str(&format!("\n**`{}`** {}.", stage.name, stage.about));
         match stage.options {
             StageOptions::Block(table) if table.0.is_empty() => out.push_str(" No options.\n"),
             StageOptions::Block(table) => keys(table, &mut out),
@@ -52,7 +52,7 @@ fn keys(table: &Table, out: &mut String) {
     let mut working = rows(|row| matches!(row.effect, Effect::Works | Effect::Old(_))).peekable();
     out.push('\n');
     if working.peek().is_some() {
-        out.push_str("\n| key | | default | |\n|---|---|---|---|\n");
+        out.push_str("| key | | default | |\n|---|---|---|---|\n");
     }
     for row in working {
         let default = if row.default.is_empty() { String::new() } else { format!("`{}`", row.default) };
@@ -73,17 +73,10 @@ fn list(what: &str, rows: &[&Row], out: &mut String) {
     if !rows.is_empty() {
         let keys = rows.iter().map(|row| match row.doc {
             "" => format!("`{}`", row.key),
-            doc => format!("`{}` ({})", row.key, lower(doc)),
+            doc => format!("`{}` ({doc})", row.key),
         });
         out.push_str(&format!("\n{what}: {}.\n", keys.collect::<Vec<_>>().join(", ")));
     }
-}
-
-/// A sentence as it goes on behind a colon.
-fn lower(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    let first = letters.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]

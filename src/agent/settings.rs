@@ -213,3 +213,6 @@ fn labels(node: &Node) -> Result<Labels, Invalid> {
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,29 +10,31 @@ const HIDDEN: &str = "<secret>";
 /// Writes a block that was read before, and so is known to be valid.
 pub(crate) fn dump(node: &Node, table: &Table) -> String {
     let mut out = String::new();
-    block(node, table, 0, &mut out);
+    block(node, table, 0, true, &mut out);
     out
 }
 
-fn block(node: &Node, table: &Table, depth: usize, out: &mut String) {
+/// `whole` shows blocks that are not there, by their defaults.
+fn block(node: &Node, table: &Table, depth: usize, whole: bool, out: &mut String) {
     let entries = node.entries().unwrap_or_default();
     for row in table.0 {
         let given = entries.iter().find(|(key, _)| key.scalar() == Some(row.key)).map(|(_, value)| value);
         let given = given.filter(|value| !value.is_null());
         // What nothing here looks at is shown where it was written.
-        if given.is_some() || row.effect == Effect::Works {
-            value(row, given, depth, out);
+        let absent_block = given.is_none() && matches!(row.kind, Kind::Block(_));
+        if given.is_some() || (row.effect == Effect::Works && (whole || !absent_block)) {
+            value(row, given, depth, whole, out);
         }
     }
 }
 
-fn value(row: &Row, given: Option<&Node>, depth: usize, out: &mut String) {
+fn value(row: &Row, given: Option<&Node>, depth: usize, whole: bool, out: &mut String) {
     let key = row.key;
     match (row.kind, given) {
         (Kind::Any, _) => {}
         (Kind::Block(table), given) => {
             let mut inner = String::new();
-            block(given.unwrap_or(&NOTHING), table, depth + 1, &mut inner);
+            block(given.unwrap_or(&NOTHING), table, depth + 1, whole, &mut inner);
             if !inner.is_empty() {
                 line(depth, &format!("{key}:"), out);
                 out.push_str(&inner);
@@ -42,7 +44,7 @@ fn value(row: &Row, given: Option<&Node>, depth: usize, out: &mut String) {
             line(depth, &format!("{key}:"), out);
             for item in node.list().unwrap_or_default() {
                 let start = out.len();
-                block(item, table, depth + 1, out);
+                block(item, table, depth + 1, false, out);
                 begin_item(start, depth, out);
             }
         }
@@ -50,7 +52,7 @@ fn value(row: &Row, given: Option<&Node>, depth: usize, out: &mut String) {
             line(depth, &format!("{key}:"), out);
             for (name, item) in node.entries().unwrap_or_default() {
                 line(depth + 1, &format!("{}:", scalar(name)), out);
-                block(item, table, depth + 2, out);
+                block(item, table, depth + 2, false, out);
             }
         }
         (Kind::Secrets, Some(node)) => {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::clock::Instant;
-use crate::custody::Ticket;
+use crate::custody::{Seam, Ticket};
 use crate::pipeline::entry::Entry;
 
 /// Label sets that may be in the middle of an entry at a time.
@@ -22,6 +22,8 @@ pub(crate) struct Held {
     pub(crate) lines: usize,
     /// One for each chunk that a part of it came in.
     pub(crate) tickets: Vec<Ticket>,
+    /// Ends of chunks it may lie across.
+    seams: Vec<Seam>,
     /// When it goes on as it is.
     due: Instant,
     /// Counts up with each entry held.
@@ -39,6 +41,7 @@ pub(crate) struct Holds {
 impl Held {
     /// Adds a line, behind `separator`, that comes with these tickets.
     pub(crate) fn append(&mut self, separator: &[u8], line: &[u8], carried: &[Ticket], due: Instant) {
+        self.seams.drain(..).for_each(Seam::tear);
         self.text.extend_from_slice(separator);
         self.text.extend_from_slice(line);
         self.lines += 1;
@@ -93,8 +96,15 @@ impl Holds {
         let evicted = if self.places.len() >= PLACES { self.make_room() } else { None };
         let text = entry.line_bytes().to_vec();
         self.next += 1;
-        let mut held =
-            Held { entry: entry.clone(), text, lines: 1, tickets: Vec::new(), due, number: self.next };
+        let mut held = Held {
+            entry: entry.clone(),
+            text,
+            lines: 1,
+            tickets: Vec::new(),
+            seams: Vec::new(),
+            due,
+            number: self.next,
+        };
         held.carry(carried);
         let before = self.places.insert(key.into(), Some(held)).flatten();
         debug_assert!(before.is_none(), "a held entry was forgotten");
@@ -109,6 +119,11 @@ impl Holds {
         let oldest = self.places.iter().min_by_key(|(_, place)| place.as_ref().map(|held| held.number));
         let key = oldest.map(|(key, _)| key.clone())?;
         self.remove(&key)
+    }
+
+    /// The chunk of `ticket` is at its end.
+    pub(crate) fn end_chunk(&mut self, ticket: &Ticket) {
+        self.places.values_mut().flatten().for_each(|held| held.seams.push(ticket.seam()));
     }
 
     /// When the next entry goes on as it is.

@@ -94,6 +94,9 @@ impl Intake {
         while done < chunk.len() {
             let mut output = self.output();
             done = self.run(chunk, done, &ticket, &mut output);
+            if done == chunk.len() {
+                self.lanes().for_each(|lane| lane.end_chunk(&ticket));
+            }
             let pause = output.pause;
             self.hand_on(output, ticket.split()).await?;
             if !pause.is_zero() {

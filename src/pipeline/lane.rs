@@ -147,6 +147,15 @@ impl Lane {
         scratch.entry.shrink(SCRATCH_LIMIT);
     }
 
+    /// The chunk of `ticket` is at its end: what is held back may go on in the next.
+    pub(crate) fn end_chunk(&mut self, ticket: &Ticket) {
+        for memory in &mut self.memories {
+            if let Memory::Holds(holds) = memory {
+                holds.end_chunk(ticket);
+            }
+        }
+    }
+
     /// When the next entry that is held back goes on as it is.
     pub(crate) fn due(&self) -> Option<Instant> {
         let holds = self.memories.iter().filter_map(|memory| match memory {

@@ -62,6 +62,11 @@ fn a_bad_configuration_is_refused_with_its_place_and_the_fix() {
         ),
         (pipeline("[{multiline: {firstline: '('}}]"), "bad.yaml:4:45: not a regular expression", ""),
         (pipeline("[{regex: {expression: '(a'}}]"), "bad.yaml:4:42: not a regular expression", ""),
+        (
+            pipeline("[{labels: {y: }}]"),
+            "bad.yaml:4:31: expected a text, found the boolean y",
+            "write it in quotes",
+        ),
         (pipeline("[{json: {}}]"), "`expressions` is required here", ""),
         (pipeline("[{json: {expressions: {a: 'b['}}}]"), "not a JMESPath expression", ""),
         (pipeline("[{match: {selector: '{a=b}', stages: [{docker: }]}}]"), "not a selector", "such as"),
@@ -154,8 +159,11 @@ fn check_says_what_a_start_would_refuse_and_starts_nothing() {
     assert!(code == Some(1) && said.contains("a.yaml:2:"), "{said}");
     let (code, said) = check(good, &["check", "-server.http-listen-port=99999"]);
     assert!(code == Some(1) && said.contains("99999 is no port number"), "{said}");
-    let (code, said) = check(good, &["-inspect"]);
-    assert!(code == Some(2) && said.contains("-inspect is a flag of Promtail"), "{said}");
+    let (code, said) = check(good, &["-server.enable-runtime-reload"]);
+    assert!(
+        code == Some(2) && said.contains("-server.enable-runtime-reload is a flag of Promtail"),
+        "{said}"
+    );
 }
 
 #[test]

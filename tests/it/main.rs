@@ -17,4 +17,6 @@ mod files;
 mod layout;
 mod restart;
 mod service;
+mod stages;
+mod stdin;
 mod writer;

@@ -121,7 +121,14 @@ pub(super) fn time(time: UnixNanos) -> String {
         .map_or_else(|_| time.0.to_string(), |time| time.to_string())
 }
 
-/// A text that cannot steer the terminal it is shown on.
+/// A text on one line that cannot steer the terminal it is shown on.
 fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() && c != '\t' => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
+    }
+    safe
 }

@@ -42,7 +42,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let expressions = block.required("expressions")?;
     let mut json = Json { tree: PathTree::default(), expressions: Vec::new(), source: None, malformed: None };
     for (key, value) in expressions.entries()? {
-        let name = key.text()?;
+        let name = key.strict_text()?;
         let (node, expression) = if value.is_null() || value.text()?.is_empty() {
             (key, name)
         } else {

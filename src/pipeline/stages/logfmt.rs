@@ -34,7 +34,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let node = block.required("mapping")?;
     let mut mapping = Vec::new();
     for (name, key) in node.entries()? {
-        let name = name.text()?;
+        let name = name.strict_text()?;
         let key = if key.is_null() || key.text()?.is_empty() { name } else { key.strict_text()? };
         mapping.push((key.to_owned(), compiler.symbol(name)));
     }

@@ -93,7 +93,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
 }
 
 fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric, Invalid> {
-    let name = key.text()?;
+    let name = key.strict_text()?;
     let block = node.options(&METRIC)?;
     let config_node = block.get("config");
     let kind_node = block.required("type")?;
