@@ -82,8 +82,20 @@ fn list(what: &str, rows: &[&Row], out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Own, Registry};
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+
+    #[test]
+    fn the_document_names_every_metric_of_the_agent() {
+        let registry = Registry::default();
+        Own::register(&registry);
+        let text = std::fs::read_to_string(DOCUMENT).unwrap();
+        let missing: Vec<String> = registry.families().iter().map(|family| family.name.clone()).collect();
+        let missing: Vec<String> =
+            missing.into_iter().filter(|name| !text.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 
     /// `TAILWATER_UPDATE_DOCS=1` writes the reference instead of comparing it.
     #[test]

@@ -1,6 +1,7 @@
 //! What one stage holds back of a lane: entries that wait for lines that belong to them.
 //! In: lines, each with the tickets that answer for it.  Out: whole entries, oldest first.  Owns: at most one entry for
-//! each of [`PLACES`] label sets. Their texts are paid for by the byte budget, of which their tickets hold shares.
+//! each of [`PLACES`] label sets, none longer than the longest line. They give their share of the byte budget back:
+//! entries that wait for long must not keep others from being read.
 
 use std::collections::HashMap;
 
@@ -8,8 +9,8 @@ use crate::clock::Instant;
 use crate::custody::{Seam, Ticket};
 use crate::pipeline::entry::Entry;
 
-/// Label sets that may be in the middle of an entry at a time.
-const PLACES: usize = 1000;
+/// Label sets that may be in the middle of an entry at a time, in one target; then the oldest entry goes on as it is.
+const PLACES: usize = 100;
 
 /// An entry that is not complete.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Held {
     pub(crate) fn carry(&mut self, carried: &[Ticket]) {
         for ticket in carried {
             if !self.tickets.last().is_some_and(|last| last.is_twin_of(ticket)) {
-                self.tickets.push(ticket.split());
+                self.tickets.push(ticket.hold());
             }
         }
     }
