@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::agent::signals::Signals;
+use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
 use crate::clock::Instant;
 use crate::server::Readiness;
@@ -46,11 +46,17 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut heartbeat = interval(watchdog.unwrap_or(Duration::from_secs(3600)));
     loop {
         tokio::select! {
-            name = signals.stop() => {
-                signals.settle().await;
-                info!(signal = name, "stopping");
-                break;
-            }
+            request = signals.next() => match request {
+                Signal::Stop(name) => {
+                    signals.settle().await;
+                    info!(signal = name, "stopping");
+                    break;
+                }
+                // Not to die of it: log rotation and service managers send it without asking.
+                Signal::Reload => {
+                    warn!(signal = "SIGHUP", "this version does not read its configuration again, restart it");
+                }
+            },
             ended = running.delivery.join_next() => {
                 match ended {
                     Some(Err(error)) => error!(%error, "delivery ended unexpectedly, stopping"),

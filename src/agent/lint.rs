@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::agent::settings::ROOT;
-use crate::config::{Effect, Invalid, Kind, Node, Table, nearest};
+use crate::config::{Effect, Invalid, Kind, Node, Position, Table, nearest};
 use crate::pipeline::{STAGES, StageKind, StageOptions};
 
 /// Names of what is different on nearly every line. Each value would be a stream of its own in Loki.
@@ -29,7 +29,8 @@ pub(super) fn warnings(root: &Node) -> Vec<Invalid> {
 fn block(node: &Node, table: &Table, warnings: &mut Vec<Invalid>) {
     for (key, value) in node.entries().unwrap_or_default() {
         let Some(row) = key.scalar().and_then(|name| table.row(name, false)) else { continue };
-        if let Effect::Old(instead) = row.effect {
+        // What a flag says has no other spelling.
+        if let (Effect::Old(instead), true) = (row.effect, key.at != Position::COMMAND_LINE) {
             warnings.push(key.invalid(format!("`{}` is deprecated", row.key)).help(instead));
         }
         match row.kind {
