@@ -19,6 +19,7 @@ use crate::clock::Instant;
 use crate::server::Readiness;
 
 pub(crate) use load::{Request, load};
+pub(crate) use settings::LogFormat;
 pub(crate) use wire::{Parts, StartError};
 
 /// From the signal to the exit, with a margin to the 5 s that are promised.

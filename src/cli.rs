@@ -1,21 +1,19 @@
 //! The command line.
-//! In: arguments in Go's spelling.  Out: an exit code.  Owns: logging, the runtime.
+//! In: arguments in Go's spelling.  Out: an exit code.  Owns: the log, the runtime.
 
 mod flags;
+mod log;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
-use tracing_subscriber::reload;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry as LogRegistry, layer::SubscriberExt as _};
 
-use crate::agent::{self, Parts, Request};
+use crate::agent::{self, LogFormat, Parts, Request};
 use crate::cli::flags::{Effect, Given, Parsed, VERSION, Verb};
+use crate::cli::log::Log;
 use crate::metrics::{Own, Registry};
 
 /// The command line is wrong, as in Go.
@@ -73,7 +71,7 @@ fn request(given: &Given) -> Result<Request, String> {
 
 /// Refuses what a start would refuse, without starting.
 fn check(given: &Given) -> ExitCode {
-    drop(start_logging());
+    Log::start(early_format(given));
     let registry = Registry::default();
     let own = Own::register(&registry);
     let request = match request(given) {
@@ -90,7 +88,7 @@ fn check(given: &Given) -> ExitCode {
 }
 
 fn run(given: &Given) -> ExitCode {
-    let set_level = start_logging();
+    let log = Log::start(early_format(given));
     let registry = Arc::new(Registry::default());
     let own = Own::register(&registry);
     let request = match request(given) {
@@ -104,7 +102,7 @@ fn run(given: &Given) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    set_level(settings.log_level);
+    log.set(settings.log_level, settings.log_format);
     info!(version = VERSION, config = file, "tailwater starts");
     let ignored: Vec<&str> = given.ignored().map(|flag| flag.name).collect();
     if !ignored.is_empty() {
@@ -137,14 +135,7 @@ fn run(given: &Given) -> ExitCode {
     }
 }
 
-/// Logs to stderr at `info`; gives a function that changes the level.
-fn start_logging() -> impl Fn(LevelFilter) {
-    let (filter, handle) = reload::Layer::<_, LogRegistry>::new(LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    // Fails only when logging was started before, as in tests that run the program in-process.
-    drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
-    move |level| drop(handle.modify(|filter| *filter = level))
+/// How to log until the configuration is read.
+fn early_format(given: &Given) -> LogFormat {
+    if given.text("log.format") == Some("json") { LogFormat::Json } else { LogFormat::Logfmt }
 }

@@ -118,7 +118,7 @@ fn the_first_file_of_a_list_that_exists_is_used() {
     let file = directory.path().join("b.yaml");
     fs::write(&file, "server: {disable: true}\n").unwrap();
     let agent = Agent::spawn(&["-config.file", &format!("/none/a.yaml,{}", file.display())]);
-    agent.wait_for_log(" ready");
+    agent.wait_for_log("msg=ready");
     assert!(agent.terminate().0.success());
 }
 
@@ -174,7 +174,7 @@ fn flags_win_over_the_file() {
         "-dry-run",
         &format!("--config.file={}", file.display()),
     ]);
-    let log = agent.wait_for_log(" ready");
+    let log = agent.wait_for_log("msg=ready");
     assert!(log.contains("printing what would be pushed"), "{log}");
     assert!(
         log.contains("flags of Promtail that change nothing here") && log.contains("tracing.enabled"),
@@ -202,7 +202,7 @@ fn every_configuration_that_is_shipped_starts() {
             "-server.http-listen-port=0",
             &format!("-positions.file={}/positions.yaml", directory.path().display()),
         ]);
-        agent.wait_for_log(" ready");
+        agent.wait_for_log("msg=ready");
         assert!(agent.terminate().0.success(), "{}", file.display());
         count += 1;
     }
