@@ -50,7 +50,7 @@ impl Scene {
             "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0, {server}}}\n\
              positions: {{filename: '{path}/positions.yaml'}}\n"
         )
-        .replace("TLS", &format!("{{cert_file: '{path}/cert.pem', key_file: '{path}/key.pem', {tls}}}"))
+        .replace("$TLS", &format!("{{cert_file: '{path}/cert.pem', key_file: '{path}/key.pem', {tls}}}"))
         .replace("DIR", &path.to_string())
     }
 
@@ -103,7 +103,7 @@ fn refusal(directory: &Path, text: &str, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_served_over_https_and_who_does_not_speak_it_is_not_kept() {
     let scene = Scene::new();
-    let agent = scene.start("http_tls_config: TLS", "");
+    let agent = scene.start("http_tls_config: $TLS", "");
     let address = agent.address();
     let mut silent = Vec::new();
     for _ in 0..10 {
@@ -138,7 +138,7 @@ async fn clients_show_what_the_policy_wants_to_see() {
         ("RequireAndVerifyClientCert", ca, [false, false, true]),
     ];
     for (policy, ca, wanted) in cases {
-        let agent = scene.start("http_tls_config: TLS", &format!("client_auth_type: {policy}, {ca}"));
+        let agent = scene.start("http_tls_config: $TLS", &format!("client_auth_type: {policy}, {ca}"));
         let mut answered = Vec::new();
         for identity in [None, Some(&theirs), Some(&ours)] {
             for version in BOTH {
@@ -157,7 +157,7 @@ async fn only_the_versions_that_are_wanted_are_spoken() {
     let scene = Scene::new();
     for (version, old_is_spoken) in [("VersionTLS13", false), ("VersionTLS12", true), ("VersionTLS10", true)]
     {
-        let agent = scene.start(&format!("tls_min_version: {version}, http_tls_config: TLS"), "");
+        let agent = scene.start(&format!("tls_min_version: {version}, http_tls_config: $TLS"), "");
         let spoken = |answer: std::io::Result<String>| answer.is_ok();
         assert_eq!(
             spoken(ready(agent.address(), &scene.authority, None, &[&TLS12]).await),
@@ -173,7 +173,7 @@ async fn only_the_versions_that_are_wanted_are_spoken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_certificate_is_shown_and_a_broken_one_is_not() {
     let scene = Scene::new();
-    let agent = scene.start("http_tls_config: TLS", "");
+    let agent = scene.start("http_tls_config: $TLS", "");
     ready(agent.address(), &scene.authority, None, &BOTH).await.unwrap();
     scene.put("cert.pem", "half of a certif");
     ready(agent.address(), &scene.authority, None, &BOTH).await.unwrap();
@@ -265,7 +265,7 @@ fn what_cannot_be_used_is_said_at_start_with_key_and_file() {
         ),
     ];
     for (options, message) in cases {
-        let log = refusal(scene.directory.path(), &scene.text("http_tls_config: TLS", options), &[]);
+        let log = refusal(scene.directory.path(), &scene.text("http_tls_config: $TLS", options), &[]);
         assert!(log.contains("refused.yaml:1:") && log.contains(message), "{log}\nwanted {message}");
     }
     let log = refusal(scene.directory.path(), "", &["-server.http-tls-cert-path=/none.pem"]);
