@@ -1,22 +1,20 @@
 //! The command line.
-//! In: arguments in Go's spelling.  Out: an exit code.  Owns: logging, the runtime.
+//! In: arguments in Go's spelling.  Out: an exit code.  Owns: the log, the runtime.
 
 mod checks;
 mod flags;
+mod log;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
-use tracing_subscriber::reload;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry as LogRegistry, layer::SubscriberExt as _};
 
-use crate::agent::{self, Loaded, Parts, Request};
+use crate::agent::{self, Loaded, LogFormat, Parts, Request};
 use crate::cli::flags::{Effect, Given, Parsed, VERSION, Verb};
+use crate::cli::log::Log;
 use crate::metrics::{Own, Registry};
 
 /// The command line is wrong, as in Go.
@@ -74,7 +72,7 @@ fn request(given: &Given) -> Result<Request, String> {
 }
 
 fn run(given: &Given) -> ExitCode {
-    let set_level = start_logging();
+    let log = Log::start(early_format(given));
     let registry = Arc::new(Registry::default());
     let own = Own::register(&registry);
     let request = match request(given) {
@@ -83,12 +81,9 @@ fn run(given: &Given) -> ExitCode {
     };
     let loaded = match agent::load(&request, &registry, &own) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return refused(&error),
     };
-    set_level(loaded.settings.log_level);
+    log.set(loaded.settings.log_level, loaded.settings.log_format);
     info!(version = VERSION, config = loaded.name, "tailwater starts");
     loaded.log_warnings();
     show_configuration(given, &loaded);
@@ -102,10 +97,7 @@ fn run(given: &Given) -> ExitCode {
         // Without clients lines are printed and positions left alone.
         settings.clients.clear();
     }
-    // reqwest takes whichever provider the process has, and panics at the first request without one.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        error!("a TLS provider was installed before ours");
-    }
+    use_ring();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -118,11 +110,20 @@ fn run(given: &Given) -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => refused(&error),
     }
+}
+
+/// reqwest takes whichever TLS provider the process has, and panics at the first request without one.
+fn use_ring() {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        error!("a TLS provider was installed before ours");
+    }
+}
+
+fn refused(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
 
 /// Shows the configuration in effect to whom it was asked for.
@@ -142,14 +143,7 @@ fn show_configuration(given: &Given, loaded: &Loaded) {
     }
 }
 
-/// Logs to stderr at `info`; gives a function that changes the level.
-fn start_logging() -> impl Fn(LevelFilter) {
-    let (filter, handle) = reload::Layer::<_, LogRegistry>::new(LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    // Fails only when logging was started before, as in tests that run the program in-process.
-    drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
-    move |level| drop(handle.modify(|filter| *filter = level))
+/// How to log until the configuration is read.
+fn early_format(given: &Given) -> LogFormat {
+    if given.text("log.format") == Some("json") { LogFormat::Json } else { LogFormat::Logfmt }
 }

@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::agent::lint;
 use crate::agent::settings::{self, CLIENT, ROOT, Settings};
 use crate::config::{Invalid, Node, Position, dump, expand_env, parse_yaml, suspicious_references};
+use crate::delivery::{Client, ClientError};
 use crate::metrics::{Own, Registry};
 
 /// Used without arguments.
@@ -48,23 +49,33 @@ pub(crate) struct Request {
 pub(crate) struct Loaded {
     /// The file's name.
     pub(crate) name: String,
-    /// Its text, references to the environment replaced.
-    text: String,
     root: Node,
     pub(crate) settings: Settings,
     /// What is allowed and looks like a mistake.
-    warnings: Vec<Invalid>,
+    warnings: Vec<Warning>,
+}
+
+/// A warning, and how it is shown with the line it is about: as the file has it, or with its references replaced.
+struct Warning {
+    invalid: Invalid,
+    shown: String,
 }
 
 impl Loaded {
     /// What looks like a mistake, each with its place, the line and a way out.
-    pub(crate) fn render_warnings(&self) -> impl Iterator<Item = String> {
-        self.warnings.iter().map(|warning| warning.render_warning(&self.name, &self.text))
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(|warning| warning.shown.as_str())
+    }
+
+    /// Refuses what only a start would notice, such as a certificate that cannot be read.
+    pub(crate) fn verify(&self, own: &Own) -> Result<(), ClientError> {
+        let mut clients = self.settings.clients.iter();
+        clients.try_for_each(|client| Client::new(client.clone(), own.client(&client.name)).map(drop))
     }
 
     /// Logs what looks like a mistake, a line each.
     pub(crate) fn log_warnings(&self) {
-        for warning in &self.warnings {
+        for Warning { invalid: warning, .. } in &self.warnings {
             warn!(file = %self.name, line = warning.at.line, column = warning.at.column, "{warning}");
         }
     }
@@ -77,6 +88,12 @@ impl Loaded {
     /// The configuration in effect, as YAML, without secrets.
     pub(crate) fn effective(&self) -> String {
         dump(&self.root, &ROOT)
+    }
+}
+
+impl Warning {
+    fn of(invalid: Invalid, name: &str, text: &str) -> Warning {
+        Warning { shown: invalid.render_warning(name, text), invalid }
     }
 }
 
@@ -104,9 +121,10 @@ pub(crate) fn load(request: &Request, registry: &Registry, own: &Own) -> Result<
     match decoded {
         Ok((root, mut settings)) => {
             settings.add_external_labels(&request.external_labels);
-            warnings.extend(lint::warnings(&root));
-            warnings.append(&mut settings.warnings);
-            Ok(Loaded { name: name.to_owned(), text, root, settings, warnings })
+            let decoded = std::mem::take(&mut settings.warnings);
+            let found = lint::warnings(&root).into_iter().chain(decoded);
+            warnings.extend(found.map(|invalid| Warning::of(invalid, name, &text)));
+            Ok(Loaded { name: name.to_owned(), root, settings, warnings })
         }
         Err(invalid) => {
             // Promtail's hint: much of what does not decode was meant to be expanded first.
@@ -121,10 +139,11 @@ pub(crate) fn load(request: &Request, registry: &Registry, own: &Own) -> Result<
 }
 
 /// The text with its references replaced, and warnings of those that become nothing.
-fn expanded(name: &str, text: &str) -> Result<(String, Vec<Invalid>), LoadError> {
+fn expanded(name: &str, text: &str) -> Result<(String, Vec<Warning>), LoadError> {
     let suspicious = suspicious_references(text).into_iter().map(|(at, reference)| {
         let message = format!("-config.expand-env makes nothing of {reference}");
-        Invalid::new(Position::of(text, at), message).marking(&reference).help("write $1 for a group")
+        let invalid = Invalid::new(Position::of(text, at), message).marking(&reference);
+        Warning::of(invalid.help("write $1 for a group"), name, text)
     });
     // A variable that is no text has no place in a configuration, and counts as unset.
     match expand_env(text, &|variable| std::env::var(variable).ok()) {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use crate::agent::{self, InspectFormat, Loaded};
 use crate::cli::flags::{self, Given};
-use crate::cli::{print, request, wrong};
+use crate::cli::log::Log;
+use crate::cli::{early_format, print, refused, request, use_ring, wrong};
 use crate::metrics::{Own, Registry};
 
 /// Refuses what a start would refuse, and says what looks like a mistake.
@@ -15,11 +16,12 @@ pub(super) fn check(given: &Given) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let warnings: Vec<String> = loaded.render_warnings().collect();
-    for warning in &warnings {
-        eprintln!("{warning}");
+    use_ring();
+    if let Err(error) = loaded.verify(&Own::register(&Registry::default())) {
+        return refused(&error);
     }
-    match warnings.len() {
+    loaded.warnings().for_each(|warning| eprintln!("{warning}"));
+    match loaded.warnings().count() {
         0 => print(&format!("{}: nothing is wrong\n", loaded.name)),
         1 => print(&format!("{}: valid, with 1 warning\n", loaded.name)),
         count => print(&format!("{}: valid, with {count} warnings\n", loaded.name)),
@@ -47,19 +49,14 @@ pub(super) fn inspect(given: &Given) -> ExitCode {
     match inspected {
         Ok(false) => ExitCode::SUCCESS,
         Ok(true) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => refused(&error),
     }
 }
 
 fn load(given: &Given) -> Result<Loaded, ExitCode> {
+    Log::start(early_format(given));
     let registry = Registry::default();
     let own = Own::register(&registry);
     let request = request(given).map_err(|error| wrong(&error))?;
-    agent::load(&request, &registry, &own).map_err(|error| {
-        eprintln!("{error}");
-        ExitCode::FAILURE
-    })
+    agent::load(&request, &registry, &own).map_err(|error| refused(&error))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
 const ARROWS: [(&str, &[&str]); 15] = [
-    ("cli", &["agent", "config", "metrics"]),
+    ("cli", &["agent", "clock", "config", "metrics", "record"]),
     (
         "agent",
         &[
@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "source",
         ],
     ),
-    ("server", &["clock", "custody", "flow", "metrics"]),
+    ("server", &["clock", "custody", "flow", "http", "metrics", "record"]),
     ("discovery", &["clock", "config", "custody", "metrics", "pipeline", "record", "source"]),
     ("source", &["clock", "custody", "flow", "metrics", "pipeline", "record"]),
     ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record"]),

@@ -14,6 +14,7 @@ mod delivery;
 mod docker;
 mod doubles;
 mod files;
+mod https;
 mod layout;
 mod restart;
 mod service;
