@@ -43,7 +43,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     info!("ready");
     // systemd kills a service that stays silent; the runtime that carries lines is the one that must speak.
     let watchdog = sd_notify::watchdog_enabled().map(|within| within / 2).filter(|period| !period.is_zero());
-    let mut drained = false;
+    let mut at_end = false;
     let mut heartbeat = interval(watchdog.unwrap_or(Duration::from_secs(3600)));
     loop {
         tokio::select! {
@@ -67,7 +67,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
             }
             () = end(&mut running.sources), if running.finite => {
                 info!("the input is at its end, stopping");
-                drained = true;
+                at_end = true;
                 break;
             }
             _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
@@ -76,7 +76,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     notify(NotifyState::Stopping);
     tokio::select! {
         // An input that cannot be read again is carried to its end, however long that takes.
-        () = stop(running, (!drained).then_some(FLUSH_WITHIN)) => {}
+        () = stop(running, (!at_end).then_some(FLUSH_WITHIN)) => {}
         name = signals.stop() => {
             warn!(signal = name, "second signal, leaving at once: what is not acknowledged is sent again next time");
             std::process::exit(1);

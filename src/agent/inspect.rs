@@ -56,10 +56,13 @@ pub(crate) fn inspect(
     let share = Budget::new(ByteCount::mib(1)).take(1).now_or_never().unwrap_or_default();
     let ticket = [Ledger::default().track("sample", "sample").admit(cursor, share)];
     let mut failed = false;
-    let mut show = |number, line: Option<&str>, trace: &Trace| {
+    let mut show = |number: Option<u64>, line: Option<&str>, trace: &Trace| {
         failed |= trace.reports.iter().any(|report| !report.failures.is_empty());
         let text = match format {
-            Format::Text { coloured } => show_text(number, line, trace, coloured),
+            Format::Text { coloured } => {
+                let title = number.map_or("end of input".to_owned(), |number| format!("line {number}"));
+                show_text(&title, line.unwrap_or_default(), trace, coloured)
+            }
             Format::Json => show_json(number, line, trace),
         };
         out.write_all(text.as_bytes()).map_err(InspectError::Write)

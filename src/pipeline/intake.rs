@@ -14,7 +14,7 @@ use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::Budget;
 use crate::metrics::{Own, Series};
 use crate::pipeline::compile::Pipeline;
-use crate::pipeline::inspect::{Inspector, show_text};
+use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
 use crate::record::{self, Chunk, Labels};
@@ -143,7 +143,14 @@ impl Intake {
     async fn let_go(&mut self, by: Option<Instant>) -> Result<(), IntakeClosed> {
         let (mut output, moment) = (self.output(), clock::moment());
         for lane in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
-            lane.let_go(by, moment, &mut self.scratch, &mut output, &mut Unobserved);
+            if let Some(inspector) = &mut self.inspector {
+                lane.let_go(by, moment, &mut self.scratch, &mut output, inspector);
+            } else {
+                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut Unobserved);
+            }
+        }
+        if let Some(inspector) = self.inspector.as_mut().filter(|_| !output.tickets.is_empty()) {
+            print("held back before", "", &inspector.take());
         }
         match output.tickets.pop() {
             Some(ticket) => self.hand_on(output, ticket).await,
@@ -191,8 +198,7 @@ impl Intake {
             let time = line.timestamp;
             if let Some(inspector) = &mut self.inspector {
                 lane.run(bytes, time, moment, carried, &mut self.scratch, output, inspector);
-                let line = String::from_utf8_lossy(bytes);
-                eprint!("{}", show_text(None, Some(&line), &inspector.take(), io::stderr().is_terminal()));
+                print("line", &String::from_utf8_lossy(bytes), &inspector.take());
             } else {
                 lane.run(bytes, time, moment, carried, &mut self.scratch, output, &mut Unobserved);
             }
@@ -202,4 +208,9 @@ impl Intake {
         }
         chunk.len()
     }
+}
+
+/// Shows on standard error what stages did.
+fn print(title: &str, input: &str, trace: &Trace) {
+    eprint!("{}", show_text(title, input, trace, io::stderr().is_terminal()));
 }

@@ -13,19 +13,14 @@ const YELLOW: &str = "\u{1b}[33m";
 const BOLD: &str = "\u{1b}[1m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// Lines for people: what came in, every stage in order, what came out.
-pub(crate) fn show_text(number: Option<u64>, input: Option<&str>, trace: &Trace, coloured: bool) -> String {
+/// Lines for people: what came in, under a title, every stage in order, what came out.
+pub(crate) fn show_text(title: &str, input: &str, trace: &Trace, coloured: bool) -> String {
     let paint = |colour: &str, text: &str| match coloured {
         true => format!("{colour}{text}{PLAIN}"),
         false => text.to_owned(),
     };
-    let mut out = match (number, input) {
-        (Some(number), Some(input)) => {
-            format!("{} {}\n", paint(BOLD, &format!("line {number}:")), safe(input))
-        }
-        (None, Some(input)) => format!("{} {}\n", paint(BOLD, "line:"), safe(input)),
-        (_, None) => format!("{}\n", paint(BOLD, "end of input:")),
-    };
+    let mut out = format!("{} {}", paint(BOLD, &format!("{title}:")), safe(input)).trim_end().to_owned();
+    out.push('\n');
     for report in &trace.reports {
         let indent = "  ".repeat(report.depth + 1);
         out.push_str(&format!("{indent}{}{}\n", report.stage, paint(YELLOW, &outcome(report))));
