@@ -19,6 +19,8 @@ use crate::clock::Instant;
 use crate::server::Readiness;
 
 pub(crate) use load::{Request, load};
+#[cfg(any(fuzzing, test))]
+pub(crate) use settings::Settings;
 pub(crate) use wire::{Parts, StartError};
 
 /// From the signal to the exit, with a margin to the 5 s that are promised.

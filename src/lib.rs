@@ -28,3 +28,5 @@ mod record;
 mod server;
 
 pub mod cli;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;

@@ -23,6 +23,9 @@ mod template;
 mod tenant;
 mod timestamp;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use logfmt::pairs as logfmt_pairs;
+
 use std::fmt::Debug;
 
 use crate::config::{Invalid, Node};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("cli", &["agent", "config", "metrics"]),
     (
         "agent",
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "source",
         ],
     ),
+    ("fuzzing", &["agent", "config", "metrics", "pipeline"]),
     ("server", &["clock", "custody", "flow", "metrics"]),
     ("discovery", &["clock", "config", "custody", "metrics", "pipeline", "record", "source"]),
     ("source", &["clock", "custody", "flow", "metrics", "pipeline", "record"]),

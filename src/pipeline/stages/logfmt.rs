@@ -37,7 +37,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
 }
 
 /// Calls `found` for each pair, until the end or the first thing that is not logfmt: what came before counts.
-fn pairs(text: &str, mut found: impl FnMut(&str, &str)) {
+pub(crate) fn pairs(text: &str, mut found: impl FnMut(&str, &str)) {
     let mut rest = text.char_indices().peekable();
     loop {
         while rest.next_if(|(_, c)| *c <= ' ').is_some() {}
