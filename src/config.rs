@@ -11,6 +11,8 @@ mod units;
 mod yaml;
 
 pub(crate) use decode::Block;
+#[cfg(any(fuzzing, test))]
+pub(crate) use diagnostic::lines;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
 pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};
 pub(crate) use units::{bytes, go_duration};

@@ -3,7 +3,9 @@
 //! In: any bytes.  Out: a panic where a parser is wrong.  Owns: the table of targets.
 
 use crate::agent::Settings;
-use crate::config::{Invalid, Position, bytes, expand_env, go_duration, parse_yaml, suspicious_references};
+use crate::config::{
+    Invalid, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
+};
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
 
@@ -85,10 +87,12 @@ fn assert_shown(invalid: &Invalid, text: &str) {
     let message = invalid.render("file.yaml", text);
     if invalid.at != Position::COMMAND_LINE {
         let Position { line, column } = invalid.at;
-        // An error at the end may stand behind the last line.
-        assert!(line >= 1 && column >= 1 && line <= text.lines().count() + 1, "{:?}: {message}", invalid.at);
-        let width = text.lines().nth(line - 1).map_or(0, |line| line.chars().count());
-        assert!(column <= width + 1, "{:?}: {message}", invalid.at);
+        let found = lines(text).nth(line.wrapping_sub(1));
+        let width = found
+            .unwrap_or_else(|| panic!("line {line} of {}: {message}", lines(text).count()))
+            .chars()
+            .count();
+        assert!(column >= 1 && column <= width + 1, "{:?}: {message}", invalid.at);
     }
 }
 

@@ -106,7 +106,9 @@ pub(crate) fn go_time(text: &str) {
     }
     let plain = TimeFormat::compile(layout, None);
     let Ok(first) = plain.parse(text, NOW) else { return };
-    if layout.starts_with("Unix") || !layout.contains(|c: char| c.is_ascii_digit()) {
+    // A name is no layout, and the day of a year without the year is one of the leap year zero.
+    let of_no_year = ["002", "__2"].iter().any(|day| layout.contains(day)) && !layout.contains("06");
+    if of_no_year || !layout.contains(|c: char| c.is_ascii_digit()) {
         return;
     }
     // What the layout does not show is lost in the first round.

@@ -42,8 +42,7 @@ fn differences(row: &[Value], wrong: &mut Vec<String>) -> usize {
     };
     for case in row[1..].chunks(2) {
         let text = case[0].as_str().unwrap();
-        let expected: Vec<i64> =
-            case[1].as_array().unwrap().iter().map(|at| at.as_i64().unwrap()).collect();
+        let expected: Vec<i64> = case[1].as_array().unwrap().iter().map(|at| at.as_i64().unwrap()).collect();
         let found = spans(&regex, text);
         // `\B` finds an empty match inside a character, as in RE2 but not in Go; see `re2`.
         let inside = found.first().is_some_and(|at| !text.is_char_boundary(usize::try_from(*at).unwrap()));
