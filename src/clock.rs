@@ -15,3 +15,17 @@ pub(crate) fn now() -> UnixNanos {
         Err(before) => UnixNanos(-i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX)),
     }
 }
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// What the calendar says.
+    pub(crate) wall: UnixNanos,
+    /// What waiting goes by.
+    pub(crate) instant: Instant,
+}
+
+/// This moment.
+pub(crate) fn moment() -> Moment {
+    Moment { wall: now(), instant: Instant::now() }
+}

@@ -7,6 +7,7 @@
 mod decode;
 mod diagnostic;
 mod env;
+mod table;
 mod units;
 mod yaml;
 
@@ -15,6 +16,7 @@ pub(crate) use decode::Block;
 pub(crate) use diagnostic::lines;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
 pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};
+pub(crate) use table::{Kind, Row, Table, row};
 pub(crate) use units::{bytes, go_duration};
 pub(crate) use yaml::parse as parse_yaml;
 pub(crate) use yaml::{NOTHING, Node};

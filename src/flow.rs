@@ -1,8 +1,10 @@
-//! What paces the path: a bound on bytes in flight, and how long to wait before trying again.
+//! What paces the path: a bound on bytes in flight, a rate, and how long to wait before trying again.
 //! In: sizes, failures.  Out: shares, delays.  Owns: one semaphore.
 
 mod backoff;
 mod budget;
+mod rate;
 
 pub(crate) use backoff::{Backoff, Settings as BackoffSettings};
 pub(crate) use budget::{BYTES_PER_PERMIT, Budget, IN_FLIGHT_LIMIT, Share};
+pub(crate) use rate::TokenBucket;

@@ -23,6 +23,7 @@ mod agent;
 mod clock;
 mod config;
 mod flow;
+mod http;
 mod metrics;
 mod record;
 mod server;

@@ -14,9 +14,12 @@ mod entry;
 pub(crate) mod fuzzing;
 mod go_json;
 mod go_time;
+mod held;
 mod intake;
 mod json_path;
 mod lane;
+mod limits;
+mod observe;
 mod re2;
 mod selector;
 mod stages;
@@ -24,4 +27,5 @@ mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use intake::{Intake, IntakeClosed, Outlet};
+pub(crate) use limits::{Limits, LineLimit, RateLimit};
 pub(crate) use re2::{Replacement, compile_anchored_dotall};

@@ -3,10 +3,12 @@
 
 mod chunk;
 mod labels;
+mod secret;
 mod stream;
 mod units;
 
-pub(crate) use chunk::{Chunk, Output};
+pub(crate) use chunk::{Chunk, LONGEST_LINE, Output};
 pub(crate) use labels::{Labels, valid_label_name};
+pub(crate) use secret::Secret;
 pub(crate) use stream::Stream;
 pub(crate) use units::{ByteCount, UnixNanos};

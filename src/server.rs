@@ -24,6 +24,10 @@ use crate::metrics::{Own, Registry};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    /// What comes before every path.
+    pub(crate) prefix: String,
+    /// Whether there is a page of metrics.
+    pub(crate) metrics: bool,
 }
 
 /// Whether the agent does its work.
@@ -61,13 +65,19 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
 }
 
 /// Serves until the process ends.
-pub(crate) fn start(listener: TcpListener, view: View) -> io::Result<()> {
+pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = listener.local_addr()?;
+    let mut pages = Router::new().route("/ready", get(ready));
+    if settings.metrics {
+        pages = pages.route("/metrics", get(metrics));
+    }
+    if !settings.prefix.is_empty() {
+        pages = Router::new().nest(&settings.prefix, pages);
+    }
+    let pages = pages.with_state(view);
     let serve = async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let pages =
-            Router::new().route("/metrics", get(metrics)).route("/ready", get(ready)).with_state(view);
         axum::serve(listener, pages).await
     };
     thread::Builder::new().name("http".to_owned()).spawn(move || {

@@ -4,9 +4,7 @@
 pub(crate) mod docker;
 pub(crate) mod file;
 
-/// The longest line that is carried, in bytes: Loki's own default limit (`max_line_size`). What exceeds it is cut,
-/// marked and counted, so that one endless line cannot take the memory of the agent.
-pub(crate) const LONGEST_LINE: usize = 256 * 1024;
+use crate::record::LONGEST_LINE;
 
 /// Ends a line that was cut.
 pub(crate) const CUT_MARK: &[u8] = b" [cut by tailwater]";

@@ -1,371 +1,198 @@
 //! From the YAML tree to settings: every rule of every block, in one place.
-//! In: the root node.  Out: [`Settings`].  Owns: nothing.
+//! In: the root node.  Out: [`Settings`].  Owns: the table of top-level keys.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod clients;
+mod http_client;
+mod jobs;
+mod limits;
+mod server;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Invalid, NOTHING, Node};
-use crate::discovery::relabel::{self, LabelMap, Rule};
-use crate::discovery::{docker, files};
-use crate::flow::BackoffSettings;
+use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::metrics::{Own, Registry};
-use crate::pipeline::Pipeline;
 use crate::record::Labels;
-use crate::source::docker::Endpoint;
-use crate::{batch, custody, delivery, server};
+use crate::server::Settings as ServerSettings;
+use crate::{custody, delivery};
+
+pub(crate) use jobs::Job;
+pub(super) use limits::Limits;
+pub(crate) use server::LogFormat;
 
 /// A whole configuration, ready to run.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) server: Option<server::Settings>,
+    pub(crate) server: Option<ServerSettings>,
     pub(crate) log_level: LevelFilter,
+    pub(crate) log_format: LogFormat,
     pub(crate) positions: custody::Settings,
     /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
     pub(crate) jobs: Vec<Job>,
     /// How often globs are looked at.
     pub(crate) sync_period: Duration,
+    /// Shortest and longest pause between two looks at a file that no event told of.
+    pub(crate) file_polls: (Duration, Duration),
+    /// Read standard input instead of the jobs' targets.
+    pub(crate) stdin: bool,
+    /// What is allowed and looks like a mistake.
+    pub(crate) warnings: Vec<Invalid>,
 }
 
-/// One entry of `scrape_configs`.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) name: String,
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) rules: Arc<Vec<Rule>>,
-    pub(crate) docker: Vec<docker::Settings>,
-    pub(crate) files: Vec<files::Group>,
+/// What decoding needs beside the tree, and gathers.
+pub(super) struct Reader<'r> {
+    registry: &'r Registry,
+    own: &'r Own,
+    limits: Limits,
+    warnings: Vec<Invalid>,
 }
 
-const DEFAULT_POSITIONS: &str = "/var/log/positions.yaml";
+/// The keys of a configuration.
+pub(super) static ROOT: Table = Table(&[
+    row("server", Kind::Block(&server::SERVER), "", "The agent's own pages and its log"),
+    row("positions", Kind::Block(&POSITIONS), "", "Where it is kept how far each target was read"),
+    row("clients", Kind::List(&clients::CLIENT), "", "Where lines are pushed; without any they are printed"),
+    row(
+        "client",
+        Kind::Block(&clients::CLIENT),
+        "",
+        "One more client where it has a `url`; its `external_labels` are given to all",
+    )
+    .old("write it as an item of `clients`"),
+    row("scrape_configs", Kind::List(&jobs::JOB), "", "What is read"),
+    row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
+    row("limits_config", Kind::Block(&limits::LIMITS), "", "Limits over all jobs"),
+    row("global", Kind::Block(&GLOBAL), "", "How files are watched"),
+    row(
+        "wal",
+        Kind::Block(&WAL),
+        "",
+        "Promtail's write-ahead log; positions that follow Loki's answers do its work",
+    )
+    .without_effect(),
+    row("options", Kind::Block(&NO_KEYS), "", "Must be empty").without_effect(),
+    row("tracing", Kind::Block(&TRACING), "", "Tracing of Promtail itself").without_effect(),
+]);
 
-/// Promtail listens on port 80 unless told otherwise; its packages, and everyone's configurations, say 9080.
-const DEFAULT_PORT: u64 = 9080;
+static POSITIONS: Table = Table(&[
+    row(
+        "filename",
+        Kind::Text,
+        "/var/log/positions.yaml",
+        "The exact state is kept beside it, as `positions.state` and `positions.state.previous`",
+    ),
+    row(
+        "sync_period",
+        Kind::Duration,
+        "10s",
+        "How often positions are saved, and once more at the end; above 0",
+    ),
+    row("ignore_invalid_yaml", Kind::Boolean, "false", "A damaged file never keeps the agent from starting")
+        .without_effect(),
+]);
 
-const OTHER_TARGETS: [&str; 26] = [
-    "azure_event_hubs",
-    "azure_sd_configs",
-    "cloudflare",
-    "consul_sd_configs",
-    "consulagent_sd_configs",
-    "decompression",
-    "digitalocean_sd_configs",
-    "dns_sd_configs",
-    "dockerswarm_sd_configs",
-    "ec2_sd_configs",
-    "encoding",
-    "file_sd_configs",
-    "gce_sd_configs",
-    "gcplog",
-    "gelf",
-    "heroku_drain",
-    "journal",
-    "kafka",
-    "kubernetes_sd_configs",
-    "loki_push_api",
-    "marathon_sd_configs",
-    "nerve_sd_configs",
-    "openstack_sd_configs",
-    "serverset_sd_configs",
-    "syslog",
-    "windows_events",
-];
+static TARGETS: Table = Table(&[
+    row("sync_period", Kind::Duration, "10s", "How often file patterns are looked up again"),
+    row("stdin", Kind::Boolean, "false", "Read standard input through the first job's stages, then end"),
+]);
 
-const OTHER_CLIENT_KEYS: [&str; 15] = [
-    "authorization",
-    "basic_auth",
-    "bearer_token",
-    "bearer_token_file",
-    "drop_rate_limited_batches",
-    "enable_http2",
-    "follow_redirects",
-    "headers",
-    "http_headers",
-    "no_proxy",
-    "oauth2",
-    "proxy_connect_header",
-    "proxy_from_environment",
-    "proxy_url",
-    "tls_config",
-];
+static GLOBAL: Table = Table(&[row("file_watch_config", Kind::Block(&FILE_WATCH), "", "Polling of files")]);
+
+static FILE_WATCH: Table = Table(&[
+    row(
+        "min_poll_frequency",
+        Kind::Duration,
+        "1s",
+        "Pause between two looks at a file that no event told of; Promtail's default is 250ms",
+    ),
+    row(
+        "max_poll_frequency",
+        Kind::Duration,
+        "1s",
+        "What that pause grows to while nothing happens; not below the other",
+    ),
+]);
+
+static WAL: Table = Table(&[
+    row("enabled", Kind::Boolean, "false", "").without_effect(),
+    row("dir", Kind::Text, "", "").without_effect(),
+    row("cleanSegmentsOlderThan", Kind::Duration, "1h", "").without_effect(),
+    row("watchConfig", Kind::Block(&WAL_WATCH), "", "").without_effect(),
+]);
+
+static WAL_WATCH: Table = Table(&[
+    row("minReadFrequency", Kind::Duration, "250ms", "").without_effect(),
+    row("maxReadFrequency", Kind::Duration, "1s", "").without_effect(),
+    row("drainTimeout", Kind::Duration, "30s", "").without_effect(),
+]);
+
+static TRACING: Table = Table(&[row("enabled", Kind::Boolean, "true", "").without_effect()]);
+
+static NO_KEYS: Table = Table(&[]);
 
 impl Settings {
     /// Reads the root of a configuration.
     pub(crate) fn decode(root: &Node, registry: &Registry, own: &Own) -> Result<Settings, Invalid> {
-        let block = root.block()?;
-        block.not_yet(&["global", "limits_config", "options", "tracing", "wal"])?;
-        let (server, log_level) = server_block(block.get("server").unwrap_or(&NOTHING))?;
-        let positions = positions(block.get("positions").unwrap_or(&NOTHING))?;
-        let mut clients = block.optional("clients", |list| list.list_of(client))?.unwrap_or_default();
-        if let Some(node) = block.get("client") {
-            single_client(node, &mut clients)?;
-        }
-        let jobs = block.optional("scrape_configs", |list| jobs(list, registry, own))?.unwrap_or_default();
-        let sync_period = block.optional("target_config", sync_period)?.unwrap_or(Duration::from_secs(10));
-        block.finish()?;
-        Ok(Settings { server, log_level, positions, clients: named_apart(clients), jobs, sync_period })
+        let block = root.block(&ROOT)?;
+        let server = server::decode(&block.block("server")?)?;
+        let positions = positions(&block.block("positions")?)?;
+        let clients = clients::decode(&block)?;
+        let limits = limits::decode(&block.block("limits_config")?, own)?;
+        let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
+        let targets = block.block("target_config")?;
+        let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
+        let stdin = targets.optional("stdin", Node::boolean)?.unwrap_or(false);
+        let mut reader = Reader { registry, own, limits, warnings: Vec::new() };
+        let jobs = block.optional("scrape_configs", |list| jobs::decode(list, &mut reader))?;
+        Ok(Settings {
+            server: server.http,
+            log_level: server.log_level,
+            log_format: server.log_format,
+            positions,
+            clients: reader.limits.apply_to(clients),
+            jobs: jobs.unwrap_or_default(),
+            sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
+            file_polls,
+            stdin,
+            warnings: reader.warnings,
+        })
     }
-}
 
-impl Settings {
     /// Adds labels to every client that does not have them.
     pub(crate) fn add_external_labels(&mut self, labels: &[(String, String)]) {
         let labels: Labels = labels.iter().map(|(name, value)| (name, value.as_str())).collect();
-        merge_external_labels(&mut self.clients, &labels);
+        clients::merge_external_labels(&mut self.clients, &labels);
     }
 }
 
-fn merge_external_labels(clients: &mut [delivery::Settings], labels: &Labels) {
-    for client in clients {
-        client.batch.external_labels = client.batch.external_labels.clone().with_defaults(labels);
-    }
+fn positions(block: &Block<'_>) -> Result<custody::Settings, Invalid> {
+    let file = block.optional("filename", |node| Ok(PathBuf::from(node.text()?)))?;
+    Ok(custody::Settings {
+        file: file.unwrap_or_else(|| "/var/log/positions.yaml".into()),
+        sync_period: block.optional("sync_period", above_zero)?.unwrap_or(Duration::from_secs(10)),
+    })
 }
 
-/// The block from before there were several clients: one more client where it has a `url`, and labels for all of them.
-fn single_client(node: &Node, clients: &mut Vec<delivery::Settings>) -> Result<(), Invalid> {
-    let block = node.block()?;
-    if let Some(node) = block.get("external_labels") {
-        merge_external_labels(clients, &labels(node)?);
+fn file_polls(block: &Block<'_>) -> Result<(Duration, Duration), Invalid> {
+    let read = |key| block.optional(key, |node| Ok((node, above_zero(node)?)));
+    let (min, max) = (read("min_poll_frequency")?, read("max_poll_frequency")?);
+    match (min, max) {
+        (Some((_, min)), Some((node, max))) if max < min => {
+            Err(node.invalid("`max_poll_frequency` is below `min_poll_frequency`"))
+        }
+        (Some((_, min)), Some((_, max))) => Ok((min, max)),
+        (Some((_, only)), None) | (None, Some((_, only))) => Ok((only, only)),
+        (None, None) => Ok((Duration::from_secs(1), Duration::from_secs(1))),
     }
-    if block.get("url").is_some() {
-        clients.push(client(node)?);
-    }
-    Ok(())
-}
-
-fn server_block(node: &Node) -> Result<(Option<server::Settings>, LevelFilter), Invalid> {
-    let block = node.block()?;
-    let address = block.optional("http_listen_address", |node| match node.text()? {
-        "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        text => text.parse().map_err(|_| node.invalid("expected an IP address")),
-    })?;
-    let port = block.optional("http_listen_port", Node::count)?.unwrap_or(DEFAULT_PORT);
-    let port = u16::try_from(port).map_err(|_| node.invalid(format!("{port} is no port number")))?;
-    let log_level = block.optional("log_level", |node| {
-        let level = match node.text()? {
-            "debug" => LevelFilter::DEBUG,
-            "info" => LevelFilter::INFO,
-            "warn" => LevelFilter::WARN,
-            "error" => LevelFilter::ERROR,
-            other => {
-                let invalid = node.invalid(format!("unknown log level `{other}`"));
-                return Err(invalid.help("one of debug, info, warn, error"));
-            }
-        };
-        Ok(level)
-    })?;
-    block.optional("log_format", |node| match node.text()? {
-        "logfmt" => Ok(()),
-        other => Err(node.invalid(format!("the log format `{other}` is not supported by this version yet"))),
-    })?;
-    // There is no gRPC server here; nearly every configuration says so by port 0.
-    for ignored in ["grpc_listen_port", "grpc_listen_address"] {
-        block.raw(ignored);
-    }
-    let disabled = block.optional("disable", Node::boolean)?.unwrap_or(false);
-    block.finish()?;
-    let listen = SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port);
-    Ok(((!disabled).then_some(server::Settings { listen }), log_level.unwrap_or(LevelFilter::INFO)))
 }
 
 fn above_zero(node: &Node) -> Result<Duration, Invalid> {
     match node.duration()? {
         Duration::ZERO => Err(node.invalid("this duration must be above 0")),
         duration => Ok(duration),
-    }
-}
-
-fn positions(node: &Node) -> Result<custody::Settings, Invalid> {
-    let block = node.block()?;
-    let file = block.optional("filename", |node| Ok(PathBuf::from(node.text()?)))?;
-    let sync_period = block.optional("sync_period", above_zero)?;
-    // A damaged file never keeps the agent from starting, so there is nothing to switch.
-    block.optional("ignore_invalid_yaml", Node::boolean)?;
-    block.finish()?;
-    Ok(custody::Settings {
-        file: file.unwrap_or_else(|| DEFAULT_POSITIONS.into()),
-        sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
-    })
-}
-
-fn sync_period(node: &Node) -> Result<Duration, Invalid> {
-    let block = node.block()?;
-    block.not_yet(&["stdin"])?;
-    let period = block.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
-    block.finish()?;
-    Ok(period.unwrap_or(Duration::from_secs(10)))
-}
-
-fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
-    let block = node.block()?;
-    block.not_yet(&OTHER_CLIENT_KEYS)?;
-    let url_node = block.required("url")?;
-    let url = reqwest::Url::parse(url_node.text()?)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| {
-            url_node
-                .invalid("`url` is no http:// or https:// address")
-                .help("such as http://loki:3100/loki/api/v1/push")
-        })?;
-    let host =
-        format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
-    let name = block.optional("name", Node::text)?.filter(|name| !name.is_empty());
-    let external_labels = block.optional("external_labels", labels)?.unwrap_or_default();
-    let settings = delivery::Settings {
-        name: name.map_or(host, str::to_owned),
-        url,
-        timeout: block.optional("timeout", above_zero)?.unwrap_or(Duration::from_secs(10)),
-        backoff: backoff(block.get("backoff_config").unwrap_or(&NOTHING))?,
-        batch: batch::Settings {
-            wait: block.optional("batchwait", Node::duration)?.unwrap_or(Duration::from_secs(1)),
-            size: usize::try_from(block.optional("batchsize", Node::count)?.unwrap_or(1024 * 1024))
-                .unwrap_or(usize::MAX),
-            external_labels,
-            tenant: block
-                .optional("tenant_id", Node::text)?
-                .filter(|tenant| !tenant.is_empty())
-                .map(Into::into),
-        },
-    };
-    block.finish()?;
-    Ok(settings)
-}
-
-fn backoff(node: &Node) -> Result<BackoffSettings, Invalid> {
-    let block = node.block()?;
-    let min = block.optional("min_period", Node::duration)?.unwrap_or(Duration::from_millis(500));
-    let max = block.optional("max_period", Node::duration)?.unwrap_or(Duration::from_secs(300));
-    // Promtail gives up and drops the lines after so many tries. Here they are kept for as long as it takes.
-    block.optional("max_retries", Node::count)?;
-    block.finish()?;
-    Ok(BackoffSettings { min, max })
-}
-
-/// Two clients of one host are told apart by a number.
-fn named_apart(mut clients: Vec<delivery::Settings>) -> Vec<delivery::Settings> {
-    let mut seen: HashMap<String, u32> = HashMap::new();
-    for client in &mut clients {
-        let count = seen.entry(client.name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            client.name = format!("{}-{count}", client.name);
-        }
-    }
-    clients
-}
-
-fn jobs(list: &Node, registry: &Registry, own: &Own) -> Result<Vec<Job>, Invalid> {
-    let mut jobs: Vec<Job> = Vec::new();
-    for node in list.list()? {
-        let job = job(node, registry, own)?;
-        if jobs.iter().any(|other| other.name == job.name) {
-            return Err(node.invalid(format!("there are two jobs called `{}`", job.name)));
-        }
-        jobs.push(job);
-    }
-    Ok(jobs)
-}
-
-fn job(node: &Node, registry: &Registry, own: &Own) -> Result<Job, Invalid> {
-    let block = node.block()?;
-    block.not_yet(&OTHER_TARGETS)?;
-    let name_node = block.required("job_name")?;
-    let name = name_node.text()?.to_owned();
-    if name.is_empty() {
-        return Err(name_node.invalid("`job_name` is empty"));
-    }
-    let rules = block.optional("relabel_configs", |list| list.list_of(Rule::decode))?.unwrap_or_default();
-    let pipeline = Pipeline::compile(block.get("pipeline_stages"), registry, own)?;
-    let docker = block.optional("docker_sd_configs", |list| list.list_of(docker_sd))?;
-    let groups =
-        block.optional("static_configs", |list| list.list_of(|group| static_group(group, &rules)))?;
-    if docker.is_none() && groups.is_none() {
-        let invalid = node.invalid(format!("job `{name}` reads nothing"));
-        return Err(invalid.help("give it `docker_sd_configs` or `static_configs`"));
-    }
-    block.finish()?;
-    Ok(Job {
-        name,
-        pipeline: Arc::new(pipeline),
-        rules: Arc::new(rules),
-        docker: docker.unwrap_or_default(),
-        files: groups.unwrap_or_default().into_iter().flatten().collect(),
-    })
-}
-
-fn docker_sd(node: &Node) -> Result<docker::Settings, Invalid> {
-    let block = node.block()?;
-    let host = block.required("host")?;
-    let endpoint = Endpoint::parse(host.text()?).map_err(|error| host.invalid(error.to_string()))?;
-    let refresh_interval =
-        block.optional("refresh_interval", |node| match node.prometheus_duration()? {
-            Duration::ZERO => Err(node.invalid("`refresh_interval` must be above 0")),
-            interval => Ok(interval),
-        })?;
-    let mut filters: HashMap<String, Vec<String>> = HashMap::new();
-    for filter in block.optional("filters", Node::list)?.unwrap_or_default() {
-        let entry = filter.block()?;
-        let name = entry.required("name")?.text()?.to_owned();
-        let values = entry.required("values")?.list_of(|value| Ok(value.text()?.to_owned()))?;
-        entry.finish()?;
-        filters.entry(name).or_default().extend(values);
-    }
-    // There is one target per container whatever its networks, so this option has nothing to decide.
-    block.optional("match_first_network", Node::boolean)?;
-    let settings = docker::Settings {
-        host: host.text()?.to_owned(),
-        endpoint,
-        refresh_interval: refresh_interval.unwrap_or(Duration::from_secs(60)),
-        filters,
-        port: block.optional("port", Node::count)?.unwrap_or(80),
-        host_networking_host: block
-            .optional("host_networking_host", Node::text)?
-            .unwrap_or("localhost")
-            .to_owned(),
-    };
-    block.finish()?;
-    Ok(settings)
-}
-
-/// One `static_configs` item: a group of files, or none where relabelling drops it.
-fn static_group(node: &Node, rules: &[Rule]) -> Result<Option<files::Group>, Invalid> {
-    let block = node.block()?;
-    // Promtail makes a target of each name here, all with the same files; one is enough.
-    let targets = block.optional("targets", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
-    let address =
-        targets.and_then(|targets| targets.into_iter().next()).unwrap_or_else(|| "localhost".to_owned());
-    let mut labels = LabelMap::from([("__address__".to_owned(), address)]);
-    for (key, value) in block.optional("labels", Node::entries)?.unwrap_or_default() {
-        labels.insert(key.text()?.to_owned(), value.text()?.to_owned());
-    }
-    block.finish()?;
-    let Some(mut labels) = relabel::apply(rules, labels) else { return Ok(None) };
-    let Some(path) = labels.remove("__path__") else {
-        let invalid = node.invalid("this group has no `__path__` label, so it names no files");
-        return Err(invalid.help("labels: {__path__: /var/log/*.log}"));
-    };
-    let compile = |pattern: &str| {
-        files::glob(pattern)
-            .map_err(|error| node.invalid(format!("`{pattern}` is no file pattern: {}", error.kind())))
-    };
-    let pattern = absolute(&path);
-    let exclude =
-        labels.remove("__path_exclude__").map(|pattern| compile(&absolute(&pattern))).transpose()?;
-    let include = compile(&pattern)?;
-    Ok(Some(files::Group { pattern, include, exclude, labels: relabel::visible(labels) }))
-}
-
-fn absolute(pattern: &str) -> String {
-    match std::env::current_dir() {
-        Ok(directory) if !Path::new(pattern).is_absolute() => directory.join(pattern).display().to_string(),
-        _ => pattern.to_owned(),
     }
 }
 

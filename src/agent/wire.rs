@@ -91,10 +91,10 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     }
     let budget = Budget::new(IN_FLIGHT_LIMIT);
     let (readiness, ready) = watch::channel(Readiness::Starting);
-    if let Some(listener) = listener {
+    if let (Some(listener), Some(served)) = (listener, &settings.server) {
         let (registry, own, ledger, budget) = (registry, own.clone(), ledger.clone(), budget.clone());
         let view = View { registry, own, ledger, budget, readiness: ready };
-        server::start(listener, view).map_err(StartError::Server)?;
+        server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
@@ -116,6 +116,7 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
             wait: PRINT_WAIT,
             size: 1024 * 1024,
             external_labels: crate::record::Labels::default(),
+            max_streams: None,
             tenant: None,
         };
         inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
@@ -186,6 +187,7 @@ fn start_sources(
         let files = files::Files {
             jobs: file_jobs,
             sync_period: settings.sync_period,
+            polls: settings.file_polls,
             outlet: outlet.clone(),
             ledger: ledger.clone(),
             own: own.clone(),

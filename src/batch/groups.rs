@@ -33,11 +33,11 @@ pub(crate) struct EntrySize {
     pub(crate) counted: u32,
 }
 
-/// A chunk's groups on their way to one client, with that client's duty to answer for them.
+/// Groups on their way to one client, with that client's duty to answer for the chunks their lines came in.
 #[derive(Debug)]
 pub(crate) struct Handover {
     pub(crate) groups: Arc<Groups>,
-    pub(crate) ticket: Ticket,
+    pub(crate) tickets: Vec<Ticket>,
 }
 
 impl Groups {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::batch::encode;
 use crate::batch::groups::Group;
 use crate::batch::parcel::Parcel;
+use crate::batch::worker::Settings;
 use crate::clock::Instant;
 use crate::custody::Ticket;
 
@@ -38,13 +39,18 @@ impl OpenBatch {
         }
     }
 
-    /// Adds entries of `group` from number `from` on until the batch would exceed `limit` line bytes; the number of
-    /// the first entry not added. An empty batch takes at least one entry, whatever its size.
-    pub(super) fn fill(&mut self, group: &Group, labels: &Arc<str>, from: usize, limit: usize) -> usize {
+    /// Adds entries of `group` from number `from` on until the batch would exceed its line bytes or streams; the number
+    /// of the first entry not added. An empty batch takes at least one entry, whatever its size.
+    pub(super) fn fill(&mut self, group: &Group, labels: &Arc<str>, from: usize, limits: &Settings) -> usize {
+        if limits.max_streams.is_some_and(|most| self.streams.len() >= most)
+            && !self.index.contains_key(labels)
+        {
+            return from;
+        }
         let (mut to, mut counted, mut encoded) = (from, self.counted, 0);
         for size in &group.sizes[from..] {
             let with = counted + size.counted as usize;
-            if with > limit && (self.entries > 0 || to > from) {
+            if with > limits.size && (self.entries > 0 || to > from) {
                 break;
             }
             counted = with;
@@ -62,11 +68,13 @@ impl OpenBatch {
         to
     }
 
-    /// Holds a ticket of the chunk whose entries came in last: one a chunk, however many streams it had.
-    pub(super) fn hold(&mut self, ticket: &Ticket) {
-        if !self.tickets.last().is_some_and(|last| last.is_twin_of(ticket)) {
-            self.tickets.push(ticket.split());
+    /// Holds tickets of the chunks whose entries came in last: one a chunk, however many streams it had.
+    pub(super) fn hold(&mut self, tickets: &[Ticket]) {
+        let latest = &self.tickets[self.tickets.len().saturating_sub(tickets.len())..];
+        if latest.len() == tickets.len() && latest.iter().zip(tickets).all(|(a, b)| a.is_twin_of(b)) {
+            return;
         }
+        self.tickets.extend(tickets.iter().map(Ticket::split));
     }
 
     pub(super) fn is_empty(&self) -> bool {

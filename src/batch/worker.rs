@@ -32,12 +32,14 @@ pub(crate) fn queue_length(clients: usize) -> usize {
 const CACHED_TEXTS: usize = 10_000;
 
 /// How one client wants its batches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// A batch is sent at this age at the latest.
     pub(crate) wait: Duration,
     /// Line bytes a batch may hold.
     pub(crate) size: usize,
+    /// Streams a batch may hold.
+    pub(crate) max_streams: Option<usize>,
     /// Labels added where an entry does not have them.
     pub(crate) external_labels: Labels,
     /// Tenant of entries that name none.
@@ -92,7 +94,7 @@ impl Batcher {
     }
 
     async fn take(&mut self, handover: Handover) -> Result<(), SenderGone> {
-        let Handover { groups, ticket } = handover;
+        let Handover { groups, tickets } = handover;
         for group in groups.iter() {
             let tenant = match &group.stream.tenant {
                 Some(tenant) => Some(tenant.as_str().into()),
@@ -100,10 +102,10 @@ impl Batcher {
             }
             .filter(|tenant: &Arc<str>| !tenant.is_empty());
             let labels = self.labels(&group.stream);
-            self.add(group, &labels, tenant, &ticket).await?;
+            self.add(group, &labels, tenant, &tickets).await?;
         }
-        // Every batch that holds entries of the chunk has a ticket of its own by now.
-        ticket.settle(Outcome::Delivered);
+        // Every batch that holds some of these entries has tickets of its own by now.
+        tickets.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
         Ok(())
     }
 
@@ -112,16 +114,16 @@ impl Batcher {
         group: &Group,
         labels: &Arc<str>,
         tenant: Option<Arc<str>>,
-        ticket: &Ticket,
+        tickets: &[Ticket],
     ) -> Result<(), SenderGone> {
         let mut next = 0;
         while next < group.sizes.len() {
             let open = self.open.entry(tenant.clone());
             let batch = open.or_insert_with(|| OpenBatch::new(tenant.clone(), Instant::now()));
             let before = next;
-            next = batch.fill(group, labels, next, self.settings.size);
+            next = batch.fill(group, labels, next, &self.settings);
             if next > before {
-                batch.hold(ticket);
+                batch.hold(tickets);
             }
             if next < group.sizes.len() {
                 self.seal(&tenant).await?;

@@ -1,18 +1,18 @@
 //! Typed reading of nodes, with every refusal saying what was expected.
 //! In: a [`Node`].  Out: values, or an [`Invalid`] at its place.  Owns: which keys of a mapping were asked for.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::config::diagnostic::{Invalid, nearest};
+use crate::config::table::{Effect, Kind, Row, Table};
 use crate::config::units;
-use crate::config::yaml::{Node, Value};
+use crate::config::yaml::{NOTHING, Node, Value};
 
-/// A mapping being read. Keys that nobody asks for are unknown keys.
+/// A mapping being read, all of whose keys its table knows.
 pub(crate) struct Block<'n> {
     node: &'n Node,
     entries: &'n [(Node, Node)],
-    asked: RefCell<Vec<&'static str>>,
+    table: &'static Table,
     /// Go's loose decoding of stage options folds the case of keys.
     fold_case: bool,
 }
@@ -25,9 +25,10 @@ impl<'n> Block<'n> {
 
     /// The entry of `key`, null included.
     pub(crate) fn raw(&self, key: &'static str) -> Option<&'n Node> {
-        self.asked.borrow_mut().push(key);
+        debug_assert!(self.table.row(key, false).is_some(), "`{key}` is in no row of its table");
         let same = |name: &str| if self.fold_case { name.eq_ignore_ascii_case(key) } else { name == key };
-        self.entries.iter().find(|(name, _)| name.scalar().is_some_and(same)).map(|(_, value)| value)
+        let found = self.entries.iter().find(|(name, _)| name.scalar().is_some_and(same));
+        found.map(|(_, value)| value)
     }
 
     /// The entry of `key`, which must be there.
@@ -44,40 +45,64 @@ impl<'n> Block<'n> {
         self.get(key).map(read).transpose()
     }
 
-    /// Refuses keys that Promtail knows and this version does not.
-    pub(crate) fn not_yet(&self, keys: &[&'static str]) -> Result<(), Invalid> {
-        match self.entries.iter().find(|(name, _)| name.scalar().is_some_and(|name| keys.contains(&name))) {
-            Some((name, _)) => {
-                let key = name.scalar().unwrap_or_default();
-                let message =
-                    format!("`{key}` is an option of Promtail that this version does not support yet");
-                Err(Invalid::new(name.at, message)
-                    .marking(key)
-                    .help("remove it, or keep this job on Promtail for now"))
-            }
-            None => Ok(()),
+    /// Reads the block under `key`; where it is not there, an empty one.
+    pub(crate) fn block(&self, key: &'static str) -> Result<Block<'n>, Invalid> {
+        match self.table.row(key, false).map(|row| row.kind) {
+            Some(Kind::Block(table)) => self.get(key).unwrap_or(&NOTHING).block(table),
+            _ => Err(self.node.invalid(format!("`{key}` is no block"))),
         }
     }
 
-    /// Refuses the first key that was not asked for.
-    pub(crate) fn finish(self) -> Result<(), Invalid> {
-        let Some((key, name)) = self.unknown().next() else { return Ok(()) };
-        let asked = self.asked.borrow();
-        let help = match nearest(name, asked.iter().copied()) {
-            Some(close) => format!("did you mean `{close}`?"),
-            None => format!("known here: {}", asked.join(", ")),
-        };
-        Err(Invalid::new(key.at, format!("unknown key `{name}`")).marking(name).help(help))
+    /// Refuses values that are not what the table says.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        self.rows().try_for_each(|(row, value)| row.kind.check(value))
     }
 
-    /// Keys that were not asked for.
-    pub(crate) fn unknown(&self) -> impl Iterator<Item = (&'n Node, &'n str)> {
-        let asked = self.asked.borrow().clone();
-        let (entries, fold) = (self.entries, self.fold_case);
-        entries.iter().filter_map(|(key, _)| key.scalar().map(|name| (key, name))).filter(move |(_, name)| {
-            !asked.iter().any(|known| if fold { name.eq_ignore_ascii_case(known) } else { name == known })
-        })
+    /// Rows of the keys that are there, with their values.
+    fn rows(&self) -> impl Iterator<Item = (&'static Row, &'n Node)> {
+        let (table, fold) = (self.table, self.fold_case);
+        self.entries.iter().filter_map(move |(key, value)| Some((table.row(key.scalar()?, fold)?, value)))
     }
+
+    /// Refuses the first key that is not in the table, or that this version cannot follow.
+    fn refuse_foreign(&self) -> Result<(), Invalid> {
+        for (key, value) in self.entries {
+            let name = key.scalar().unwrap_or_default();
+            match self.table.row(name, self.fold_case) {
+                None => return Err(unknown(key, name, self.table)),
+                Some(row) if row.effect == Effect::NotYet && asks(value, row) => {
+                    return Err(not_yet(key, name));
+                }
+                Some(_) => {}
+            }
+        }
+        let idle = self.rows().filter(|(row, _)| row.effect == Effect::Nothing);
+        idle.map(|(row, value)| row.kind.check(value)).collect()
+    }
+}
+
+/// A key that no row of `table` has.
+pub(crate) fn unknown(key: &Node, name: &str, table: &Table) -> Invalid {
+    let known = || table.0.iter().map(|row| row.key);
+    let help = match nearest(name, known()) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+    };
+    Invalid::new(key.at, format!("unknown key `{name}`")).marking(name).help(help)
+}
+
+/// True for a value that says something else than the default.
+fn asks(value: &Node, row: &Row) -> bool {
+    let is_default = match (row.kind, value.boolean()) {
+        (Kind::Boolean, Ok(given)) => row.default == given.to_string(),
+        _ => value.scalar().is_some_and(|text| text == row.default),
+    };
+    !(value.is_null() || is_default)
+}
+
+fn not_yet(key: &Node, name: &str) -> Invalid {
+    let message = format!("`{name}` is an option of Promtail that this version does not support yet");
+    Invalid::new(key.at, message).marking(name).help("remove it, or keep this job on Promtail for now")
 }
 
 impl Node {
@@ -102,14 +127,16 @@ impl Node {
         self.invalid(format!("expected {what}, found {}", self.describe()))
     }
 
-    /// A mapping with strict keys; null is an empty one.
-    pub(crate) fn block(&self) -> Result<Block<'_>, Invalid> {
-        Ok(Block { node: self, entries: self.entries()?, asked: RefCell::default(), fold_case: false })
+    /// A mapping with the keys of `table` and no others; null is an empty one.
+    pub(crate) fn block(&self, table: &'static Table) -> Result<Block<'_>, Invalid> {
+        let block = Block { node: self, entries: self.entries()?, table, fold_case: false };
+        block.refuse_foreign()?;
+        Ok(block)
     }
 
-    /// A mapping of stage options: keys match in any case.
-    pub(crate) fn loose_block(&self) -> Result<Block<'_>, Invalid> {
-        Ok(Block { fold_case: true, ..self.block()? })
+    /// A mapping of stage options: keys match in any case, those not in the table are nobody's.
+    pub(crate) fn options(&self, table: &'static Table) -> Result<Block<'_>, Invalid> {
+        Ok(Block { node: self, entries: self.entries()?, table, fold_case: true })
     }
 
     /// Key and value pairs in the order written; null is none.
@@ -213,19 +240,32 @@ fn yaml_bool(text: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::table::{Kind, Table, row};
     use crate::config::yaml::parse;
+
+    static CLIENT: Table = Table(&[
+        row("url", Kind::Url, "", ""),
+        row("batchwait", Kind::Duration, "1s", ""),
+        row("enable_http2", Kind::Boolean, "true", "").without_effect(),
+        row("wings", Kind::Any, "", "").not_yet(),
+    ]);
 
     #[test]
     fn an_unknown_key_is_refused_with_the_nearest_known_one() {
-        let node = parse("batchwait: 1s\nurll: x\n").unwrap();
-        let block = node.block().unwrap();
-        block.get("url");
-        block.get("batchwait");
-        let message = block.finish().unwrap_err().render("f", "batchwait: 1s\nurll: x\n");
+        let text = "batchwait: 1s\nurll: x\n";
+        let message = parse(text).unwrap().block(&CLIENT).err().unwrap().render("f", text);
         assert!(
             message.starts_with("f:2:1: unknown key `urll`") && message.ends_with("did you mean `url`?"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn what_has_no_effect_is_checked_and_what_is_not_there_yet_is_named() {
+        let refused = |text: &str| parse(text).unwrap().block(&CLIENT).err().map(|error| error.to_string());
+        assert_eq!(refused("enable_http2: yes"), None);
+        assert!(refused("enable_http2: maybe").unwrap().contains("expected true or false"));
+        assert!(refused("wings: 2").unwrap().contains("does not support yet"));
     }
 
     #[test]
@@ -238,7 +278,7 @@ mod tests {
 
     #[test]
     fn stage_options_match_in_any_case() {
-        let node = parse("Source: a").unwrap();
-        assert_eq!(node.loose_block().unwrap().required("source").unwrap().text().unwrap(), "a");
+        let node = parse("{Url: a, other: b}").unwrap();
+        assert_eq!(node.options(&CLIENT).unwrap().required("url").unwrap().text().unwrap(), "a");
     }
 }

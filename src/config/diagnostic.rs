@@ -90,19 +90,36 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// The source line with what may be a secret starred out: values of telling keys, and passwords inside URLs.
+/// The source line with what may be a secret starred out: everything after the first telling key, as a line may hold
+/// several, and passwords inside URLs.
 fn masked(line: &str) -> String {
-    const TELLING: [&str; 5] = ["password", "secret", "token", "credentials", "authorization"];
+    const TELLING: [&str; 8] =
+        ["password", "secret", "token", "credentials", "authorization", "cookie", "api-key", "api_key"];
     let lower = line.to_ascii_lowercase();
-    if let Some(colon) = line.find(':')
-        && TELLING.iter().any(|word| lower[..colon].contains(word))
-    {
-        return format!("{}: ***", &line[..colon]);
-    }
-    match (line.find("://"), line.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 < at => format!("{}***{}", &line[..scheme + 3], &line[at..]),
-        _ => line.to_owned(),
-    }
+    let telling = TELLING.iter().flat_map(|word| lower.match_indices(word));
+    let secret = telling.filter_map(|(at, _)| end_of_key(line, at)).min();
+    let key = lower.find("-----begin").or(secret);
+    let (shown, stars) = match key.map(|end| &line[..end]) {
+        Some(shown) if shown.ends_with(':') => (shown, " ***"),
+        Some(shown) => (shown, "***"),
+        None => (line, ""),
+    };
+    let shown = match (shown.find("://"), shown.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 < at => {
+            format!("{}***{}", &shown[..scheme + 3], &shown[at..])
+        }
+        _ => shown.to_owned(),
+    };
+    format!("{shown}{stars}")
+}
+
+/// Where the key that has this word in it ends, with its colon; none where the word is in a value.
+fn end_of_key(line: &str, word: usize) -> Option<usize> {
+    let in_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'' | ' ');
+    let colon = word + line[word..].find(|c| !in_key(c))?;
+    let after = line[colon..].strip_prefix(':')?;
+    let quoted = line[..colon].ends_with(['"', '\'']);
+    (quoted || after.is_empty() || after.starts_with(' ')).then_some(colon + 1)
 }
 
 /// The name in `known` closest to `given`, if any is close enough to be what was meant.
@@ -167,6 +184,13 @@ mod tests {
         assert_eq!(masked("  password: hunter2"), "  password: ***");
         assert_eq!(masked("- url: http://me:hunter2@loki/push"), "- url: http://***@loki/push");
         assert_eq!(masked("- url: http://loki/push"), "- url: http://loki/push");
+        assert_eq!(masked("- url: http://tokens:3100/push"), "- url: http://tokens:3100/push");
+        assert_eq!(
+            masked("- {url: http://me:hunter2@loki/push, basic_auth: {password: hunter2}}"),
+            "- {url: http://***@loki/push, basic_auth: {password: ***"
+        );
+        assert_eq!(masked("headers: {\"X-Api-Key\":hunter2}"), "headers: {\"X-Api-Key\": ***");
+        assert_eq!(masked("key: \"-----BEGIN PRIVATE KEY-----\\nx\""), "key: \"***");
     }
 
     #[test]

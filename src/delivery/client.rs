@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use crate::clock::Instant;
 use crate::custody::Outcome;
 use crate::delivery::verdict::{Verdict, judge};
 use crate::flow::{Backoff, BackoffSettings};
+use crate::http::{self, BuildError, SendError};
 use crate::metrics::ClientMetrics;
 
 /// How much of an answer is read: Loki says what matters first, and then may go on for as long as the push was.
@@ -26,34 +26,38 @@ const BODY_LIMIT: usize = 8 * 1024;
 /// How much of it is logged: Loki repeats whole label values in its refusals.
 const LOGGED_LIMIT: usize = 512;
 
+const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+
 /// A server may ask for a pause, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// One entry of `clients`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    /// For logs and metrics: host and port.
+    /// For logs and metrics: host and port, unless it is given.
     pub(crate) name: String,
+    /// Without user and password, so that it can be printed.
     pub(crate) url: Url,
-    /// Of one attempt.
-    pub(crate) timeout: Duration,
+    pub(crate) http: http::Settings,
+    /// A batch that Loki takes too fast for is dropped and counted, where it would be tried again.
+    pub(crate) drop_rate_limited: bool,
     pub(crate) backoff: BackoffSettings,
     pub(crate) batch: crate::batch::Settings,
 }
 
 /// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("HTTP client for {name}")]
+#[error("client {name} cannot start: {}", http::chain(.cause))]
 pub(crate) struct ClientError {
     name: String,
-    source: reqwest::Error,
+    cause: BuildError,
 }
 
 /// A connection to one Loki.
 #[derive(Debug)]
 pub(crate) struct Client {
     settings: Settings,
-    http: reqwest::Client,
+    http: http::Client,
     metrics: ClientMetrics,
 }
 
@@ -68,31 +72,10 @@ struct Answer {
 impl Client {
     /// Builds the client; nothing is connected yet.
     pub(crate) fn new(settings: Settings, metrics: ClientMetrics) -> Result<Client, ClientError> {
-        let builder = || {
-            reqwest::Client::builder()
-                .http1_only()
-                // As Promtail: a proxy only where it is configured, never from the environment.
-                .no_proxy()
-                .timeout(settings.timeout)
-                .redirect(Policy::custom(|attempt| {
-                    // The other redirects turn a push into a GET, and the page that answers it is not Loki's.
-                    let repeats_the_push = matches!(attempt.status().as_u16(), 307 | 308);
-                    if repeats_the_push && attempt.previous().len() < 10 {
-                        attempt.follow()
-                    } else {
-                        attempt.stop()
-                    }
-                }))
-                .user_agent(concat!("tailwater/", env!("CARGO_PKG_VERSION")))
-        };
-        // In a container FROM scratch there is no CA store, and without one even http:// URLs would be refused.
-        let bundled = || {
-            let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-            roots.filter_map(|der| reqwest::Certificate::from_der(der).ok()).collect::<Vec<_>>()
-        };
-        let http = builder().build().or_else(|_| builder().tls_certs_only(bundled()).build());
-        let http = http.map_err(|source| ClientError { name: settings.name.clone(), source })?;
-        Ok(Client { settings, http, metrics })
+        match http::Client::new(settings.http.clone()) {
+            Ok(http) => Ok(Client { settings, http, metrics }),
+            Err(cause) => Err(ClientError { name: settings.name, cause }),
+        }
     }
 
     /// Sends until the parcel, or each part it had to be split into, is settled. Cancel-safe in the way that counts:
@@ -162,28 +145,34 @@ impl Client {
     }
 
     async fn send(&self, parcel: &Parcel) -> Answer {
-        let mut request = self
-            .http
-            .post(self.settings.url.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
-            .body(parcel.body.clone());
+        let failed = |verdict, detail| Answer { verdict, detail, status: "error".to_owned() };
+        let mut headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))]);
         if let Some(tenant) = &parcel.tenant {
-            request = request.header("X-Scope-OrgID", tenant.as_ref());
+            // A tenant taken from a line may hold what a header cannot; no retry makes it better.
+            let Ok(tenant) = HeaderValue::from_str(tenant) else {
+                let verdict = Verdict::Refused { reason: "tenant_invalid" };
+                return failed(verdict, "the tenant holds what a header cannot".to_owned());
+            };
+            headers.insert(TENANT, tenant);
         }
         let started = Instant::now();
-        let answer = match request.send().await {
-            Ok(response) => read(response).await,
-            Err(error) => Err(error),
+        let answer = match self.http.post(&self.settings.url, headers, parcel.body.clone()).await {
+            Ok(response) => read(response, self.settings.drop_rate_limited).await,
+            Err(error) => {
+                let (reason, was_sent) = match &error {
+                    SendError::Credentials(_) => ("credentials", false),
+                    SendError::Token(_) => ("token", false),
+                    SendError::Http(error) if error.is_timeout() => ("timeout", true),
+                    SendError::Http(_) => ("connection", true),
+                };
+                let answer = failed(Verdict::Retry { reason, after: None }, error.describe());
+                if !was_sent {
+                    return answer;
+                }
+                answer
+            }
         };
-        let answer = answer.unwrap_or_else(|error| {
-            let verdict = match () {
-                // A tenant taken from a line may hold what a header cannot; no retry makes it better.
-                () if error.is_builder() => Verdict::Refused { reason: "tenant_invalid" },
-                () if error.is_timeout() => Verdict::Retry { reason: "timeout", after: None },
-                () => Verdict::Retry { reason: "connection", after: None },
-            };
-            Answer { verdict, detail: chain(&error.without_url()), status: "error".to_owned() }
-        });
         self.metrics.requested(&answer.status, started.elapsed().as_secs_f64());
         answer
     }
@@ -212,7 +201,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {
+async fn read(mut response: reqwest::Response, drop_rate_limited: bool) -> Answer {
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -226,19 +215,10 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error>
     }
     body.truncate(BODY_LIMIT);
     let mut detail = String::from_utf8_lossy(&body).trim_end().to_owned();
-    let verdict = judge(status, retry_after.as_deref(), &detail);
+    let verdict = match status {
+        429 if drop_rate_limited => Verdict::Refused { reason: "rate_limited" },
+        _ => judge(status, retry_after.as_deref(), &detail),
+    };
     detail.truncate(detail.floor_char_boundary(LOGGED_LIMIT));
-    Ok(Answer { verdict, detail, status: status.to_string() })
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    Answer { verdict, detail, status: status.to_string() }
 }

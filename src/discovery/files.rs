@@ -40,6 +40,8 @@ pub(crate) struct Job {
 pub(crate) struct Files {
     pub(crate) jobs: Vec<Job>,
     pub(crate) sync_period: Duration,
+    /// Shortest and longest pause between two looks at a file that no event told of.
+    pub(crate) polls: (Duration, Duration),
     pub(crate) outlet: Outlet,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) own: Own,
@@ -157,6 +159,7 @@ impl Files {
             wake: wake.clone(),
             stop: self.stop.clone(),
             looked: active.scanned,
+            polls: self.polls,
         };
         info!(job = %job.name, file = %path.display(), "following file");
         active.tails.entry(path.clone()).or_default().insert(index, wake);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Invalid, Node};
+use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::{Replacement, compile_anchored_dotall};
 use crate::record::Labels;
 
@@ -59,10 +59,26 @@ const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_REPLACEMENT: &str = "$1";
 const DEFAULT_SEPARATOR: &str = ";";
 
+/// The keys of a rule.
+pub(crate) static RULE: Table = Table(&[
+    row("source_labels", Kind::Texts, "[]", "Labels whose values are joined"),
+    row("separator", Kind::Text, DEFAULT_SEPARATOR, "What they are joined with"),
+    row("regex", Kind::Text, DEFAULT_REGEX, "RE2 expression that the joined value must match as a whole"),
+    row("modulus", Kind::Count, "0", "Of `hashmod`"),
+    row("target_label", Kind::Text, "", "Label that is written"),
+    row("replacement", Kind::Text, DEFAULT_REPLACEMENT, "What is written; `$1` stands for a group"),
+    row(
+        "action",
+        Kind::Text,
+        "replace",
+        "`replace`, `keep`, `drop`, `keepequal`, `dropequal`, `hashmod`, `labelmap`, `labeldrop`, `labelkeep`, `lowercase` or `uppercase`",
+    ),
+]);
+
 impl Rule {
     /// Reads one entry of `relabel_configs`.
     pub(crate) fn decode(node: &Node) -> Result<Rule, Invalid> {
-        let block = node.block()?;
+        let block = node.block(&RULE)?;
         let source_labels =
             block.optional("source_labels", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
         let separator = block.optional("separator", Node::text)?.unwrap_or(DEFAULT_SEPARATOR).to_owned();
@@ -80,7 +96,6 @@ impl Rule {
             None => DEFAULT_REPLACEMENT,
         };
         let action = block.optional("action", action)?.unwrap_or(Action::Replace);
-        block.finish()?;
         let rule = Rule {
             source_labels: source_labels.unwrap_or_default(),
             separator,

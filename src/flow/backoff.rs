@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// The range delays grow through.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// Shortest first delay.
     pub(crate) min: Duration,

@@ -14,6 +14,10 @@ pub(crate) struct Own {
     pub(crate) bytes_read: Arc<Family>,
     /// Lines removed by a rule of the pipeline, by `reason`.
     pub(crate) lines_dropped: Arc<Family>,
+    /// Lines that a `limit` by label dropped, by its value.
+    pub(crate) lines_dropped_by_label: Arc<Family>,
+    /// Lines that became part of another entry.
+    pub(crate) lines_merged: Arc<Series>,
     /// Lines cut because they were too long, by `source`.
     pub(crate) lines_truncated: Arc<Series>,
     /// Label values cut because they were too long.
@@ -88,6 +92,15 @@ impl Own {
                 "tailwater_lines_dropped_total",
                 "Lines removed by a rule of the configuration",
             ),
+            lines_dropped_by_label: counter(
+                "tailwater_lines_dropped_by_label_total",
+                "Lines above the rate of a label value",
+            ),
+            lines_merged: counter(
+                "tailwater_lines_merged_total",
+                "Lines that became part of another line's entry",
+            )
+            .single(),
             lines_truncated: counter("tailwater_lines_truncated_total", "Lines cut at the length limit")
                 .single(),
             label_values_cut: counter(

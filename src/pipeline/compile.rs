@@ -3,76 +3,133 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
-
-use crate::config::{Block, Invalid, Node, Position, nearest};
+use crate::config::{Invalid, Node, Position, nearest};
 use crate::metrics::{Own, Registry, Series};
 use crate::pipeline::entry::Symbol;
 use crate::pipeline::lane::MemoryKind;
-use crate::pipeline::stages::{NOT_YET, STAGES, Stage};
+use crate::pipeline::limits::Limits;
+use crate::pipeline::stages::{STAGES, Stage};
 
 /// A job's stages, compiled once and shared by its targets.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    pub(crate) stages: Vec<Box<dyn Stage>>,
+    /// In the order a line meets them. What is nested in a `match` stands behind it, and is skipped by those it does
+    /// not pick: so an entry that was held back at a step goes on with all that stand after it.
+    pub(crate) steps: Vec<Step>,
+    /// The stages as they are configured, nested ones too.
+    pub(crate) sites: Vec<Site>,
     /// Names by symbol.
     pub(crate) names: Vec<Arc<str>>,
     /// What a lane has to remember, by [`Memory`](crate::pipeline::lane::Memory) index.
     pub(crate) memories: Vec<MemoryKind>,
     /// Counts label values that were cut, once for each stream they made.
     pub(crate) label_values_cut: Arc<Series>,
+    /// Counts lines that became part of another entry.
+    pub(crate) lines_merged: Arc<Series>,
+}
+
+/// One step of a pipeline.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) stage: Box<dyn Stage>,
+    /// Which configured stage it belongs to: some are made of several steps.
+    pub(crate) site: usize,
+}
+
+/// A stage as it is configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) name: &'static str,
+    /// How many `match` stages it is nested in.
+    pub(crate) depth: usize,
 }
 
 /// What stages need while they are built.
 pub(crate) struct Compiler<'m> {
     names: Vec<Arc<str>>,
     memories: Vec<MemoryKind>,
+    steps: Vec<Step>,
+    sites: Vec<Site>,
+    /// The stage being compiled.
+    site: usize,
+    depth: usize,
     registry: &'m Registry,
     own: &'m Own,
 }
 
 /// A reason for dropping lines, with its counter.
 #[derive(Clone, Debug)]
-pub(crate) struct DropReason(Arc<Series>);
+pub(crate) struct DropReason {
+    pub(crate) name: Arc<str>,
+    counter: Arc<Series>,
+}
 
 impl DropReason {
+    /// The reason of that name.
+    pub(crate) fn new(reason: &str, own: &Own) -> DropReason {
+        DropReason { name: reason.into(), counter: own.lines_dropped.with("reason", reason) }
+    }
+
     /// Counts one dropped line.
     pub(crate) fn count(&self) {
-        self.0.add(1.0);
+        self.counter.add(1.0);
     }
 }
 
 impl Pipeline {
     /// Compiles a `pipeline_stages` list; `None` is a pipeline that changes nothing.
-    pub(crate) fn compile(list: Option<&Node>, registry: &Registry, own: &Own) -> Result<Pipeline, Invalid> {
+    pub(crate) fn compile(
+        list: Option<&Node>,
+        limits: &Limits,
+        registry: &Registry,
+        own: &Own,
+    ) -> Result<Pipeline, Invalid> {
         let mut compiler = Compiler::new(registry, own);
         // Clients read the tenant from this label, so it always has a symbol.
         compiler.symbol("__tenant_id__");
-        let stages = match list {
-            Some(list) => compiler.stages(list)?,
-            None => Vec::new(),
-        };
+        if let Some(list) = list {
+            compiler.stages(list)?;
+        }
+        if !limits.is_empty() {
+            compiler.begin("limits_config");
+            limits.add_to(&mut compiler);
+        }
         if compiler.names.len() > usize::from(u16::MAX) {
             let at = list.map_or(Position::START, |list| list.at);
             return Err(Invalid::new(at, "a pipeline cannot speak of more than 65,535 names"));
         }
-        let Compiler { names, memories, .. } = compiler;
-        Ok(Pipeline { stages, names, memories, label_values_cut: own.label_values_cut.clone() })
+        let Compiler { names, memories, steps, sites, .. } = compiler;
+        Ok(Pipeline {
+            steps,
+            sites,
+            names,
+            memories,
+            label_values_cut: own.label_values_cut.clone(),
+            lines_merged: own.lines_merged.clone(),
+        })
     }
 }
 
 impl<'m> Compiler<'m> {
     /// Nothing spoken of yet.
     pub(crate) fn new(registry: &'m Registry, own: &'m Own) -> Compiler<'m> {
-        Compiler { names: Vec::new(), memories: Vec::new(), registry, own }
+        Compiler {
+            names: Vec::new(),
+            memories: Vec::new(),
+            steps: Vec::new(),
+            sites: Vec::new(),
+            site: 0,
+            depth: 0,
+            registry,
+            own,
+        }
     }
 
-    /// Compiles a list of stages, top level or nested.
-    pub(crate) fn stages(&mut self, list: &Node) -> Result<Vec<Box<dyn Stage>>, Invalid> {
-        list.list()?.iter().map(|item| self.stage(item)).collect()
+    fn stages(&mut self, list: &Node) -> Result<(), Invalid> {
+        list.list()?.iter().try_for_each(|item| self.stage(item))
     }
 
-    fn stage(&mut self, item: &Node) -> Result<Box<dyn Stage>, Invalid> {
+    fn stage(&mut self, item: &Node) -> Result<(), Invalid> {
         let [(key, options)] = item.entries()? else {
             return Err(item
                 .invalid("a stage is a mapping with one key, the stage's name")
@@ -82,7 +139,37 @@ impl<'m> Compiler<'m> {
         let Some(kind) = STAGES.iter().find(|kind| kind.name == name) else {
             return Err(unknown_stage(key, name));
         };
+        self.begin(kind.name);
         (kind.build)(options, self)
+    }
+
+    fn begin(&mut self, name: &'static str) {
+        self.site = self.sites.len();
+        self.sites.push(Site { name, depth: self.depth });
+    }
+
+    /// Adds the next step of the stage being compiled.
+    pub(crate) fn add(&mut self, stage: impl Stage + 'static) {
+        self.steps.push(Step { stage: Box::new(stage), site: self.site });
+    }
+
+    /// Compiles a list of nested stages and puts them behind the step that decides whether they run; `branch` makes
+    /// that step of how many it has to skip otherwise.
+    pub(crate) fn nest<S: Stage + 'static>(
+        &mut self,
+        list: &Node,
+        branch: impl FnOnce(usize) -> S,
+    ) -> Result<(), Invalid> {
+        let site = self.site;
+        let before = std::mem::take(&mut self.steps);
+        self.depth += 1;
+        self.stages(list)?;
+        self.depth -= 1;
+        let nested = std::mem::replace(&mut self.steps, before);
+        self.site = site;
+        self.add(branch(nested.len()));
+        self.steps.extend(nested);
+        Ok(())
     }
 
     /// The symbol of a name.
@@ -103,7 +190,7 @@ impl<'m> Compiler<'m> {
 
     /// The counter of a drop reason.
     pub(crate) fn drop_reason(&self, reason: &str) -> DropReason {
-        DropReason(self.own.lines_dropped.with("reason", reason))
+        DropReason::new(reason, self.own)
     }
 
     /// Where derived metrics are registered.
@@ -117,25 +204,7 @@ impl<'m> Compiler<'m> {
     }
 }
 
-/// Says which options of a stage nobody asked for; Promtail ignores them in silence.
-pub(crate) fn warn_unknown(stage: &str, block: &Block<'_>) {
-    for (key, name) in block.unknown() {
-        warn!(
-            stage,
-            option = name,
-            line = key.at.line,
-            column = key.at.column,
-            "this stage has no such option, it is ignored"
-        );
-    }
-}
-
 fn unknown_stage(key: &Node, name: &str) -> Invalid {
-    if NOT_YET.contains(&name) {
-        let invalid =
-            key.invalid(format!("the stage `{name}` of Promtail is not supported by this version yet"));
-        return invalid.help("remove it, or keep this job on Promtail for now");
-    }
     let known: Vec<&str> = STAGES.iter().map(|kind| kind.name).collect();
     let invalid = key.invalid(format!("unknown stage `{name}`"));
     match nearest(name, known.iter().copied()) {

@@ -30,7 +30,7 @@ pub(crate) enum Value {
 }
 
 /// The state of one line.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
     buffer: Vec<u8>,
     /// The line as it is now.

@@ -1,18 +1,21 @@
 //! Where a source hands its chunks in: budget, custody, pipeline, and on to every client.
 //! In: a chunk and the cursor after it.  Out: one handover per client.  Owns: the lanes of one target.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until};
 
-use crate::batch::{Groups, Handover};
-use crate::clock;
-use crate::custody::{Cursor, Outcome, Track};
+use crate::batch::Handover;
+use crate::clock::{self, Instant};
+use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::Budget;
 use crate::metrics::{Own, Series};
 use crate::pipeline::compile::Pipeline;
-use crate::pipeline::lane::{Lane, Scratch};
-use crate::record::{Chunk, Labels, Output};
+use crate::pipeline::lane::{Lane, Output, Scratch};
+use crate::pipeline::observe::Unobserved;
+use crate::record::{self, Chunk, Labels};
 
 /// The way out of every pipeline: one bounded queue per client, and the budget over all of them.
 #[derive(Clone, Debug)]
@@ -30,7 +33,8 @@ pub(crate) struct Intake {
     stderr: Option<Lane>,
     scratch: Scratch,
     outlet: Outlet,
-    chunks: u64,
+    /// Outputs so far; each has a number, so that caches can tell them apart.
+    outputs: u64,
     lines_read: Arc<Series>,
     bytes_read: Arc<Series>,
     relabelled_away: Arc<Series>,
@@ -56,14 +60,15 @@ impl Intake {
             stderr: stderr.map(lane),
             scratch: Scratch::default(),
             outlet: outlet.clone(),
-            chunks: 0,
+            outputs: 0,
             lines_read: outlet.own.lines_read.with("source", source),
             bytes_read: outlet.own.bytes_read.with("source", source),
             relabelled_away: outlet.own.lines_dropped.with("reason", "relabel"),
         }
     }
 
-    /// Takes a chunk whose lines end at `cursor`. Waits while the byte budget is spent or a client's queue is full.
+    /// Takes a chunk whose lines end at `cursor`. Waits while the byte budget is spent, a client's queue is full or a
+    /// stage limits the rate.
     ///
     /// Not cancel-safe in the sense that a cancelled chunk is lost for this process: its ticket drops, the position
     /// stays before it, and the lines are read again after a restart. Cancel only to stop.
@@ -73,32 +78,97 @@ impl Intake {
         cursor: Cursor,
         track: &Arc<Track>,
     ) -> Result<(), IntakeClosed> {
-        let share = self.outlet.budget.take(chunk.cost()).await;
+        let budget = self.outlet.budget.clone();
+        let share = self.meanwhile(budget.take(chunk.cost())).await;
         let ticket = track.admit(cursor, share);
-        let groups = self.run(chunk);
-        if groups.is_empty() || self.outlet.clients.is_empty() {
-            ticket.settle(Outcome::DroppedByRule);
-            return Ok(());
+        self.lines_read.add(chunk.len() as f64);
+        self.bytes_read.add(chunk.size() as f64);
+        let mut done = 0;
+        while done < chunk.len() {
+            let mut output = self.output();
+            done = self.run(chunk, done, &ticket, &mut output);
+            let pause = output.pause;
+            self.hand_on(output, ticket.split()).await?;
+            if !pause.is_zero() {
+                self.meanwhile(sleep(pause)).await;
+            }
         }
-        let groups = Arc::new(groups);
-        for client in &self.outlet.clients {
-            let handover = Handover { groups: groups.clone(), ticket: ticket.split() };
-            client.send(handover).await.map_err(|_| IntakeClosed)?;
-        }
-        // The clients' tickets speak for the lines now; this one has nothing to add.
+        // Every part has a ticket that speaks for it; this one has nothing to add.
         ticket.settle(Outcome::Delivered);
         Ok(())
     }
 
-    fn run(&mut self, chunk: &Chunk) -> Groups {
-        let now = clock::now();
-        self.chunks += 1;
-        let mut groups = Groups::new(self.chunks);
+    /// Awaits something, and meanwhile lets go on what stages have held back for long enough. Cancel-safe if `what`
+    /// is, in the sense of [`accept`](Self::accept).
+    pub(crate) async fn meanwhile<F: Future>(&mut self, what: F) -> F::Output {
+        let mut what = pin!(what);
+        while let Some(due) = self.lanes().filter_map(|lane| lane.due()).min() {
+            tokio::select! {
+                biased;
+                output = &mut what => return output,
+                () = sleep_until(due) => {}
+            }
+            // That nobody takes chunks any more is learned with the next one.
+            if self.let_go(Some(Instant::now())).await.is_err() {
+                break;
+            }
+        }
+        what.await
+    }
+
+    /// Lets go on all that stages hold back: the target is at its end, or the agent is.
+    pub(crate) async fn finish(&mut self) -> Result<(), IntakeClosed> {
+        self.let_go(None).await
+    }
+
+    fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
+        [&mut self.stdout, &mut self.stderr].into_iter().flatten()
+    }
+
+    fn output(&mut self) -> Output {
+        self.outputs += 1;
+        Output::new(self.outputs)
+    }
+
+    async fn let_go(&mut self, by: Option<Instant>) -> Result<(), IntakeClosed> {
+        let (mut output, moment) = (self.output(), clock::moment());
+        for lane in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
+            lane.let_go(by, moment, &mut self.scratch, &mut output, &mut Unobserved);
+        }
+        match output.tickets.pop() {
+            Some(ticket) => self.hand_on(output, ticket).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives lines and the tickets that answer for them to every client.
+    async fn hand_on(&mut self, output: Output, ticket: Ticket) -> Result<(), IntakeClosed> {
+        let Output { groups, mut tickets, .. } = output;
+        tickets.push(ticket);
+        let mut outcome = Outcome::DroppedByRule;
+        if !groups.is_empty() && !self.outlet.clients.is_empty() {
+            let groups = Arc::new(groups);
+            for client in &self.outlet.clients {
+                let tickets = tickets.iter().map(Ticket::split).collect();
+                let handover = Handover { groups: groups.clone(), tickets };
+                client.send(handover).await.map_err(|_| IntakeClosed)?;
+            }
+            // The clients' tickets speak for the lines now; these have nothing to add.
+            outcome = Outcome::Delivered;
+        }
+        tickets.into_iter().for_each(|ticket| ticket.settle(outcome));
+        Ok(())
+    }
+
+    /// Runs lines from number `from` on, until a stage wants a pause or the chunk ends; the number of the next line.
+    fn run(&mut self, chunk: &Chunk, from: usize, ticket: &Ticket, output: &mut Output) -> usize {
+        let moment = clock::moment();
+        let carried = std::slice::from_ref(ticket);
         let mut entered = None;
-        for (bytes, line) in chunk.lines() {
+        for (number, (bytes, line)) in chunk.lines().enumerate().skip(from) {
             let lane = match line.output {
-                Output::Stdout => &mut self.stdout,
-                Output::Stderr => &mut self.stderr,
+                record::Output::Stdout => &mut self.stdout,
+                record::Output::Stderr => &mut self.stderr,
             };
             let Some(lane) = lane else {
                 self.relabelled_away.add(1.0);
@@ -108,10 +178,11 @@ impl Intake {
                 lane.enter(&mut self.scratch);
                 entered = Some(line.output);
             }
-            lane.run(bytes, line.timestamp, now, &mut self.scratch, &mut groups);
+            lane.run(bytes, line.timestamp, moment, carried, &mut self.scratch, output);
+            if !output.pause.is_zero() {
+                return number + 1;
+            }
         }
-        self.lines_read.add(chunk.len() as f64);
-        self.bytes_read.add(chunk.size() as f64);
-        groups
+        chunk.len()
     }
 }

@@ -4,13 +4,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::Groups;
+use crate::clock::{Instant, Moment};
+use crate::custody::Ticket;
 use crate::metrics::Series;
-use crate::pipeline::compile::Pipeline;
+use crate::pipeline::compile::{Pipeline, Step};
 use crate::pipeline::entry::{Base, Entry};
+use crate::pipeline::held::{Held, Holds};
 use crate::pipeline::json_path::Extraction;
-use crate::pipeline::stages::{Flow, Stage};
+use crate::pipeline::observe::{Observer, Unobserved};
+use crate::pipeline::stages::Flow;
 use crate::record::{Labels, Stream, UnixNanos};
 
 /// Label sets a lane remembers; a lane with more starts over, which costs time but loses nothing.
@@ -27,6 +32,7 @@ const SCRATCH_LIMIT: usize = 512 * 1024;
 pub(crate) enum MemoryKind {
     Times,
     Series,
+    Holds,
 }
 
 /// What a lane remembers for one stage, by label set.
@@ -34,6 +40,7 @@ pub(crate) enum MemoryKind {
 pub(crate) enum Memory {
     Times(HashMap<Box<[u8]>, UnixNanos, foldhash::fast::RandomState>),
     Series(HashMap<Box<[u8]>, Arc<Series>, foldhash::fast::RandomState>),
+    Holds(Holds),
 }
 
 /// The pipeline for one target and starting label set.
@@ -76,7 +83,35 @@ pub(crate) struct Context<'l> {
     pub(crate) fixed: &'l Labels,
     pub(crate) memories: &'l mut [Memory],
     pub(crate) tools: &'l mut Tools,
+    /// The wall clock when the chunk came in.
     pub(crate) now: UnixNanos,
+    /// The clock that waiting goes by, at the same moment.
+    pub(crate) instant: Instant,
+    /// Tickets that answer for the entry.
+    pub(crate) carried: &'l [Ticket],
+    /// Entries that were held back and go on now, before the one at hand.
+    pub(crate) released: Vec<Held>,
+    /// How long the lane has to rest before its next line.
+    pub(crate) pause: &'l mut Duration,
+    /// What stages could not do, where somebody wants to know.
+    pub(crate) failures: Option<Vec<String>>,
+}
+
+/// What lines came to.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) groups: Groups,
+    /// Tickets of entries that were held back from earlier chunks, and that are among the groups now, or dropped.
+    pub(crate) tickets: Vec<Ticket>,
+    /// How long to rest before the next line.
+    pub(crate) pause: Duration,
+}
+
+impl Output {
+    /// Nothing yet; `chunk` tells one output of a lane from another.
+    pub(crate) fn new(chunk: u64) -> Output {
+        Output { groups: Groups::new(chunk), tickets: Vec::new(), pause: Duration::ZERO }
+    }
 }
 
 impl Lane {
@@ -95,28 +130,121 @@ impl Lane {
         scratch.entry.load(&self.base);
     }
 
-    /// Runs one line; what is left of it is added to `groups`.
+    /// Runs one line, for which the tickets of `carried` answer; what is left of it is added to `output`.
     pub(crate) fn run(
         &mut self,
         line: &[u8],
         timestamp: UnixNanos,
-        now: UnixNanos,
+        moment: Moment,
+        carried: &[Ticket],
         scratch: &mut Scratch,
-        groups: &mut Groups,
+        output: &mut Output,
     ) {
-        let Scratch { entry, tools } = scratch;
-        entry.begin(&self.base, line, timestamp);
+        scratch.entry.begin(&self.base, line, timestamp);
+        self.advance(0, moment, carried, scratch, output, &mut Unobserved);
+        scratch.entry.shrink(SCRATCH_LIMIT);
+    }
+
+    /// When the next entry that is held back goes on as it is.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let holds = self.memories.iter().filter_map(|memory| match memory {
+            Memory::Holds(holds) => holds.due(),
+            _ => None,
+        });
+        holds.min()
+    }
+
+    /// Lets go on what was held back until `by`; without a time, everything.
+    pub(crate) fn let_go<O: Observer>(
+        &mut self,
+        by: Option<Instant>,
+        moment: Moment,
+        scratch: &mut Scratch,
+        output: &mut Output,
+        observer: &mut O,
+    ) {
         let pipeline = self.pipeline.clone();
-        let mut context =
-            Context { pipeline: &pipeline, fixed: &self.fixed, memories: &mut self.memories, tools, now };
-        if let Flow::Drop(reason) = run(&pipeline.stages, entry, &mut context) {
-            reason.count();
-            return;
+        // In the order of the steps: what one lets go on, a later one may hold back again.
+        for (at, step) in pipeline.steps.iter().enumerate() {
+            let Some(Memory::Holds(holds)) = step.stage.holds().map(|memory| &mut self.memories[memory])
+            else {
+                continue;
+            };
+            for held in holds.take_due(by) {
+                self.resume(held, at, moment, scratch, output, observer);
+            }
         }
+    }
+
+    /// Takes the entry in `scratch` through the steps from number `at` on.
+    pub(crate) fn advance<O: Observer>(
+        &mut self,
+        mut at: usize,
+        moment: Moment,
+        carried: &[Ticket],
+        scratch: &mut Scratch,
+        output: &mut Output,
+        observer: &mut O,
+    ) {
+        let pipeline = self.pipeline.clone();
+        loop {
+            let Scratch { entry, tools } = scratch;
+            let mut context = Context {
+                pipeline: &pipeline,
+                fixed: &self.fixed,
+                memories: &mut self.memories,
+                tools,
+                now: moment.wall,
+                instant: moment.instant,
+                carried,
+                released: Vec::new(),
+                pause: &mut output.pause,
+                failures: None,
+            };
+            let flow = run(&pipeline.steps, &mut at, entry, &mut context, observer);
+            for held in context.released {
+                self.resume(held, at - 1, moment, scratch, output, observer);
+            }
+            match flow {
+                Flow::Continue if at < pipeline.steps.len() => {}
+                Flow::Continue => return self.emit(scratch, output, observer),
+                Flow::Skip(steps) => at += steps,
+                Flow::Drop(reason) => return reason.count(),
+                Flow::Held => return,
+            }
+        }
+    }
+
+    /// Takes an entry that was held back at a step through those behind it.
+    fn resume<O: Observer>(
+        &mut self,
+        held: Held,
+        at: usize,
+        moment: Moment,
+        scratch: &mut Scratch,
+        output: &mut Output,
+        observer: &mut O,
+    ) {
+        let Held { mut entry, text, tickets, .. } = held;
+        entry.line = entry.store(&text);
+        std::mem::swap(&mut scratch.entry, &mut entry);
+        let pipeline = self.pipeline.clone();
+        match pipeline.steps[at].stage.resume(&mut scratch.entry) {
+            Flow::Drop(reason) => reason.count(),
+            _ => self.advance(at + 1, moment, &tickets, scratch, output, observer),
+        }
+        std::mem::swap(&mut scratch.entry, &mut entry);
+        output.tickets.extend(tickets);
+    }
+
+    fn emit<O: Observer>(&mut self, scratch: &mut Scratch, output: &mut Output, observer: &mut O) {
+        let Scratch { entry, tools } = scratch;
+        let groups = &mut output.groups;
         let group = self.group(entry, &mut tools.key, groups);
-        let metadata = entry.metadata().map(|(name, value)| (&*pipeline.names[name.0 as usize], value));
+        let names = &self.pipeline.names;
+        let metadata = entry.metadata().map(|(name, value)| (&*names[name.0 as usize], value));
         groups.append(group, entry.timestamp, entry.line_bytes(), metadata);
-        entry.shrink(SCRATCH_LIMIT);
+        observer.emitted(entry);
     }
 
     fn group(&mut self, entry: &Entry, key: &mut Vec<u8>, groups: &mut Groups) -> usize {
@@ -145,17 +273,33 @@ impl Memory {
         match kind {
             MemoryKind::Times => Memory::Times(HashMap::default()),
             MemoryKind::Series => Memory::Series(HashMap::default()),
+            MemoryKind::Holds => Memory::Holds(Holds::default()),
         }
     }
 }
 
 impl Context<'_> {
+    /// Says what the stage at hand cannot do for this entry.
+    pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
+        if let Some(failures) = &mut self.failures {
+            failures.push(what());
+        }
+    }
+
+    /// What a stage holds back.
+    pub(crate) fn holds(&mut self, memory: usize) -> Option<&mut Holds> {
+        match &mut self.memories[memory] {
+            Memory::Holds(holds) => Some(holds),
+            _ => None,
+        }
+    }
+
     /// The time remembered for the entry's label set.
     pub(crate) fn recall_time(&mut self, memory: usize, entry: &Entry) -> Option<UnixNanos> {
         entry.label_key(&mut self.tools.key);
         match &self.memories[memory] {
             Memory::Times(times) => times.get(self.tools.key.as_slice()).copied(),
-            Memory::Series(_) => None,
+            _ => None,
         }
     }
 
@@ -183,7 +327,7 @@ impl Context<'_> {
         entry.label_key(&mut self.tools.key);
         match &self.memories[memory] {
             Memory::Series(series) => series.get(self.tools.key.as_slice()).cloned(),
-            Memory::Times(_) => None,
+            _ => None,
         }
     }
 
@@ -197,15 +341,21 @@ impl Context<'_> {
     }
 }
 
-/// Runs stages in order until one drops the line.
-pub(crate) fn run<'s>(
-    stages: &'s [Box<dyn Stage>],
+/// Runs steps from number `at` on, until one does anything else than let the line continue, or lets go on what was
+/// held back. `at` is left behind the last one run.
+fn run<'s, O: Observer>(
+    steps: &'s [Step],
+    at: &mut usize,
     entry: &mut Entry,
     context: &mut Context<'_>,
+    observer: &mut O,
 ) -> Flow<'s> {
-    for stage in stages {
-        let flow = stage.apply(entry, context);
-        if !matches!(flow, Flow::Continue) {
+    while let Some(step) = steps.get(*at) {
+        *at += 1;
+        observer.before(step, entry, context);
+        let flow = step.stage.apply(entry, context);
+        observer.after(step, entry, context, &flow);
+        if !(matches!(flow, Flow::Continue) && context.released.is_empty()) {
             return flow;
         }
     }

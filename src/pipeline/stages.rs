@@ -1,6 +1,7 @@
 //! The stages, one file and one table row each.
 //! In: an entry.  Out: the entry changed, or dropped for a counted reason.  Owns: the table.
 
+mod cri;
 mod decolorize;
 mod docker;
 mod drop;
@@ -9,9 +10,11 @@ mod json;
 mod labelallow;
 mod labeldrop;
 mod labels;
+mod limit;
 mod logfmt;
 mod match_;
 mod metrics;
+mod multiline;
 mod output;
 mod pack;
 mod regex;
@@ -28,7 +31,7 @@ pub(crate) use logfmt::pairs as logfmt_pairs;
 
 use std::fmt::Debug;
 
-use crate::config::{Invalid, Node};
+use crate::config::{Invalid, Node, Table};
 use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::Entry;
 use crate::pipeline::lane::Context;
@@ -37,29 +40,60 @@ use crate::pipeline::lane::Context;
 pub(crate) enum Flow<'s> {
     /// The next stage sees it.
     Continue,
+    /// So many steps after this one do not concern it.
+    Skip(usize),
     /// It ends here.
     Drop(&'s DropReason),
+    /// The stage has taken it in, and lets it go on later, alone or as a part of another.
+    Held,
 }
 
 /// A compiled stage. Shared by all targets of a job: what it remembers between lines lives in the lane.
 pub(crate) trait Stage: Debug + Send + Sync {
     /// Changes the entry.
     fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s>;
+
+    /// Where in a lane's memory the stage holds entries back, if it does.
+    fn holds(&self) -> Option<usize> {
+        None
+    }
+
+    /// Lets go on what was held back.
+    fn resume<'s>(&'s self, _: &mut Entry) -> Flow<'s> {
+        Flow::Continue
+    }
 }
 
-/// Builds a stage from its options.
-type Build = fn(&Node, &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid>;
+/// Builds a stage from its options and adds its steps.
+type Build = fn(&Node, &mut Compiler<'_>) -> Result<(), Invalid>;
+
+/// What may stand under a stage's name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Options {
+    /// Options, by name.
+    Block(&'static Table),
+    /// A mapping whose names the user chooses.
+    Names(&'static str),
+    /// A list of texts.
+    List(&'static str),
+    /// Options under each name the user chooses.
+    Each(&'static Table),
+}
 
 /// A row of the stage table.
 pub(crate) struct StageKind {
     /// As the configuration names it.
     pub(crate) name: &'static str,
-    /// Checks the options and compiles the stage.
+    /// What it does, in half a sentence.
+    pub(crate) about: &'static str,
+    pub(crate) options: Options,
+    /// Checks the options and adds the stage's steps.
     pub(crate) build: Build,
 }
 
 /// Every stage there is.
-pub(crate) const STAGES: [StageKind; 22] = [
+pub(crate) static STAGES: [StageKind; 25] = [
+    cri::KIND,
     decolorize::KIND,
     docker::KIND,
     drop::KIND,
@@ -68,9 +102,11 @@ pub(crate) const STAGES: [StageKind; 22] = [
     labelallow::KIND,
     labeldrop::KIND,
     labels::KIND,
+    limit::KIND,
     logfmt::KIND,
     match_::KIND,
     metrics::KIND,
+    multiline::KIND,
     output::KIND,
     pack::KIND,
     regex::KIND,
@@ -83,6 +119,3 @@ pub(crate) const STAGES: [StageKind; 22] = [
     tenant::KIND,
     timestamp::KIND,
 ];
-
-/// Stages of Promtail that are refused by name until they exist here.
-pub(crate) const NOT_YET: [&str; 4] = ["cri", "geoip", "limit", "multiline"];

@@ -7,6 +7,10 @@ use std::ops::Range;
 
 use crate::record::UnixNanos;
 
+/// The longest line that is carried, in bytes: Loki's own default limit (`max_line_size`). What exceeds it is cut and
+/// counted, so that one endless line cannot take the memory of the agent.
+pub(crate) const LONGEST_LINE: usize = 256 * 1024;
+
 /// Which of a container's two outputs a line came from. Everything that is no container says `Stdout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {

@@ -35,8 +35,14 @@ impl Agent {
 
     /// Starts the program with these arguments.
     pub fn spawn(arguments: &[&str]) -> Agent {
-        let mut child =
-            program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Agent::spawn_with(arguments, &[])
+    }
+
+    /// Starts the program with these arguments, and these variables in its environment.
+    pub fn spawn_with(arguments: &[&str], variables: &[(&str, &str)]) -> Agent {
+        let mut program = program();
+        program.args(arguments).envs(variables.iter().copied());
+        let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Printed::follow(child.stderr.take().unwrap());
         let stdout = Printed::follow(child.stdout.take().unwrap());
         Agent { child, stderr, stdout }

@@ -25,7 +25,12 @@ fn pipeline(stages: &str) -> String {
 #[test]
 fn a_bad_configuration_is_refused_with_its_place_and_the_fix() {
     let table = [
-        ("clients:\n- urll: http://x\n".to_owned(), "bad.yaml:2:3: `url` is required here", ""),
+        ("clients:\n- name: x\n".to_owned(), "bad.yaml:2:3: `url` is required here", ""),
+        (
+            "clients:\n- urll: http://x\n".to_owned(),
+            "bad.yaml:2:3: unknown key `urll`",
+            "did you mean `url`?",
+        ),
         (
             "clients:\n- {url: 'http://x/push', batchwiat: 1s}\n".to_owned(),
             "bad.yaml:2:26: unknown key `batchwiat`",
@@ -55,11 +60,7 @@ fn a_bad_configuration_is_refused_with_its_place_and_the_fix() {
             "bad.yaml:4:22: unknown stage `regexp`",
             "did you mean `regex`?",
         ),
-        (
-            pipeline("[{multiline: {firstline: x}}]"),
-            "bad.yaml:4:22: the stage `multiline` of Promtail is not supported",
-            "keep this job on Promtail",
-        ),
+        (pipeline("[{multiline: {firstline: '('}}]"), "bad.yaml:4:45: not a regular expression", ""),
         (pipeline("[{regex: {expression: '(a'}}]"), "bad.yaml:4:42: not a regular expression", ""),
         (pipeline("[{json: {}}]"), "`expressions` is required here", ""),
         (pipeline("[{json: {expressions: {a: 'b['}}}]"), "not a JMESPath expression", ""),

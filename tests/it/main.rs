@@ -8,9 +8,11 @@
 mod support;
 
 mod agent;
+mod client_http;
 mod config;
 mod delivery;
 mod docker;
+mod doubles;
 mod files;
 mod layout;
 mod restart;

@@ -3,13 +3,20 @@
 
 use std::borrow::Cow;
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Node, Table};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::Entry;
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "decolorize", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "decolorize",
+    about: "Removes terminal colours",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[]);
 
 /// ESC or the one-character CSI, then a text that ends in BEL, or numbers and a final letter.
 const SEQUENCE: &str = concat!(
@@ -23,11 +30,12 @@ struct Decolorize {
     sequence: ::regex::bytes::Regex,
 }
 
-fn build(options: &Node, _: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    warn_unknown("decolorize", &options.loose_block()?);
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    options.options(&OPTIONS)?;
     let sequence =
         ::regex::bytes::Regex::new(SEQUENCE).map_err(|error| options.invalid(error.to_string()))?;
-    Ok(Box::new(Decolorize { sequence }))
+    compiler.add(Decolorize { sequence });
+    Ok(())
 }
 
 impl Stage for Decolorize {

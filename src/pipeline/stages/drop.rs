@@ -3,14 +3,29 @@
 
 use std::time::Duration;
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::{Entry, Symbol, Value};
 use crate::pipeline::lane::Context;
 use crate::pipeline::re2;
-use crate::pipeline::stages::{Flow, Stage, StageKind, regex};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, regex};
 
-pub(crate) const KIND: StageKind = StageKind { name: "drop", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "drop",
+    about: "Drops lines for which every condition given holds",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("source", Kind::Any, "", "Name, or list of names, that must be extracted"),
+    row("separator", Kind::Text, ";", "Joins the values of several names"),
+    row("expression", Kind::Text, "", "RE2 expression that the line, or the values of `source`, must match"),
+    row("value", Kind::Text, "", "What the values of `source` must be"),
+    row("older_than", Kind::Duration, "", "Age above which the time of the line must lie"),
+    row("longer_than", Kind::Bytes, "", "Length that the line must exceed"),
+    row("drop_counter_reason", Kind::Text, "drop_stage", "Under what the dropped lines are counted"),
+]);
 
 #[derive(Debug)]
 struct Drop {
@@ -31,8 +46,8 @@ enum Content {
     Values { names: Vec<Symbol>, separator: String, expression: ::regex::bytes::Regex },
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let names = block.optional("source", |node| source(node, compiler))?.filter(|names| !names.is_empty());
     let separator = block.optional("separator", Node::text)?.unwrap_or(";").to_owned();
     let expression = block.get("expression");
@@ -66,8 +81,8 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         Some(reason) => reason,
     };
     let reason = compiler.drop_reason(reason);
-    warn_unknown("drop", &block);
-    Ok(Box::new(Drop { content, older_than, longer_than, reason }))
+    compiler.add(Drop { content, older_than, longer_than, reason });
+    Ok(())
 }
 
 /// `source`: one name or a list of them.

@@ -3,13 +3,34 @@
 //!
 //! Keys are not known before they are seen, so only those that some stage speaks of are kept.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::{Entry, Symbol, Value};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind, labels};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, labels};
 
-pub(crate) const KIND: StageKind = StageKind { name: "eventlogmessage", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "eventlogmessage",
+    about: "Extracts the fields of a Windows event log message; those that other stages speak of",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("source", Kind::Text, "message", "Extracted value to read"),
+    row(
+        "drop_invalid_labels",
+        Kind::Boolean,
+        "false",
+        "Skip keys that are no label names instead of making them valid",
+    ),
+    row(
+        "overwrite_existing",
+        Kind::Boolean,
+        "false",
+        "Write over what is extracted already instead of adding `_extracted` to the name",
+    ),
+]);
 
 #[derive(Debug)]
 struct EventLogMessage {
@@ -19,8 +40,8 @@ struct EventLogMessage {
     unusable: DropReason,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let source = block.optional("source", Node::strict_text)?.unwrap_or("message");
     if !labels::is_label_name(source) {
         return Err(options
@@ -33,8 +54,8 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         overwrite_existing: block.optional("overwrite_existing", Node::boolean)?.unwrap_or(false),
         unusable: compiler.drop_reason("eventlogmessage_unusable"),
     };
-    warn_unknown("eventlogmessage", &block);
-    Ok(Box::new(stage))
+    compiler.add(stage);
+    Ok(())
 }
 
 impl EventLogMessage {

@@ -3,14 +3,30 @@
 
 use std::fmt;
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::json_path::{PathTree, Step, plain_path, store_found};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "json", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "json",
+    about: "Extracts values from a JSON object",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row(
+        "expressions",
+        Kind::Labels,
+        "",
+        "Required: names, and the JMESPath expression for each; nothing is the name itself",
+    ),
+    row("source", Kind::Text, "", "Extracted value to read instead of the line"),
+    row("drop_malformed", Kind::Boolean, "false", "Drop and count lines that are no JSON object"),
+]);
 
 pub(crate) struct Json {
     /// Plain paths, read in one pass.
@@ -21,8 +37,8 @@ pub(crate) struct Json {
     malformed: Option<DropReason>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let expressions = block.required("expressions")?;
     let mut json = Json { tree: PathTree::default(), expressions: Vec::new(), source: None, malformed: None };
     for (key, value) in expressions.entries()? {
@@ -49,8 +65,8 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
     if block.optional("drop_malformed", Node::boolean)?.unwrap_or(false) {
         json.malformed = Some(compiler.drop_reason("json_malformed"));
     }
-    warn_unknown("json", &block);
-    Ok(Box::new(json))
+    compiler.add(json);
+    Ok(())
 }
 
 /// The `source` option of stages that read the line where it is not given.

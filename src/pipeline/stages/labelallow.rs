@@ -5,17 +5,24 @@ use crate::config::{Invalid, Node};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind, labeldrop};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, labeldrop};
 
-pub(crate) const KIND: StageKind = StageKind { name: "labelallow", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "labelallow",
+    about: "Removes all other labels",
+    options: Options::List("Label names"),
+    build,
+};
 
 #[derive(Debug)]
 struct LabelAllow {
     names: Vec<Symbol>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    Ok(Box::new(LabelAllow { names: labeldrop::names("labelallow", options, compiler)? }))
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let names = labeldrop::names("labelallow", options, compiler)?;
+    compiler.add(LabelAllow { names });
+    Ok(())
 }
 
 impl Stage for LabelAllow {

@@ -5,17 +5,20 @@ use crate::config::{Invalid, Node};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "labeldrop", build };
+pub(crate) const KIND: StageKind =
+    StageKind { name: "labeldrop", about: "Removes labels", options: Options::List("Label names"), build };
 
 #[derive(Debug)]
 struct LabelDrop {
     names: Vec<Symbol>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    Ok(Box::new(LabelDrop { names: names("labeldrop", options, compiler)? }))
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let names = names("labeldrop", options, compiler)?;
+    compiler.add(LabelDrop { names });
+    Ok(())
 }
 
 /// The names a stage lists.

@@ -5,9 +5,14 @@ use crate::config::{Invalid, Node};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "labels", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "labels",
+    about: "Turns extracted values into labels",
+    options: Options::Names("Label names, and the extracted name for each; nothing is the same name"),
+    build,
+};
 
 #[derive(Debug)]
 pub(crate) struct Labels {
@@ -15,8 +20,10 @@ pub(crate) struct Labels {
     mapping: Vec<(Symbol, Symbol)>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    Ok(Box::new(Labels::new(mapping(options, compiler)?)))
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let mapping = mapping(options, compiler)?;
+    compiler.add(Labels::new(mapping));
+    Ok(())
 }
 
 /// A mapping of label name to extracted name, where nothing means the same name.

@@ -4,13 +4,23 @@
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol, Value};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind, json};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, json};
 
-pub(crate) const KIND: StageKind = StageKind { name: "logfmt", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "logfmt",
+    about: "Extracts values from `key=value` texts",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("mapping", Kind::Labels, "", "Required: names, and the key for each; nothing is the name itself"),
+    row("source", Kind::Text, "", "Extracted value to read instead of the line"),
+]);
 
 #[derive(Debug)]
 struct Logfmt {
@@ -19,8 +29,8 @@ struct Logfmt {
     source: Option<Symbol>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let node = block.required("mapping")?;
     let mut mapping = Vec::new();
     for (name, key) in node.entries()? {
@@ -32,8 +42,8 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         return Err(node.invalid("`mapping` names nothing to extract"));
     }
     let source = json::source(&block, compiler)?;
-    warn_unknown("logfmt", &block);
-    Ok(Box::new(Logfmt { mapping, source }))
+    compiler.add(Logfmt { mapping, source });
+    Ok(())
 }
 
 /// Calls `found` for each pair, until the end or the first thing that is not logfmt: what came before counts.

@@ -1,16 +1,34 @@
 //! `match`: runs stages, or drops, only for entries that a LogQL selector picks.
-//! In: labels and line.  Out: the entry after the nested stages.  Owns: selector and nested stages.
+//! In: labels and line.  Out: the entry, on to the nested stages or past them.  Owns: the selector.
 //!
-//! Matching entries take the nested stages in place, so lines keep their order (Promtail reorders them here).
+//! One task runs all of it, so lines keep their order (Promtail reorders them here).
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::{Entry, Symbol};
-use crate::pipeline::lane::{self, Context};
+use crate::pipeline::lane::Context;
 use crate::pipeline::selector::Selector;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "match", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "match",
+    about: "Runs stages, or drops, only for lines that a LogQL selector picks",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row(
+        "selector",
+        Kind::Text,
+        "",
+        "Required: matchers and line filters, such as `{app=\"api\"} |= \"error\"`",
+    ),
+    row("stages", Kind::Stages, "", "What runs for the lines picked"),
+    row("action", Kind::Text, "keep", "`keep` or `drop`"),
+    row("drop_counter_reason", Kind::Text, "match_stage", "Under what the dropped lines are counted"),
+    row("pipeline_name", Kind::Text, "", "Without effect"),
+]);
 
 #[derive(Debug)]
 struct Match {
@@ -22,12 +40,13 @@ struct Match {
 
 #[derive(Debug)]
 enum Action {
-    Keep(Vec<Box<dyn Stage>>),
+    /// Runs the steps behind this one; skips so many where the selector does not pick.
+    Keep(usize),
     Drop(DropReason),
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let node = block.required("selector")?;
     let selector = Selector::parse(node.strict_text()?).map_err(|error| {
         node.invalid(format!("not a selector: {error}")).help("such as {app=\"api\"} |= \"error\"")
@@ -44,21 +63,23 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
     {
         return Err(name.invalid("`pipeline_name` is empty").help("leave it out, it has no effect"));
     }
-    let action = match block.optional("action", Node::strict_text)? {
+    match block.optional("action", Node::strict_text)? {
         None | Some("keep") => match stages {
-            Some(list) if !given.is_empty() => Action::Keep(compiler.stages(list)?),
-            _ => return Err(options.invalid("`match` needs `stages` to run, or `action: drop`")),
+            Some(list) if !given.is_empty() => {
+                compiler.nest(list, |steps| Match { selector, names, action: Action::Keep(steps) })
+            }
+            _ => Err(options.invalid("`match` needs `stages` to run, or `action: drop`")),
         },
-        Some("drop") if given.is_empty() => Action::Drop(compiler.drop_reason(reason)),
-        Some("drop") => return Err(options.invalid("`match` with `action: drop` cannot have `stages`")),
-        Some(other) => {
-            return Err(options
-                .invalid(format!("`action` cannot be `{other}`"))
-                .help("use `keep` or `drop`"));
+        Some("drop") if given.is_empty() => {
+            let reason = compiler.drop_reason(reason);
+            compiler.add(Match { selector, names, action: Action::Drop(reason) });
+            Ok(())
         }
-    };
-    warn_unknown("match", &block);
-    Ok(Box::new(Match { selector, names, action }))
+        Some("drop") => Err(options.invalid("`match` with `action: drop` cannot have `stages`")),
+        Some(other) => {
+            Err(options.invalid(format!("`action` cannot be `{other}`")).help("use `keep` or `drop`"))
+        }
+    }
 }
 
 impl Match {
@@ -83,16 +104,15 @@ impl Match {
 }
 
 impl Stage for Match {
-    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        if !self.picks(entry) {
-            return Flow::Continue;
-        }
-        match &self.action {
-            Action::Drop(reason) => Flow::Drop(reason),
-            Action::Keep(stages) => {
+    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
+        match (&self.action, self.picks(entry)) {
+            (Action::Keep(_), true) => {
                 entry.extract_labels();
-                lane::run(stages, entry, context)
+                Flow::Continue
             }
+            (Action::Keep(steps), false) => Flow::Skip(*steps),
+            (Action::Drop(reason), true) => Flow::Drop(reason),
+            (Action::Drop(_), false) => Flow::Continue,
         }
     }
 }

@@ -4,14 +4,48 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Block, Invalid, NOTHING, Node, go_duration};
-use crate::metrics::{Family, Kind, Series};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Block, Invalid, Kind, NOTHING, Node, Table, go_duration, row};
+use crate::metrics::{Family, Kind as Measure, Series};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol, Value};
 use crate::pipeline::lane::{Context, MemoryKind};
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "metrics", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "metrics",
+    about: "Derives counters, gauges and histograms",
+    options: Options::Each(&METRIC),
+    build,
+};
+
+/// Options of each metric.
+static METRIC: Table = Table(&[
+    row("type", Kind::Text, "", "Required: `counter`, `gauge` or `histogram`"),
+    row("description", Kind::Text, "", "Help text on /metrics"),
+    row("source", Kind::Text, "the name", "Extracted value to measure"),
+    row("prefix", Kind::Text, "promtail_custom_", "What the name on /metrics begins with"),
+    row(
+        "max_idle_duration",
+        Kind::Duration,
+        "",
+        "Time after which a series that no line updates disappears; at least 1s",
+    ),
+    row("labels", Kind::Texts, "all", "Labels the series have (an addition to Promtail's options)"),
+    row("config", Kind::Block(&CONFIG), "", "What to do with the value"),
+]);
+
+static CONFIG: Table = Table(&[
+    row("action", Kind::Text, "", "Counters: `inc`, `add`; gauges: `set`, `inc`, `dec`, `add`, `sub`"),
+    row("value", Kind::Text, "", "Only lines whose extracted text is this"),
+    row("match_all", Kind::Boolean, "false", "Counters: every line, whatever is extracted"),
+    row(
+        "count_entry_bytes",
+        Kind::Boolean,
+        "false",
+        "Counters that add and match all: the length of the line",
+    ),
+    row("buckets", Kind::Any, "Prometheus' default", "Histograms: bounds, in increasing order"),
+]);
 
 /// Prometheus' default buckets.
 const DEFAULT_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -51,21 +85,23 @@ enum Action {
     Nothing,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let metrics = options.entries()?.iter().map(|(key, node)| metric(key, node, compiler));
-    Ok(Box::new(Metrics { metrics: metrics.collect::<Result<_, _>>()? }))
+    let metrics = metrics.collect::<Result<_, _>>()?;
+    compiler.add(Metrics { metrics });
+    Ok(())
 }
 
 fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric, Invalid> {
     let name = key.text()?;
-    let block = node.loose_block()?;
+    let block = node.options(&METRIC)?;
     let config_node = block.get("config");
     let kind_node = block.required("type")?;
-    let config = config_node.unwrap_or(&NOTHING).loose_block()?;
+    let config = config_node.unwrap_or(&NOTHING).options(&CONFIG)?;
     let (kind, action) = match kind_node.strict_text()?.to_ascii_lowercase().as_str() {
-        "counter" => (Kind::Counter, counter_action(config_node.unwrap_or(node), &config)?),
-        "gauge" => (Kind::Gauge, gauge_action(config_node.unwrap_or(node), &config)?),
-        "histogram" => (Kind::Histogram(buckets(&config)?), Action::Observe),
+        "counter" => (Measure::Counter, counter_action(config_node.unwrap_or(node), &config)?),
+        "gauge" => (Measure::Gauge, gauge_action(config_node.unwrap_or(node), &config)?),
+        "histogram" => (Measure::Histogram(buckets(&config)?), Action::Observe),
         other => {
             let invalid = kind_node.invalid(format!("a metric cannot be of type `{other}`"));
             return Err(invalid.help("use counter, gauge or histogram"));
@@ -89,8 +125,6 @@ fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric
         block.optional("source", Node::strict_text)?.filter(|source| !source.is_empty()).unwrap_or(name);
     let value = config.optional("value", Node::strict_text)?.map(str::to_owned);
     let labels = block.optional("labels", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
-    warn_unknown("metrics", &block);
-    warn_unknown("metrics", &config);
     Ok(Metric {
         family,
         source: compiler.symbol(source),
@@ -174,13 +208,13 @@ impl Metric {
         let Some(amount) = self.amount(entry) else { return };
         // A negative step would make a counter go down, which Prometheus reads as a restart (Promtail panics).
         // One value that is not finite would stay in the sum for good.
-        if !amount.is_finite() || (self.family.kind == Kind::Counter && amount < 0.0) {
+        if !amount.is_finite() || (self.family.kind == Measure::Counter && amount < 0.0) {
             return self.unusable.add(1.0);
         }
         loop {
             let series = self.series(entry, context);
             match (&self.family.kind, self.action) {
-                (Kind::Histogram(bounds), _) => series.observe(amount, bounds),
+                (Measure::Histogram(bounds), _) => series.observe(amount, bounds),
                 (_, Action::Set) => series.set(amount),
                 _ => series.add(amount),
             }

@@ -1,24 +1,31 @@
 //! `output`: replaces the line by an extracted value.
 //! In: an extracted value.  Out: the line.  Owns: its name.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "output", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "output",
+    about: "Replaces the line by an extracted value",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[row("source", Kind::Text, "", "Required: the extracted value")]);
 
 #[derive(Debug)]
 pub(crate) struct Output {
     source: Symbol,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let source = required_source(&block, compiler)?;
-    warn_unknown("output", &block);
-    Ok(Box::new(Output { source }))
+    compiler.add(Output { source });
+    Ok(())
 }
 
 /// The `source` option of stages that cannot do without.

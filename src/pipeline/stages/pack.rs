@@ -1,14 +1,24 @@
 //! `pack`: puts labels and extracted values into the line, as JSON.
 //! In: extracted values, the line.  Out: a new line, fewer labels.  Owns: the names.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::go_json;
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "pack", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "pack",
+    about: "Puts labels and extracted values into the line, as JSON",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("labels", Kind::Texts, "", "Names that move into the line"),
+    row("ingest_timestamp", Kind::Boolean, "true", "Set the time to now"),
+]);
 
 #[derive(Debug)]
 struct Pack {
@@ -17,16 +27,16 @@ struct Pack {
     ingest_timestamp: bool,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let names = block.optional("labels", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
     let mut names = names.unwrap_or_default();
     names.sort();
     names.dedup();
     let names = names.into_iter().map(|name| (name.clone(), compiler.symbol(&name))).collect();
     let ingest_timestamp = block.optional("ingest_timestamp", Node::boolean)?.unwrap_or(true);
-    warn_unknown("pack", &block);
-    Ok(Box::new(Pack { names, ingest_timestamp }))
+    compiler.add(Pack { names, ingest_timestamp });
+    Ok(())
 }
 
 impl Stage for Pack {

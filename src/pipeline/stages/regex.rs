@@ -1,14 +1,24 @@
 //! `regex`: extracts what named groups match.
 //! In: the line, or an extracted text.  Out: extracted texts.  Owns: the expression.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Span, Symbol, Value};
 use crate::pipeline::lane::Context;
 use crate::pipeline::re2;
-use crate::pipeline::stages::{Flow, Stage, StageKind, json};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, json};
 
-pub(crate) const KIND: StageKind = StageKind { name: "regex", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "regex",
+    about: "Extracts what the named groups of an expression match",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("expression", Kind::Text, "", "Required: an RE2 expression with named groups"),
+    row("source", Kind::Text, "", "Extracted value to read instead of the line"),
+]);
 
 #[derive(Debug)]
 struct Regex {
@@ -18,13 +28,13 @@ struct Regex {
     source: Option<Symbol>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let expression = expression(block.required("expression")?)?;
     let groups = named_groups(&expression, compiler);
     let source = json::source(&block, compiler)?;
-    warn_unknown("regex", &block);
-    Ok(Box::new(Regex { expression, groups, source }))
+    compiler.add(Regex { expression, groups, source });
+    Ok(())
 }
 
 /// Numbers of the named groups and the symbols of their names.

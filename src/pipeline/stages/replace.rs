@@ -6,14 +6,30 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Span, Symbol, Value};
 use crate::pipeline::lane::Context;
 use crate::pipeline::stages::template::Renderer;
-use crate::pipeline::stages::{Flow, Stage, StageKind, json, regex};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, json, regex};
 
-pub(crate) const KIND: StageKind = StageKind { name: "replace", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "replace",
+    about: "Writes other text over what the groups of an expression capture",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("expression", Kind::Text, "", "Required: an RE2 expression; without a group nothing is replaced"),
+    row("source", Kind::Text, "", "Extracted value to read instead of the line"),
+    row(
+        "replace",
+        Kind::Text,
+        "",
+        "Go template for the new text of each group, `.Value` being the old one; nothing deletes",
+    ),
+]);
 
 #[derive(Debug)]
 struct Replace {
@@ -24,14 +40,14 @@ struct Replace {
     template: Renderer,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let expression = regex::expression(block.required("expression")?)?;
     let groups = regex::named_groups(&expression, compiler);
     let source = json::source(&block, compiler)?;
     let template = Renderer::compile(block.get("replace"), compiler)?;
-    warn_unknown("replace", &block);
-    Ok(Box::new(Replace { expression, groups, source, template }))
+    compiler.add(Replace { expression, groups, source, template });
+    Ok(())
 }
 
 /// What each captured text became.

@@ -3,13 +3,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, DropReason, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::Entry;
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "sampling", build };
+pub(crate) const KIND: StageKind =
+    StageKind { name: "sampling", about: "Keeps lines at random", options: Options::Block(&OPTIONS), build };
+
+static OPTIONS: Table = Table(&[
+    row("rate", Kind::Number, "", "Required: share of the lines that stay, from 0 to 1"),
+    row("drop_counter_reason", Kind::Text, "sampling_stage", "Under what the dropped lines are counted"),
+]);
 
 #[derive(Debug)]
 struct Sampling {
@@ -19,8 +25,8 @@ struct Sampling {
     reason: DropReason,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     // Promtail takes a missing rate for 0 and drops everything without a word.
     let node = block.required("rate")?;
     let rate = node.number()?;
@@ -32,10 +38,10 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         Some(reason) => reason,
     };
     let reason = compiler.drop_reason(reason);
-    warn_unknown("sampling", &block);
     let seed = getrandom::u64().unwrap_or_default();
     let keep_up_to = (rate > 0.0).then_some((rate * u64::MAX as f64) as u64);
-    Ok(Box::new(Sampling { keep_up_to, state: AtomicU64::new(seed), reason }))
+    compiler.add(Sampling { keep_up_to, state: AtomicU64::new(seed), reason });
+    Ok(())
 }
 
 impl Sampling {

@@ -5,17 +5,22 @@ use crate::config::{Invalid, Node};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 use crate::record::valid_label_name;
 
-pub(crate) const KIND: StageKind = StageKind { name: "static_labels", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "static_labels",
+    about: "Adds fixed labels",
+    options: Options::Names("Label names and values"),
+    build,
+};
 
 #[derive(Debug)]
 struct StaticLabels {
     labels: Vec<(Symbol, String)>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let mut labels = Vec::new();
     for (key, value) in options.entries()? {
         // Promtail sends a name such as `a.b` as it is, and Loki then refuses the whole push.
@@ -25,7 +30,8 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
             text => labels.push((compiler.symbol(&name), text.to_owned())),
         }
     }
-    Ok(Box::new(StaticLabels { labels }))
+    compiler.add(StaticLabels { labels });
+    Ok(())
 }
 
 impl Stage for StaticLabels {

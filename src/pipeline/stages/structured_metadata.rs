@@ -5,12 +5,17 @@ use crate::config::{Invalid, Node};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind, labels};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, labels};
 
-pub(crate) const KIND: StageKind = StageKind { name: "structured_metadata", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "structured_metadata",
+    about: "Turns extracted values, or else labels, into structured metadata",
+    options: Options::Names("Names, and the extracted name or label for each; nothing is the same name"),
+    build,
+};
 
 /// The name it had first.
-pub(crate) const OLD_KIND: StageKind = StageKind { name: "non_indexed_labels", build };
+pub(crate) const OLD_KIND: StageKind = StageKind { name: "non_indexed_labels", ..KIND };
 
 #[derive(Debug)]
 struct StructuredMetadata {
@@ -18,8 +23,10 @@ struct StructuredMetadata {
     mapping: Vec<(Symbol, Symbol)>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    Ok(Box::new(StructuredMetadata { mapping: labels::mapping(options, compiler)? }))
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let mapping = labels::mapping(options, compiler)?;
+    compiler.add(StructuredMetadata { mapping });
+    Ok(())
 }
 
 impl Stage for StructuredMetadata {

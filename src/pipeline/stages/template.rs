@@ -1,14 +1,24 @@
 //! `template`: makes an extracted value with a Go template.
 //! In: extracted values, the line.  Out: an extracted text.  Owns: the parsed template.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, Pipeline, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::{Compiler, Pipeline};
 use crate::pipeline::entry::{Entry, Span, Symbol, Value};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind, output};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, output};
 use crate::pipeline::template::{Fields, RenderError, Template};
 
-pub(crate) const KIND: StageKind = StageKind { name: "template", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "template",
+    about: "Makes an extracted value with a Go template",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("source", Kind::Text, "", "Required: name to write, and the value of `.Value`"),
+    row("template", Kind::Text, "", "The template; an empty result removes the value"),
+]);
 
 #[derive(Debug)]
 struct TemplateStage {
@@ -32,12 +42,12 @@ struct Seen<'e> {
     line: Option<Span>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let source = output::required_source(&block, compiler)?;
     let template = Renderer::compile(block.get("template"), compiler)?;
-    warn_unknown("template", &block);
-    Ok(Box::new(TemplateStage { source, template }))
+    compiler.add(TemplateStage { source, template });
+    Ok(())
 }
 
 impl Renderer {

@@ -1,13 +1,24 @@
 //! `tenant`: sets the tenant an entry is pushed for.
 //! In: a label, an extracted value or nothing.  Out: the label `__tenant_id__`.  Owns: where the value comes from.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::lane::Context;
-use crate::pipeline::stages::{Flow, Stage, StageKind};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
 
-pub(crate) const KIND: StageKind = StageKind { name: "tenant", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "tenant",
+    about: "Chooses the tenant of the line; exactly one of the three",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("label", Kind::Text, "", "Label that names it"),
+    row("source", Kind::Text, "", "Extracted value that names it"),
+    row("value", Kind::Text, "", "The tenant itself"),
+]);
 
 #[derive(Debug)]
 struct Tenant {
@@ -22,8 +33,8 @@ enum From {
     Fixed(String),
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let given = |key| Ok(block.optional(key, Node::strict_text)?.filter(|text| !text.is_empty()));
     let from = match (given("label")?, given("source")?, given("value")?) {
         (Some(label), None, None) => From::Label(compiler.symbol(label)),
@@ -31,8 +42,9 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
         (None, None, Some(value)) => From::Fixed(value.to_owned()),
         _ => return Err(options.invalid("`tenant` needs exactly one of `label`, `source` and `value`")),
     };
-    warn_unknown("tenant", &block);
-    Ok(Box::new(Tenant { tenant: compiler.symbol("__tenant_id__"), from }))
+    let tenant = compiler.symbol("__tenant_id__");
+    compiler.add(Tenant { tenant, from });
+    Ok(())
 }
 
 impl Stage for Tenant {

@@ -1,15 +1,38 @@
 //! `timestamp`: sets the entry's time from an extracted value.
 //! In: an extracted value.  Out: the time.  Owns: the compiled formats.
 
-use crate::config::{Invalid, Node};
-use crate::pipeline::compile::{Compiler, warn_unknown};
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
 use crate::pipeline::go_time::{self, TimeFormat};
 use crate::pipeline::lane::{Context, MemoryKind};
-use crate::pipeline::stages::{Flow, Stage, StageKind, output};
+use crate::pipeline::stages::{Flow, Options, Stage, StageKind, output};
 use crate::record::UnixNanos;
 
-pub(crate) const KIND: StageKind = StageKind { name: "timestamp", build };
+pub(crate) const KIND: StageKind = StageKind {
+    name: "timestamp",
+    about: "Sets the line's time from an extracted value",
+    options: Options::Block(&OPTIONS),
+    build,
+};
+
+static OPTIONS: Table = Table(&[
+    row("source", Kind::Text, "", "Required: the extracted value"),
+    row(
+        "format",
+        Kind::Text,
+        "",
+        "Required: `RFC3339Nano` and the other names of Go, `Unix`, `UnixMs`, `UnixUs`, `UnixNs`, or a layout of Go",
+    ),
+    row("fallback_formats", Kind::Texts, "", "Formats tried after it, in order"),
+    row("location", Kind::Text, "", "IANA time zone of layouts that name none"),
+    row(
+        "action_on_failure",
+        Kind::Text,
+        "fudge",
+        "`fudge` takes the last good time of the label set and a nanosecond, `skip` leaves the time alone",
+    ),
+]);
 
 #[derive(Debug)]
 pub(crate) struct Timestamp {
@@ -20,8 +43,8 @@ pub(crate) struct Timestamp {
     fudge: Option<usize>,
 }
 
-fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, Invalid> {
-    let block = options.loose_block()?;
+fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
+    let block = options.options(&OPTIONS)?;
     let source = output::required_source(&block, compiler)?;
     let location = block.optional("location", |node| match node.strict_text()? {
         "" => Ok(None),
@@ -47,15 +70,16 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<Box<dyn Stage>, 
             }
         },
     };
-    warn_unknown("timestamp", &block);
-    Ok(Box::new(Timestamp { source, formats, fudge: fudge.then(|| compiler.memory(MemoryKind::Times)) }))
+    let fudge = fudge.then(|| compiler.memory(MemoryKind::Times));
+    compiler.add(Timestamp { source, formats, fudge });
+    Ok(())
 }
 
 impl Timestamp {
-    /// The timestamp stage inside the `docker` stage.
-    pub(super) fn docker(compiler: &mut Compiler<'_>) -> Timestamp {
+    /// The timestamp stage inside the `docker` and `cri` stages.
+    pub(super) fn rfc3339(source: &str, compiler: &mut Compiler<'_>) -> Timestamp {
         Timestamp {
-            source: compiler.symbol("timestamp"),
+            source: compiler.symbol(source),
             formats: vec![TimeFormat::compile("RFC3339Nano", None)],
             fudge: Some(compiler.memory(MemoryKind::Times)),
         }

@@ -60,9 +60,13 @@ impl Follow {
     /// Runs until the container has stopped and its log is read.
     pub(crate) async fn run(mut self) -> Ended {
         let stop = self.stop.clone();
-        tokio::select! {
+        let ended = tokio::select! {
             ended = self.follow() => ended,
             () = stop.cancelled() => Ended::Stopped,
+        };
+        match self.intake.finish().await {
+            Ok(()) => ended,
+            Err(IntakeClosed) => Ended::Stopped,
         }
     }
 
@@ -151,7 +155,7 @@ impl Follow {
     async fn read(&mut self, stream: &mut LogStream, decoder: &mut Decoder, running: bool) -> Read {
         let mut chunk = Chunk::default();
         loop {
-            let mut next = stream.next().await;
+            let mut next = self.intake.meanwhile(stream.next()).await;
             // Take what has arrived already: one chunk instead of one per message.
             let read = loop {
                 match next {
@@ -195,14 +199,14 @@ impl Follow {
     }
 
     async fn failed(
-        &self,
+        &mut self,
         operation: &str,
         error: &(dyn std::error::Error + Send + Sync),
         told: &mut bool,
         backoff: &mut Backoff,
     ) {
         self.note_failure(operation, &error.to_string(), told);
-        sleep(backoff.next()).await;
+        self.intake.meanwhile(sleep(backoff.next())).await;
     }
 
     /// Counts a failure, and says so once until something is read again.

@@ -1,8 +1,8 @@
 //! Joins the pieces Docker cuts long lines into.
 //! In: messages of one output, in order.  Out: whole lines.  Owns: at most one unfinished line, capped.
 
-use crate::record::UnixNanos;
-use crate::source::{LONGEST_LINE, cut};
+use crate::record::{LONGEST_LINE, UnixNanos};
+use crate::source::cut;
 
 /// The unfinished line of one output of a container.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use crate::record::{Chunk, Output, UnixNanos};
-use crate::source::{LONGEST_LINE, cut};
+use crate::record::{Chunk, LONGEST_LINE, Output, UnixNanos};
+use crate::source::cut;
 
 const READ_SIZE: usize = 64 * 1024;
 

@@ -24,9 +24,6 @@ use crate::source::file::identity::{Identity, begins_with, read_head, resume};
 use crate::source::file::reader::Reader;
 use crate::source::file::rotation::{Rotated, rotated};
 
-/// File events are hints; the file is looked at this often without any.
-const POLL: Duration = Duration::from_secs(1);
-
 /// A last line without a newline is handed on when nothing followed it for so long.
 const UNFINISHED_LINE_WAIT: Duration = Duration::from_secs(1);
 
@@ -53,6 +50,9 @@ pub(crate) struct Tail {
     /// When somebody last looked at the path, this run or the one before. Rotated files nobody has a position for are
     /// read if they were written to after this.
     pub(crate) looked: UnixNanos,
+    /// File events are hints; without any the file is looked at after pauses that grow from the first to the second
+    /// while nothing happens.
+    pub(crate) polls: (Duration, Duration),
 }
 
 struct Open {
@@ -79,9 +79,18 @@ struct State {
 impl Tail {
     /// Follows the path until it is gone and drained, or until it is told to stop.
     pub(crate) async fn run(mut self) {
+        self.follow().await;
+        // Nobody to take it is nobody to tell: the lines stay before their position.
+        drop(self.intake.finish().await);
+    }
+
+    async fn follow(&mut self) {
+        let (shortest, longest) = self.polls;
+        let mut pause = shortest;
         let mut state =
             State { files: VecDeque::new(), chunk: Chunk::default(), last_stamp: UnixNanos(0), told: None };
         loop {
+            let before = state.last_stamp;
             let there = self.look(&mut state);
             let stop = self.stop.clone();
             let drained = tokio::select! {
@@ -91,10 +100,12 @@ impl Tail {
             if drained.is_err() || (!there && state.files.is_empty()) {
                 return;
             }
+            pause = if state.last_stamp == before { (pause * 2).min(longest) } else { shortest };
+            let wake = self.wake.clone();
             tokio::select! {
                 // Poll or hint, both mean: look again.
-                _ = timeout(POLL, self.wake.notified()) => {}
-                () = self.stop.cancelled() => return,
+                _ = self.intake.meanwhile(timeout(pause, wake.notified())) => {}
+                () = stop.cancelled() => return,
             }
         }
     }
