@@ -43,8 +43,9 @@ fn config(text: &str) {
         root.set(&["server", "log_level"], "info");
         Settings::decode(&root, &registry, &own)
     });
-    if let Err(invalid) = decoded {
-        assert_shown(&invalid, text);
+    match decoded {
+        Ok(settings) => settings.warnings.iter().for_each(|warning| assert_shown(warning, text)),
+        Err(invalid) => assert_shown(&invalid, text),
     }
     if let Some(duration) = go_duration(text) {
         assert!(duration.as_nanos() <= u128::from(u64::MAX));
