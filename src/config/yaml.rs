@@ -79,7 +79,14 @@ impl Node {
 /// Reads one document. An empty file is null.
 pub(crate) fn parse(text: &str) -> Result<Node, Invalid> {
     let mut loader = Loader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
-    loader.document()
+    loader.document().map_err(|mut invalid| {
+        // At the end of the text the parser counts one line more than there is.
+        let end = Position::of(text, text.len());
+        if invalid.at.line > end.line {
+            invalid.at = end;
+        }
+        invalid
+    })
 }
 
 struct Loader<'t, I: saphyr_parser::Input> {
@@ -256,6 +263,7 @@ mod tests {
     #[test]
     fn a_repeated_key_and_broken_syntax_are_refused_where_they_stand() {
         assert_eq!(parse("a: 1\nb: 2\na: 3\n").unwrap_err().at, Position { line: 3, column: 1 });
+        assert_eq!(parse("a: 1\nb").unwrap_err().at, Position { line: 2, column: 2 });
         assert!(parse("a: [1\nb: 2\n").is_err());
         assert!(parse("a: b: c").is_err());
     }
