@@ -118,7 +118,7 @@ pub(crate) fn go_time(text: &str) {
 }
 
 /// A moment by a layout.
-fn written(layout: &str, nanos: i64) -> String {
+pub(super) fn written(layout: &str, nanos: i64) -> String {
     let moment = jiff::Timestamp::from_nanosecond(i128::from(nanos)).map(|moment| moment.to_string());
     let shown = "{{ (mustToDate \"2006-01-02T15:04:05.999999999Z07:00\" .moment).UTC.Format .layout }}";
     let fields = Written { layout, moment: moment.unwrap_or_default() };
