@@ -80,11 +80,8 @@ impl Node {
 pub(crate) fn parse(text: &str) -> Result<Node, Invalid> {
     let mut loader = Loader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
     loader.document().map_err(|mut invalid| {
-        // At the end of the text the parser counts one line more than there is.
-        let end = Position::of(text, text.len());
-        if invalid.at.line > end.line {
-            invalid.at = end;
-        }
+        // The parser counts a line more at the end of the text, and columns more where it does not print a character.
+        invalid.at = invalid.at.within(text);
         invalid
     })
 }
