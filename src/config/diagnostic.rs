@@ -23,14 +23,6 @@ impl Position {
         let last = lines(before).last().unwrap_or_default();
         Position { line: lines(before).count(), column: last.chars().count() + 1 }
     }
-
-    /// The same place, or the nearest before it that the text has.
-    pub(super) fn within(self, text: &str) -> Position {
-        match lines(text).nth(self.line.saturating_sub(1)) {
-            Some(line) => Position { column: self.column.min(line.chars().count() + 1), ..self },
-            None => Position::of(text, text.len()),
-        }
-    }
 }
 
 /// The lines of a text as YAML counts them: a lone carriage return ends one too. Behind the last end there is one more.
@@ -181,11 +173,6 @@ mod tests {
         assert_eq!(lines("a\n").collect::<Vec<_>>(), ["a", ""]);
         let place = Position::of(text, text.find("urll").unwrap() + 1);
         assert_eq!(place, Position { line: 5, column: 2 });
-        let end = Position { line: 5, column: 8 };
-        assert_eq!(
-            [Position { line: 6, column: 1 }, Position { line: 5, column: 9 }].map(|at| at.within(text)),
-            [end; 2]
-        );
         let message = Invalid::new(place, "wrong").render("f", text);
         assert_eq!(message, "f:5:2: wrong\n  |\n5 | urll: x\n  |  ^");
         let root = crate::config::parse_yaml(text).unwrap();

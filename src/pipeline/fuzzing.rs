@@ -106,15 +106,26 @@ pub(crate) fn go_time(text: &str) {
     }
     let plain = TimeFormat::compile(layout, None);
     let Ok(first) = plain.parse(text, NOW) else { return };
-    // A name is no layout, and the day of a year without the year is one of the leap year zero.
-    let of_no_year = ["002", "__2"].iter().any(|day| layout.contains(day)) && !layout.contains("06");
-    if of_no_year || !layout.contains(|c: char| c.is_ascii_digit()) {
+    if !shows_plainly(layout) {
         return;
     }
     // What the layout does not show is lost in the first round.
     let Ok(second) = plain.parse(&written(layout, first), NOW) else { return };
     let Ok(third) = plain.parse(&written(layout, second), NOW) else { return };
     assert_eq!(second, third, "{:?}", written(layout, second));
+}
+
+/// Whether what the layout writes has one reading: numbers of fixed length, twelve hours with their half of the day,
+/// and no day of the year without the year, which would be one of the leap year zero. A name is no layout.
+fn shows_plainly(layout: &str) -> bool {
+    const FIXED: [&str; 17] = [
+        "2006", "06", "01", "02", "03", "04", "05", "15", "002", "07", "0700", "00", "000", "000000", "9",
+        "20060102", "150405",
+    ];
+    let mut runs = layout.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty());
+    let halves = layout.contains("PM") || layout.contains("pm") || !layout.contains("03");
+    let years = layout.contains("06") || !layout.contains("002");
+    halves && years && runs.clone().next().is_some() && runs.all(|run| FIXED.contains(&run))
 }
 
 /// A moment by a layout.
