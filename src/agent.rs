@@ -1,7 +1,10 @@
 //! The agent as a whole: wired, running, stopped.
 //! In: settings.  Out: an exit, with everything settled that could be.  Owns: every task.
 
+mod inspect;
+mod lint;
 mod load;
+mod reference;
 mod saver;
 mod settings;
 mod signals;
@@ -10,15 +13,19 @@ mod wire;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::task::JoinSet;
 use tokio::time::{interval, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::agent::signals::Signals;
+use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
 use crate::clock::Instant;
 use crate::server::Readiness;
 
-pub(crate) use load::{Request, load};
+pub(crate) use inspect::{Format as InspectFormat, inspect};
+pub(crate) use load::{Loaded, Request, load};
+pub(crate) use reference::reference;
+pub(crate) use settings::LogFormat;
 #[cfg(any(fuzzing, test))]
 pub(crate) use settings::Settings;
 pub(crate) use wire::{Parts, StartError};
@@ -38,14 +45,21 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     info!("ready");
     // systemd kills a service that stays silent; the runtime that carries lines is the one that must speak.
     let watchdog = sd_notify::watchdog_enabled().map(|within| within / 2).filter(|period| !period.is_zero());
+    let mut drained = false;
     let mut heartbeat = interval(watchdog.unwrap_or(Duration::from_secs(3600)));
     loop {
         tokio::select! {
-            name = signals.stop() => {
-                signals.settle().await;
-                info!(signal = name, "stopping");
-                break;
-            }
+            request = signals.next() => match request {
+                Signal::Stop(name) => {
+                    signals.settle().await;
+                    info!(signal = name, "stopping");
+                    break;
+                }
+                // Not to die of it: log rotation and service managers send it without asking.
+                Signal::Reload => {
+                    warn!(signal = "SIGHUP", "this version does not read its configuration again, restart it");
+                }
+            },
             ended = running.delivery.join_next() => {
                 match ended {
                     Some(Err(error)) => error!(%error, "delivery ended unexpectedly, stopping"),
@@ -53,12 +67,18 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                 }
                 break;
             }
+            () = end(&mut running.sources), if running.finite => {
+                info!("the input is at its end, stopping");
+                drained = true;
+                break;
+            }
             _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
         }
     }
     notify(NotifyState::Stopping);
     tokio::select! {
-        () = stop(running) => {}
+        // An input that cannot be read again is carried to its end, however long that takes.
+        () = stop(running, (!drained).then_some(FLUSH_WITHIN)) => {}
         name = signals.stop() => {
             warn!(signal = name, "second signal, leaving at once: what is not acknowledged is sent again next time");
             std::process::exit(1);
@@ -67,26 +87,37 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Waits for sources that come to an end by themselves.
+async fn end(sources: &mut JoinSet<()>) {
+    while sources.join_next().await.is_some() {}
+}
+
 /// Sources end, inlets close in flow order, each stage drains, one deadline over all.
-async fn stop(mut running: Running) {
+async fn stop(mut running: Running, within: Option<Duration>) {
     let started = Instant::now();
     running.readiness.send_replace(Readiness::Stopping);
     running.stop.cancel();
     let sent_before = running.counted.sent();
     let drained = async {
-        while running.sources.join_next().await.is_some() {}
+        end(&mut running.sources).await;
         // The last inlets are gone with the sources: batchers seal what they hold, senders send it and end.
         drop(running.outlet);
         while running.batchers.join_next().await.is_some() {}
         while running.delivery.join_next().await.is_some() {}
     };
-    let in_time = timeout_at(started + FLUSH_WITHIN, drained).await.is_ok();
+    let in_time = match within {
+        Some(within) => timeout_at(started + within, drained).await.is_ok(),
+        None => {
+            drained.await;
+            true
+        }
+    };
     running.abandon.cancel();
     // What hangs (a dead mount, a terminal nobody reads) is not waited for: positions come first.
     running.sources.abort_all();
     running.batchers.abort_all();
     running.delivery.abort_all();
-    if timeout_at(started + STOP_WITHIN, running.saver.finish()).await.is_err() {
+    if timeout_at(Instant::now() + (STOP_WITHIN - FLUSH_WITHIN), running.saver.finish()).await.is_err() {
         warn!("positions were not saved in time");
     }
     let flushed = running.counted.sent() - sent_before;

@@ -1,21 +1,20 @@
 //! The command line.
-//! In: arguments in Go's spelling.  Out: an exit code.  Owns: logging, the runtime.
+//! In: arguments in Go's spelling.  Out: an exit code.  Owns: the log, the runtime.
 
+mod checks;
 mod flags;
+mod log;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
-use tracing_subscriber::reload;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry as LogRegistry, layer::SubscriberExt as _};
 
-use crate::agent::{self, Parts, Request};
+use crate::agent::{self, Loaded, LogFormat, Parts, Request};
 use crate::cli::flags::{Effect, Given, Parsed, VERSION, Verb};
+use crate::cli::log::Log;
 use crate::metrics::{Own, Registry};
 
 /// The command line is wrong, as in Go.
@@ -38,8 +37,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             None => wrong(&"there is no help of that name; see `tailwater help`"),
         },
         Verb::Run if given.is_true("version") => print(VERSION_LINE),
-        Verb::Check => check(&given),
-        Verb::Run if given.is_true("check-syntax") => check(&given),
+        Verb::Check => checks::check(&given),
+        Verb::Inspect => checks::inspect(&given),
+        Verb::Run if given.is_true("check-syntax") => checks::check(&given),
         Verb::Run => run(&given),
     }
 }
@@ -71,53 +71,33 @@ fn request(given: &Given) -> Result<Request, String> {
     })
 }
 
-/// Refuses what a start would refuse, without starting.
-fn check(given: &Given) -> ExitCode {
-    drop(start_logging());
-    let registry = Registry::default();
-    let own = Own::register(&registry);
-    let request = match request(given) {
-        Ok(request) => request,
-        Err(error) => return wrong(&error),
-    };
-    match agent::load(&request, &registry, &own) {
-        Ok((file, _)) => print(&format!("{file}: nothing is wrong\n")),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 fn run(given: &Given) -> ExitCode {
-    let set_level = start_logging();
+    let log = Log::start(early_format(given));
     let registry = Arc::new(Registry::default());
     let own = Own::register(&registry);
     let request = match request(given) {
         Ok(request) => request,
         Err(error) => return wrong(&error),
     };
-    let (file, mut settings) = match agent::load(&request, &registry, &own) {
+    let loaded = match agent::load(&request, &registry, &own) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return refused(&error),
     };
-    set_level(settings.log_level);
-    info!(version = VERSION, config = file, "tailwater starts");
+    log.set(loaded.settings.log_level, loaded.settings.log_format);
+    info!(version = VERSION, config = loaded.name, "tailwater starts");
+    loaded.log_warnings();
+    show_configuration(given, &loaded);
     let ignored: Vec<&str> = given.ignored().map(|flag| flag.name).collect();
     if !ignored.is_empty() {
         warn!(flags = ignored.join(" "), "flags of Promtail that change nothing here");
     }
+    let mut settings = loaded.settings;
+    settings.inspect = given.is_true("inspect");
     if given.is_true("dry-run") {
         // Without clients lines are printed and positions left alone.
         settings.clients.clear();
     }
-    // reqwest takes whichever provider the process has, and panics at the first request without one.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        error!("a TLS provider was installed before ours");
-    }
+    use_ring();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -130,21 +110,40 @@ fn run(given: &Given) -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+        Err(error) => refused(&error),
+    }
+}
+
+/// reqwest takes whichever TLS provider the process has, and panics at the first request without one.
+fn use_ring() {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        error!("a TLS provider was installed before ours");
+    }
+}
+
+fn refused(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+/// Shows the configuration in effect to whom it was asked for.
+fn show_configuration(given: &Given, loaded: &Loaded) {
+    let effective = loaded.effective();
+    if given.is_true("print-config-stderr") {
+        eprintln!("---\n# tailwater {VERSION}\n# {}, in effect, without secrets\n{effective}", loaded.name);
+    }
+    if given.is_true("log-config-reverse-order") {
+        effective.lines().rev().for_each(|line| info!("{line}"));
+    }
+    if given.is_true("dry-run") {
+        println!("Clients configured:");
+        for client in loaded.clients() {
+            println!("{}\n{client}", "-".repeat(22));
         }
     }
 }
 
-/// Logs to stderr at `info`; gives a function that changes the level.
-fn start_logging() -> impl Fn(LevelFilter) {
-    let (filter, handle) = reload::Layer::<_, LogRegistry>::new(LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    // Fails only when logging was started before, as in tests that run the program in-process.
-    drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
-    move |level| drop(handle.modify(|filter| *filter = level))
+/// How to log until the configuration is read.
+fn early_format(given: &Given) -> LogFormat {
+    if given.text("log.format") == Some("json") { LogFormat::Json } else { LogFormat::Logfmt }
 }

@@ -6,6 +6,7 @@
 
 mod decode;
 mod diagnostic;
+mod dump;
 mod env;
 mod table;
 mod units;
@@ -15,8 +16,9 @@ pub(crate) use decode::Block;
 #[cfg(any(fuzzing, test))]
 pub(crate) use diagnostic::lines;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
+pub(crate) use dump::dump;
 pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};
-pub(crate) use table::{Kind, Row, Table, row};
+pub(crate) use table::{Effect, Kind, Row, Table, row};
 pub(crate) use units::{bytes, go_duration};
 pub(crate) use yaml::parse as parse_yaml;
 pub(crate) use yaml::{NOTHING, Node};

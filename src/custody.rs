@@ -9,5 +9,5 @@ mod ledger;
 mod positions;
 
 pub(crate) use cursor::{Cursor, DockerPoint, Head};
-pub(crate) use ledger::{Claim, Ledger, Outcome, Ticket, Track};
+pub(crate) use ledger::{Claim, Ledger, Outcome, Seam, Ticket, Track};
 pub(crate) use positions::{Settings, Store, StoreError};

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use auth::{Auth, split_url_auth};
 pub(crate) use client::{Client, SendError};
 pub(crate) use connection::{BuildError, ConnectionSettings};
-pub(crate) use credential::Credential;
+pub(crate) use credential::{Credential, Look};
 pub(crate) use headers::{Header, Headers};
 pub(crate) use oauth2::Settings as OAuth2;
 pub(crate) use proxy::{NoProxy, Proxy, address as proxy_address};

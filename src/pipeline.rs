@@ -15,6 +15,7 @@ pub(crate) mod fuzzing;
 mod go_json;
 mod go_time;
 mod held;
+mod inspect;
 mod intake;
 mod json_path;
 mod lane;
@@ -26,6 +27,9 @@ mod stages;
 mod template;
 
 pub(crate) use compile::Pipeline;
+pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
 pub(crate) use intake::{Intake, IntakeClosed, Outlet};
+pub(crate) use lane::{Lane, Output, Scratch};
 pub(crate) use limits::{Limits, LineLimit, RateLimit};
 pub(crate) use re2::{Replacement, compile_anchored_dotall};
+pub(crate) use stages::{Options as StageOptions, STAGES, StageKind};

@@ -1,6 +1,9 @@
-//! The HTTP server: `/metrics` and `/ready`.
+//! The HTTP server: `/metrics` and `/ready`, over TLS if so configured.
 //! In: requests.  Out: numbers and readiness.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
+
+mod listener;
+mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,6 +22,9 @@ use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::Budget;
 use crate::metrics::{Own, Registry};
+use crate::server::listener::TlsListener;
+
+pub(crate) use tls::{ClientAuth, Tls, TlsSettings};
 
 /// The `server` block.
 #[derive(Clone, Debug)]
@@ -28,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) prefix: String,
     /// Whether there is a page of metrics.
     pub(crate) metrics: bool,
+    /// Serves HTTPS, and nothing else.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Whether the agent does its work.
@@ -76,16 +84,21 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         pages = Router::new().nest(&settings.prefix, pages);
     }
     let pages = pages.with_state(view);
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let tls = settings.tls.clone();
     let serve = async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, pages).await
+        match tls {
+            None => axum::serve(listener, pages).await,
+            Some(tls) => axum::serve(TlsListener::new(listener, tls), pages).await,
+        }
     };
     thread::Builder::new().name("http".to_owned()).spawn(move || {
         if let Err(error) = runtime.block_on(serve) {
             error!(%error, "the HTTP server ended");
         }
     })?;
-    info!(%address, "serving /metrics and /ready");
+    info!(%address, scheme, "serving /metrics and /ready");
     Ok(())
 }
 

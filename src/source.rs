@@ -3,6 +3,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod file;
+pub(crate) mod stdin;
 
 use crate::record::LONGEST_LINE;
 

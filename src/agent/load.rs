@@ -7,8 +7,10 @@ use std::path::Path;
 
 use tracing::warn;
 
-use crate::agent::settings::Settings;
-use crate::config::{Invalid, Position, expand_env, parse_yaml, suspicious_references};
+use crate::agent::lint;
+use crate::agent::settings::{self, CLIENT, ROOT, Settings};
+use crate::config::{Invalid, Node, Position, dump, expand_env, parse_yaml, suspicious_references};
+use crate::delivery::{Client, ClientError};
 use crate::metrics::{Own, Registry};
 
 /// Used without arguments.
@@ -43,12 +45,60 @@ pub(crate) struct Request {
     pub(crate) external_labels: Vec<(String, String)>,
 }
 
+/// A configuration that can run.
+pub(crate) struct Loaded {
+    /// The file's name.
+    pub(crate) name: String,
+    root: Node,
+    pub(crate) settings: Settings,
+    /// What is allowed and looks like a mistake.
+    warnings: Vec<Warning>,
+}
+
+/// A warning, and how it is shown with the line it is about: as the file has it, or with its references replaced.
+struct Warning {
+    invalid: Invalid,
+    shown: String,
+}
+
+impl Loaded {
+    /// What looks like a mistake, each with its place, the line and a way out.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(|warning| warning.shown.as_str())
+    }
+
+    /// Refuses what only a start would notice, such as a certificate that cannot be read.
+    pub(crate) fn verify(&self, own: &Own) -> Result<(), ClientError> {
+        let mut clients = self.settings.clients.iter();
+        clients.try_for_each(|client| Client::new(client.clone(), own.client(&client.name)).map(drop))
+    }
+
+    /// Logs what looks like a mistake, a line each.
+    pub(crate) fn log_warnings(&self) {
+        for Warning { invalid: warning, .. } in &self.warnings {
+            warn!(file = %self.name, line = warning.at.line, column = warning.at.column, "{warning}");
+        }
+    }
+
+    /// The clients in effect, as YAML each, without secrets.
+    pub(crate) fn clients(&self) -> Vec<String> {
+        settings::clients(&self.root).iter().map(|client| dump(client, &CLIENT)).collect()
+    }
+
+    /// The configuration in effect, as YAML, without secrets.
+    pub(crate) fn effective(&self) -> String {
+        dump(&self.root, &ROOT)
+    }
+}
+
+impl Warning {
+    fn of(invalid: Invalid, name: &str, text: &str) -> Warning {
+        Warning { shown: invalid.render_warning(name, text), invalid }
+    }
+}
+
 /// Loads the first existing file of the list; without one, the default.
-pub(crate) fn load(
-    request: &Request,
-    registry: &Registry,
-    own: &Own,
-) -> Result<(String, Settings), LoadError> {
+pub(crate) fn load(request: &Request, registry: &Registry, own: &Own) -> Result<Loaded, LoadError> {
     let (name, text) = match &request.files {
         Some(list) => {
             let named = list.split(',').map(str::trim).filter(|file| !file.is_empty());
@@ -60,35 +110,49 @@ pub(crate) fn load(
         None if Path::new(DEFAULT_FILE).exists() => (DEFAULT_FILE, read(DEFAULT_FILE)?),
         None => (BUILT_IN_NAME, BUILT_IN.to_owned()),
     };
-    let text = if request.expand_env { expanded(name, text)? } else { text };
-    let settings = parse_yaml(&text).and_then(|mut root| {
+    let (text, mut warnings) = if request.expand_env { expanded(name, &text)? } else { (text, Vec::new()) };
+    let decoded = parse_yaml(&text).and_then(|mut root| {
         for (path, value) in &request.overlay {
             root.set(&path.split('.').collect::<Vec<_>>(), value);
         }
-        Settings::decode(&root, registry, own)
+        let settings = Settings::decode(&root, registry, own)?;
+        Ok((root, settings))
     });
-    match settings {
-        Ok(mut settings) => {
+    match decoded {
+        Ok((root, mut settings)) => {
             settings.add_external_labels(&request.external_labels);
-            Ok((name.to_owned(), settings))
+            let decoded = std::mem::take(&mut settings.warnings);
+            let found = lint::warnings(&root).into_iter().chain(decoded);
+            warnings.extend(found.map(|invalid| Warning::of(invalid, name, &text)));
+            Ok(Loaded { name: name.to_owned(), root, settings, warnings })
         }
-        Err(invalid) => Err(LoadError::Invalid(invalid.render(name, &text))),
+        Err(invalid) => {
+            // Promtail's hint: much of what does not decode was meant to be expanded first.
+            let hint = if !request.expand_env && text.contains("${") {
+                "\n  = note: references such as ${VAR} are replaced only with -config.expand-env=true"
+            } else {
+                ""
+            };
+            Err(LoadError::Invalid(invalid.render(name, &text) + hint))
+        }
     }
 }
 
-fn expanded(name: &str, text: String) -> Result<String, LoadError> {
-    for (at, reference) in suspicious_references(&text) {
-        let line = Position::of(&text, at).line;
-        warn!(
-            file = name,
-            line, reference, "-config.expand-env makes nothing of this reference; write $1 for a group"
-        );
-    }
+/// The text with its references replaced, and warnings of those that become nothing.
+fn expanded(name: &str, text: &str) -> Result<(String, Vec<Warning>), LoadError> {
+    let suspicious = suspicious_references(text).into_iter().map(|(at, reference)| {
+        let message = format!("-config.expand-env makes nothing of {reference}");
+        let invalid = Invalid::new(Position::of(text, at), message).marking(&reference);
+        Warning::of(invalid.help("write $1 for a group"), name, text)
+    });
     // A variable that is no text has no place in a configuration, and counts as unset.
-    expand_env(&text, &|variable| std::env::var(variable).ok()).map_err(|error| {
-        let invalid = Invalid::new(Position::of(&text, error.at), error.to_string());
-        LoadError::Invalid(invalid.render(name, &text))
-    })
+    match expand_env(text, &|variable| std::env::var(variable).ok()) {
+        Ok(expanded) => Ok((expanded, suspicious.collect())),
+        Err(error) => {
+            let invalid = Invalid::new(Position::of(text, error.at), error.to_string());
+            Err(LoadError::Invalid(invalid.render(name, text)))
+        }
+    }
 }
 
 fn read(file: &str) -> Result<String, LoadError> {

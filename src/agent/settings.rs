@@ -8,16 +8,19 @@ mod limits;
 mod server;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::metrics::{Own, Registry};
+use crate::pipeline::Pipeline;
 use crate::record::Labels;
 use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
 
+pub(super) use clients::{CLIENT, nodes as clients};
 pub(crate) use jobs::Job;
 pub(super) use limits::Limits;
 pub(crate) use server::LogFormat;
@@ -38,6 +41,10 @@ pub(crate) struct Settings {
     pub(crate) file_polls: (Duration, Duration),
     /// Read standard input instead of the jobs' targets.
     pub(crate) stdin: bool,
+    /// A pipeline that changes nothing, the limits aside.
+    pub(crate) no_stages: Arc<Pipeline>,
+    /// Print to standard error what stages do to each line.
+    pub(crate) inspect: bool,
     /// What is allowed and looks like a mistake.
     pub(crate) warnings: Vec<Invalid>,
 }
@@ -145,6 +152,7 @@ impl Settings {
         let targets = block.block("target_config")?;
         let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
         let stdin = targets.optional("stdin", Node::boolean)?.unwrap_or(false);
+        let no_stages = Pipeline::compile(None, &limits.pipeline, registry, own)?;
         let mut reader = Reader { registry, own, limits, warnings: Vec::new() };
         let jobs = block.optional("scrape_configs", |list| jobs::decode(list, &mut reader))?;
         Ok(Settings {
@@ -157,6 +165,8 @@ impl Settings {
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
             file_polls,
             stdin,
+            no_stages: Arc::new(no_stages),
+            inspect: false,
             warnings: reader.warnings,
         })
     }
@@ -203,3 +213,6 @@ fn labels(node: &Node) -> Result<Labels, Invalid> {
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,10 @@ use crate::delivery::{Client, ClientError};
 use crate::discovery::{docker, files};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT};
 use crate::metrics::{ClientMetrics, Own, Registry};
-use crate::pipeline::Outlet;
+use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
 use crate::server::{self, BindError, Readiness, View};
+use crate::source::stdin::Stdin;
 use crate::{batch, clock, delivery};
 
 /// Parcels that wait for their sender beside the one it is sending.
@@ -52,6 +53,8 @@ pub(crate) enum StartError {
 
 /// A running agent, by stage.
 pub(super) struct Running {
+    /// The sources come to an end by themselves.
+    pub(super) finite: bool,
     pub(super) stop: CancellationToken,
     /// Tells senders that time is up.
     pub(super) abandon: CancellationToken,
@@ -81,7 +84,8 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
-    let store = if printing { None } else { Some(open_store(&settings, &ledger)?) };
+    // What cannot be read twice has no position, and what is only printed is not done.
+    let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger)?) };
     let mut clients = Vec::new();
     let mut counted = Counted(Vec::new());
     for client in &settings.clients {
@@ -121,10 +125,26 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
         };
         inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
     }
-    let outlet = Outlet { clients: inlets, budget, own: own.clone() };
+    let outlet = Outlet { clients: inlets, budget, inspect: settings.inspect, own: own.clone() };
     let stop = CancellationToken::new();
-    let sources = start_sources(settings, &outlet, &ledger, &own, &stop, horizon);
-    Ok(Running { stop, abandon, sources, outlet, batchers, delivery, saver, ledger, readiness, counted })
+    let finite = settings.stdin;
+    let sources = match finite {
+        true => start_stdin(settings, &outlet, &own, &stop),
+        false => start_sources(settings, &outlet, &ledger, &own, &stop, horizon),
+    };
+    Ok(Running {
+        finite,
+        stop,
+        abandon,
+        sources,
+        outlet,
+        batchers,
+        delivery,
+        saver,
+        ledger,
+        readiness,
+        counted,
+    })
 }
 
 fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError> {
@@ -143,6 +163,22 @@ fn start_batcher(
     let (inlet, handovers) = mpsc::channel(queue);
     batchers.spawn(batch::run(settings, handovers, parcels));
     inlet
+}
+
+/// Standard input, through the first job's stages.
+fn start_stdin(settings: Settings, outlet: &Outlet, own: &Own, stop: &CancellationToken) -> JoinSet<()> {
+    let (pipeline, labels) = match settings.jobs.into_iter().next() {
+        Some(job) => (job.pipeline, job.static_labels),
+        None => {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            (settings.no_stages, [("job", "stdin"), ("hostname", host.trim())].into_iter().collect())
+        }
+    };
+    let intake = Intake::new(&pipeline, "stdin", Some(&labels), None, outlet);
+    let stdin = Stdin { intake, own: own.clone(), stop: stop.clone() };
+    let mut sources = JoinSet::new();
+    sources.spawn(stdin.run());
+    sources
 }
 
 fn start_sources(

@@ -11,6 +11,8 @@ mod parse;
 mod table;
 mod value;
 
+use crate::agent::reference;
+
 pub(crate) use completions::{Shell, completions};
 pub(crate) use help::{VERSION, help_text};
 pub(crate) use man::man_page;
@@ -32,6 +34,13 @@ pub(crate) struct Flag {
     pub(crate) effect: Effect,
     /// The key of the configuration that says the same, if there is one.
     pub(crate) yaml: Option<&'static str>,
+}
+
+impl Flag {
+    /// Whether a command knows the flag.
+    pub(crate) fn is_for(&self, verb: Verb) -> bool {
+        self.group != Group::Inspect || verb == Verb::Inspect
+    }
 }
 
 /// What a flag's value may be. All but text is checked when parsed.
@@ -73,19 +82,24 @@ pub(crate) enum Group {
     Client,
     Positions,
     Files,
+    Limits,
     Server,
+    /// Only for the command `inspect`.
+    Inspect,
     Ignored,
     Refused,
 }
 
 impl Group {
     /// In the order of help.
-    pub(crate) const ALL: [Group; 7] = [
+    pub(crate) const ALL: [Group; 9] = [
         Group::General,
         Group::Client,
         Group::Positions,
         Group::Files,
+        Group::Limits,
         Group::Server,
+        Group::Inspect,
         Group::Ignored,
         Group::Refused,
     ];
@@ -96,6 +110,8 @@ impl Group {
             Group::Client => "One client without a configuration file",
             Group::Positions => "Positions",
             Group::Files => "Files",
+            Group::Limits => "Limits over all jobs",
+            Group::Inspect => "Of the command inspect",
             Group::Server => "HTTP server",
             Group::Ignored => "Promtail's, accepted and ignored",
             Group::Refused => "Promtail's, refused by this version",
@@ -108,17 +124,19 @@ impl Group {
 pub(crate) enum Verb {
     Run,
     Check,
+    Inspect,
     Version,
     Help,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Verb; 4] = [Verb::Run, Verb::Check, Verb::Version, Verb::Help];
+    pub(crate) const ALL: [Verb; 5] = [Verb::Run, Verb::Check, Verb::Inspect, Verb::Version, Verb::Help];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Verb::Run => "run",
             Verb::Check => "check",
+            Verb::Inspect => "inspect",
             Verb::Version => "version",
             Verb::Help => "help",
         }
@@ -131,6 +149,9 @@ impl Verb {
                 "Carries logs to Loki until it is told to stop; the command meant when none is named"
             }
             Verb::Check => "Says everything that a start would refuse, and what looks like a mistake",
+            Verb::Inspect => {
+                "Shows what each stage does to the lines of standard input; fails when one cannot do its work"
+            }
             Verb::Version => "Prints the version",
             Verb::Help => "Prints help for a command, the manual page or completions for a shell",
         }
@@ -141,14 +162,15 @@ impl Verb {
         match self {
             Verb::Run => "[run] [-flag[=value] ...]",
             Verb::Check => "check -config.file=FILE [-flag[=value] ...]",
+            Verb::Inspect => "inspect -config.file=FILE [-job=NAME] [-flag[=value] ...] < SAMPLE",
             Verb::Version => "version",
-            Verb::Help => "help [run|check|man|bash|zsh|fish]",
+            Verb::Help => "help [run|check|inspect|config|man|bash|zsh|fish]",
         }
     }
 
     /// Whether the command acts on flags at all.
     pub(crate) fn takes_flags(self) -> bool {
-        matches!(self, Verb::Run | Verb::Check)
+        matches!(self, Verb::Run | Verb::Check | Verb::Inspect)
     }
 }
 
@@ -157,6 +179,7 @@ pub(crate) fn topic(word: Option<&str>) -> Option<String> {
     match word {
         None => Some(help_text(Verb::Run)),
         Some("man") => Some(man_page()),
+        Some("config") => Some(reference()),
         Some(word) => {
             let verb = Verb::ALL.into_iter().find(|verb| verb.name() == word).map(help_text);
             verb.or_else(|| Shell::named(word).map(completions))

@@ -76,8 +76,8 @@ impl<'n> Block<'n> {
                 Some(_) => {}
             }
         }
-        let idle = self.rows().filter(|(row, _)| row.effect == Effect::Nothing);
-        idle.map(|(row, value)| row.kind.check(value)).collect()
+        let mut idle = self.rows().filter(|(row, _)| row.effect == Effect::Nothing);
+        idle.try_for_each(|(row, value)| row.kind.check(value))
     }
 }
 

@@ -64,6 +64,11 @@ impl Invalid {
         self
     }
 
+    /// The whole message as that of something allowed: `file:line:column: warning: what`.
+    pub(crate) fn render_warning(&self, file: &str, text: &str) -> String {
+        Invalid { message: format!("warning: {}", self.message), ..self.clone() }.render(file, text)
+    }
+
     /// The whole message: `file:line:column: what`, the line, a caret, the fix.
     pub(crate) fn render(&self, file: &str, text: &str) -> String {
         let Position { line, column } = self.at;

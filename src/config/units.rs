@@ -77,6 +77,38 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1024u64.pow(power))
 }
 
+/// A duration as Go writes it: `1h30m0s`, `1.5s`, `500ms`, `5ns`.
+pub(crate) fn show_duration(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let decimal = |unit: u128, name: &str| {
+        let fraction = format!("{:0width$}", nanos % unit, width = unit.ilog10() as usize);
+        match fraction.trim_end_matches('0') {
+            "" => format!("{}{name}", nanos / unit),
+            digits => format!("{}.{digits}{name}", nanos / unit),
+        }
+    };
+    match duration.as_secs() {
+        0 if nanos == 0 => "0s".to_owned(),
+        0 if nanos < 1_000 => format!("{nanos}ns"),
+        0 if nanos < 1_000_000 => decimal(1_000, "µs"),
+        0 => decimal(1_000_000, "ms"),
+        seconds if seconds < 60 => decimal(1_000_000_000, "s"),
+        seconds => {
+            let rest = show_duration(duration - Duration::from_secs(seconds / 60 * 60));
+            // Below a minute Go has smaller units, but not beside minutes.
+            let rest = if seconds % 60 == 0 {
+                format!("{}s", f64::from(duration.subsec_nanos()) / 1e9)
+            } else {
+                rest
+            };
+            match seconds / 3600 {
+                0 => format!("{}m{rest}", seconds / 60),
+                hours => format!("{hours}h{}m{rest}", seconds / 60 % 60),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +122,15 @@ mod tests {
         assert_eq!(go_duration("5"), Some(Duration::from_nanos(5)));
         for bad in ["", "1d", "s", "1", "-1s", "1 s", "..s", "1e3s"].iter().filter(|text| **text != "1") {
             assert_eq!(go_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        for text in
+            ["0s", "5ns", "1.5µs", "500ms", "1.25s", "10s", "5m0s", "1h30m0s", "2h0m0.5s", "1m0.000000005s"]
+        {
+            assert_eq!(show_duration(go_duration(text).unwrap()), text);
         }
     }
 

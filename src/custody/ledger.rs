@@ -61,9 +61,25 @@ pub(crate) struct Claim(Arc<Track>);
 struct Slot {
     cursor: Cursor,
     open_tickets: u32,
+    /// Those of them whose lines a stage holds back.
+    held_tickets: u32,
     /// One of its tickets was dropped without a word.
     lost: bool,
-    _share: Share,
+    /// Seams of which it is not known yet whether something lies across them.
+    open_seams: u32,
+    /// Something lies across the end of the chunk: nobody may go on reading there.
+    torn: bool,
+    /// Given back when nothing but held lines is left of the chunk.
+    share: Option<Share>,
+}
+
+/// The end of a chunk at which a stage holds an entry back that may go on in the next chunk. Reading must not go on
+/// inside an entry, so the position does not rest here until it is known; dropped, the end was that of the entry too.
+#[derive(Debug)]
+pub(crate) struct Seam {
+    track: Arc<Track>,
+    sequence: u64,
+    torn: bool,
 }
 
 /// The duty to say what became of one chunk's lines.
@@ -73,6 +89,7 @@ struct Slot {
 pub(crate) struct Ticket {
     track: Arc<Track>,
     sequence: u64,
+    held: bool,
     answered: bool,
 }
 
@@ -178,8 +195,16 @@ impl Track {
         let mut state = self.lock();
         state.read = Some(cursor);
         let sequence = state.first + state.slots.len() as u64;
-        state.slots.push_back(Slot { cursor, open_tickets: 1, lost: false, _share: share });
-        Ticket { track: self.clone(), sequence, answered: false }
+        state.slots.push_back(Slot {
+            cursor,
+            open_tickets: 1,
+            held_tickets: 0,
+            lost: false,
+            open_seams: 0,
+            torn: false,
+            share: Some(share),
+        });
+        Ticket { track: self.clone(), sequence, held: false, answered: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -188,21 +213,38 @@ impl Track {
 }
 
 impl State {
-    /// The slot of a ticket. A slot stays until all its tickets have spoken, so an open ticket always finds it.
+    /// The slot of a ticket or seam. A slot stays until all of them have spoken, so an open one always finds it.
     fn slot(&mut self, sequence: u64) -> Option<&mut Slot> {
         let index = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
         self.slots.get_mut(index)
     }
 
-    fn settle(&mut self, sequence: u64, outcome: Outcome) {
+    fn settle(&mut self, sequence: u64, held: bool, outcome: Outcome) {
         let Some(slot) = self.slot(sequence) else { return };
         slot.open_tickets -= 1;
+        slot.held_tickets -= u32::from(held);
+        if slot.open_tickets == slot.held_tickets {
+            slot.share = None;
+        }
         slot.lost |= outcome == Outcome::Lost;
-        while let Some(done) = self.slots.pop_front_if(|slot| slot.open_tickets == 0) {
+        self.advance();
+    }
+
+    fn close_seam(&mut self, sequence: u64, torn: bool) {
+        let Some(slot) = self.slot(sequence) else { return };
+        slot.open_seams -= 1;
+        slot.torn |= torn;
+        self.advance();
+    }
+
+    /// Moves the position over what is done.
+    fn advance(&mut self) {
+        while let Some(done) = self.slots.pop_front_if(|slot| slot.open_tickets == 0 && slot.open_seams == 0)
+        {
             self.first += 1;
             // A lost chunk is a gap for good: chunks before it may still move the position, chunks after it may not.
             self.stuck |= done.lost;
-            if !self.stuck {
+            if !self.stuck && !done.torn {
                 self.committed = Some(done.cursor);
             }
         }
@@ -215,7 +257,25 @@ impl Ticket {
         if let Some(slot) = self.track.lock().slot(self.sequence) {
             slot.open_tickets += 1;
         }
-        Ticket { track: self.track.clone(), sequence: self.sequence, answered: false }
+        Ticket { track: self.track.clone(), sequence: self.sequence, held: false, answered: false }
+    }
+
+    /// Another ticket, for lines of the chunk that wait for what belongs to them, however long.
+    pub(crate) fn hold(&self) -> Ticket {
+        let mut ticket = self.split();
+        if let Some(slot) = self.track.lock().slot(self.sequence) {
+            slot.held_tickets += 1;
+            ticket.held = true;
+        }
+        ticket
+    }
+
+    /// The end of the chunk, where an entry is held back that may not be complete.
+    pub(crate) fn seam(&self) -> Seam {
+        if let Some(slot) = self.track.lock().slot(self.sequence) {
+            slot.open_seams += 1;
+        }
+        Seam { track: self.track.clone(), sequence: self.sequence, torn: false }
     }
 
     /// True for tickets of the same chunk.
@@ -226,7 +286,20 @@ impl Ticket {
     /// Says what became of the lines.
     pub(crate) fn settle(mut self, outcome: Outcome) {
         self.answered = true;
-        self.track.lock().settle(self.sequence, outcome);
+        self.track.lock().settle(self.sequence, self.held, outcome);
+    }
+}
+
+impl Seam {
+    /// The entry went on in a later chunk.
+    pub(crate) fn tear(mut self) {
+        self.torn = true;
+    }
+}
+
+impl Drop for Seam {
+    fn drop(&mut self) {
+        self.track.lock().close_seam(self.sequence, self.torn);
     }
 }
 
@@ -248,7 +321,7 @@ impl Drop for Claim {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.answered {
-            self.track.lock().settle(self.sequence, Outcome::Lost);
+            self.track.lock().settle(self.sequence, self.held, Outcome::Lost);
         }
     }
 }
@@ -259,115 +332,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::custody::Head;
-    use crate::flow::Budget;
-    use crate::record::ByteCount;
-
-    fn at(offset: u64) -> Cursor {
-        Cursor::File { offset, head: Head::default() }
-    }
-
-    fn committed(track: &Track) -> Option<u64> {
-        match track.lock().committed {
-            Some(Cursor::File { offset, .. }) => Some(offset),
-            _ => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_position_moves_only_over_the_gapless_prefix() {
-        let budget = Budget::new(ByteCount::mib(1));
-        let track = Ledger::default().track("file:1:1", "a.log");
-        let first = track.admit(at(10), budget.take(1).await);
-        let second = track.admit(at(20), budget.take(1).await);
-        second.settle(Outcome::Delivered);
-        assert_eq!(committed(&track), None, "the first chunk is still open");
-        first.settle(Outcome::Refused);
-        assert_eq!(committed(&track), Some(20));
-        assert_eq!(budget.used(), ByteCount(0), "settled chunks give their bytes back");
-    }
-
-    #[tokio::test]
-    async fn a_chunk_settles_when_each_of_its_holders_has_spoken() {
-        let budget = Budget::new(ByteCount::mib(1));
-        let track = Ledger::default().track("file:1:1", "a.log");
-        let ticket = track.admit(at(10), budget.take(1).await);
-        let other = ticket.split();
-        ticket.settle(Outcome::Delivered);
-        assert_eq!(committed(&track), None);
-        other.settle(Outcome::DroppedByRule);
-        assert_eq!(committed(&track), Some(10));
-    }
-
-    #[tokio::test]
-    async fn a_forgotten_ticket_holds_the_position_for_good_and_gives_its_bytes_back() {
-        let budget = Budget::new(ByteCount::mib(1));
-        let track = Ledger::default().track("file:1:1", "a.log");
-        track.admit(at(10), budget.take(1).await).settle(Outcome::Delivered);
-        drop(track.admit(at(20), budget.take(1).await));
-        track.admit(at(30), budget.take(1).await).settle(Outcome::Delivered);
-        assert_eq!(committed(&track), Some(10));
-        assert_eq!(budget.used(), ByteCount(0));
-    }
-
-    #[test]
-    fn a_target_is_claimed_by_one_reader_at_a_time() {
-        let ledger = Ledger::default();
-        let claim = ledger.claim("file:1:1", "a.log").unwrap();
-        assert!(ledger.claim("file:1:1", "a.log.1").is_none());
-        assert!(ledger.claim("file:1:1", "a.log.1").is_none(), "asking in vain gives nothing back");
-        drop(claim);
-        assert!(ledger.claim("file:1:1", "a.log.1").is_some());
-    }
-
-    #[test]
-    fn a_target_nobody_has_seen_is_forgotten_and_one_in_use_is_not() {
-        let ledger = Ledger::default();
-        ledger.restore("file:1:1".to_owned(), "a.log", at(5));
-        let held = ledger.track("file:1:2", "b.log");
-        assert_eq!(ledger.forget_unseen(Duration::from_secs(3600)), 0);
-        ledger.seen("file:1:1");
-        assert_eq!(ledger.forget_unseen(Duration::ZERO), 1);
-        assert!(ledger.find("file:1:1").is_none());
-        drop(held);
-    }
-
-    proptest! {
-        /// Whatever the order in which tickets are split, settled and forgotten, the position is right before the first
-        /// chunk with an open or lost ticket: never after it, and never earlier than it has to be.
-        #[test]
-        fn a_position_is_always_right_before_the_first_unsettled_chunk(
-            steps in proptest::collection::vec((0u8..5, any::<proptest::sample::Index>()), 1..200),
-        ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let budget = Budget::new(ByteCount::mib(1));
-            let track = Ledger::default().track("file:1:1", "a.log");
-            let mut open: Vec<(u64, Ticket)> = Vec::new();
-            let (mut next, mut lost) = (1u64, Vec::new());
-            for (step, index) in steps {
-                match step {
-                    0 | 1 => {
-                        let share = runtime.block_on(budget.take(1));
-                        open.push((next, track.admit(at(next), share)));
-                        next += 1;
-                    }
-                    _ if open.is_empty() => {}
-                    2 => {
-                        let (offset, ticket) = &open[index.index(open.len())];
-                        let twin = (*offset, ticket.split());
-                        open.push(twin);
-                    }
-                    3 => open.swap_remove(index.index(open.len())).1.settle(Outcome::Delivered),
-                    _ => lost.push(open.swap_remove(index.index(open.len())).0),
-                }
-                let covered = committed(&track).unwrap_or(0);
-                let unsettled = open.iter().map(|(offset, _)| *offset).chain(lost.iter().copied()).min();
-                prop_assert_eq!(covered, unsettled.unwrap_or(next) - 1);
-            }
-        }
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tracing::error;
@@ -18,18 +19,22 @@ const PLAIN: &str = "\u{1b}[0m";
 /// Prints parcels until there are no more, or nobody reads the terminal any longer.
 pub(crate) async fn run(mut parcels: mpsc::Receiver<Parcel>) {
     let coloured = io::stdout().is_terminal();
+    let zone = TimeZone::system();
     while let Some(parcel) = parcels.recv().await {
         let Ok(request) = parcel.request() else {
             error!("a parcel does not decode");
             continue;
         };
         let mut entries: Vec<(&str, &EntryMessage)> = Vec::new();
-        for stream in &request.streams {
-            entries.extend(stream.entries.iter().map(|entry| (stream.labels.as_str(), entry)));
+        let labels: Vec<String> =
+            request.streams.iter().map(|stream| with_tenant(&stream.labels, &parcel)).collect();
+        for (stream, labels) in request.streams.iter().zip(&labels) {
+            entries.extend(stream.entries.iter().map(|entry| (labels.as_str(), entry)));
         }
         // Streams are grouped in a parcel; people read by time.
         entries.sort_by_key(|(_, entry)| entry.timestamp.map_or((0, 0), |time| (time.seconds, time.nanos)));
-        let text: String = entries.iter().map(|(labels, entry)| render(labels, entry, coloured)).collect();
+        let text: String =
+            entries.iter().map(|(labels, entry)| render(labels, entry, &zone, coloured)).collect();
         // A pipe whose reader pauses blocks; the other tasks go on.
         let written = block_in_place(|| {
             let mut stdout = io::stdout().lock();
@@ -43,9 +48,22 @@ pub(crate) async fn run(mut parcels: mpsc::Receiver<Parcel>) {
     }
 }
 
-fn render(labels: &str, entry: &EntryMessage, coloured: bool) -> String {
+/// A stream's labels with the tenant that a stage chose, which is no label any more when it travels.
+fn with_tenant(labels: &str, parcel: &Parcel) -> String {
+    match &parcel.tenant {
+        None => labels.to_owned(),
+        Some(tenant) => {
+            let rest = labels.strip_prefix('{').filter(|rest| *rest != "}").map(|rest| format!(", {rest}"));
+            format!("{{__tenant_id__={tenant:?}{}", rest.unwrap_or_else(|| "}".to_owned()))
+        }
+    }
+}
+
+fn render(labels: &str, entry: &EntryMessage, zone: &TimeZone, coloured: bool) -> String {
     let time =
         entry.timestamp.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()).unwrap_or_default();
+    // As Promtail's -dry-run: local time, as many digits as there are, an offset without a colon.
+    let time = time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%z");
     let line = String::from_utf8_lossy(&entry.line);
     if coloured {
         // A log line must not be able to steer the terminal it is shown on.
@@ -66,9 +84,13 @@ mod tests {
     fn an_entry_is_shown_as_time_labels_and_line() {
         let timestamp = Some(TimestampMessage { seconds: 1_763_461_800, nanos: 123_000_000 });
         let entry = EntryMessage { timestamp, line: b"hi\x1b[2J".to_vec(), structured_metadata: Vec::new() };
-        assert_eq!(render("{a=\"b\"}", &entry, false), "2025-11-18T10:30:00.123Z\t{a=\"b\"}\thi\x1b[2J\n");
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        assert_eq!(
+            render("{a=\"b\"}", &entry, &zone, false),
+            "2025-11-18T11:30:00.123+0100\t{a=\"b\"}\thi\x1b[2J\n"
+        );
         assert!(
-            !render("{}", &entry, true).contains("\u{1b}[2J"),
+            !render("{}", &entry, &zone, true).contains("\u{1b}[2J"),
             "control characters do not reach a terminal"
         );
     }

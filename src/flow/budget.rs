@@ -23,7 +23,7 @@ pub(crate) struct Budget {
 }
 
 /// A share of the budget; dropping it gives the bytes back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Share {
     _permit: Option<OwnedSemaphorePermit>,
 }

@@ -1,8 +1,6 @@
 //! The HTTP client under a [`Client`](super::Client), and a new one when certificates have changed on disk.
 //! In: settings, certificate files.  Out: a reqwest client.  Owns: the connections.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::http::auth::AuthError;
 use crate::http::chain;
+use crate::http::credential::Look;
 use crate::http::proxy::Proxy;
 use crate::http::tls;
 
@@ -51,9 +50,6 @@ struct Current {
     unusable: Option<Vec<Look>>,
 }
 
-/// What changes when a file is written or replaced: device, inode, length, time. `None` for a file that is not there.
-type Look = Option<(u64, u64, u64, i64, i64)>;
-
 impl Connection {
     /// Reads the certificates; connects nowhere.
     pub(super) fn new(settings: ConnectionSettings, timeout: Duration) -> Result<Connection, BuildError> {
@@ -87,11 +83,7 @@ impl Connection {
 }
 
 fn look(tls: &tls::Settings) -> Vec<Look> {
-    let look = |file| {
-        let data = fs::metadata(file).ok()?;
-        Some((data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
-    };
-    tls.files().map(look).collect()
+    tls.files().map(|file| Look::of(file)).collect()
 }
 
 fn build(settings: &ConnectionSettings, timeout: Duration) -> Result<reqwest::Client, BuildError> {

@@ -1,7 +1,8 @@
 //! A text the configuration gives, or a file that holds it.
 //! In: settings.  Out: the text of this moment.  Owns: nothing.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::record::Secret;
@@ -12,6 +13,18 @@ pub(crate) enum Credential {
     Inline(Secret),
     /// Read at every use, so that whoever renews it need not restart the agent.
     File(PathBuf),
+}
+
+/// What changes when a file is written or replaced: device, inode, length, time. Files that are not there look alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Look(Option<(u64, u64, u64, i64, i64)>);
+
+impl Look {
+    /// How a file looks now.
+    pub(crate) fn of(file: &Path) -> Look {
+        let data = fs::metadata(file).ok();
+        Look(data.map(|data| (data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec())))
+    }
 }
 
 /// The file cannot be read now.

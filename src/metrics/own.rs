@@ -26,6 +26,8 @@ pub(crate) struct Own {
     pub(crate) frames_malformed: Arc<Series>,
     /// Derived values that did not parse or that a counter cannot take, by `metric`.
     pub(crate) values_unusable: Arc<Family>,
+    /// Addresses that `geoip` could not look up, by `reason` (address, database).
+    pub(crate) geoip_lookups_failed: Arc<Family>,
     /// Log streams opened from Docker.
     pub(crate) docker_streams_opened: Arc<Series>,
     /// Failed calls to the Docker API, by `operation`.
@@ -116,6 +118,10 @@ impl Own {
             values_unusable: counter(
                 "tailwater_metric_values_unusable_total",
                 "Values for derived metrics that are no number, or negative for a counter",
+            ),
+            geoip_lookups_failed: counter(
+                "tailwater_geoip_lookups_failed_total",
+                "Values that are no address, and records that cannot be read",
             ),
             docker_streams_opened: counter(
                 "tailwater_docker_streams_opened_total",

@@ -130,7 +130,7 @@ fn run(case: &Case) -> Run {
         let lane = lanes.entry(&input.labels).or_insert_with(|| Lane::new(pipeline.clone(), &labels));
         lane.enter(&mut scratch);
         let time = if input.ts.as_deref() == Some("now") { crate::clock::now() } else { INCOMING };
-        lane.run(line.as_bytes(), time, moment, &ticket, &mut scratch, &mut output);
+        lane.run(line.as_bytes(), time, moment, &ticket, &mut scratch, &mut output, &mut Unobserved);
     }
     for lane in lanes.values_mut() {
         lane.let_go(None, moment, &mut scratch, &mut output, &mut Unobserved);

@@ -1,15 +1,16 @@
 //! What one stage holds back of a lane: entries that wait for lines that belong to them.
 //! In: lines, each with the tickets that answer for it.  Out: whole entries, oldest first.  Owns: at most one entry for
-//! each of [`PLACES`] label sets. Their texts are paid for by the byte budget, of which their tickets hold shares.
+//! each of [`PLACES`] label sets, none longer than the longest line. They give their share of the byte budget back:
+//! entries that wait for long must not keep others from being read.
 
 use std::collections::HashMap;
 
 use crate::clock::Instant;
-use crate::custody::Ticket;
+use crate::custody::{Seam, Ticket};
 use crate::pipeline::entry::Entry;
 
-/// Label sets that may be in the middle of an entry at a time.
-const PLACES: usize = 1000;
+/// Label sets that may be in the middle of an entry at a time, in one target; then the oldest entry goes on as it is.
+const PLACES: usize = 100;
 
 /// An entry that is not complete.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Held {
     pub(crate) lines: usize,
     /// One for each chunk that a part of it came in.
     pub(crate) tickets: Vec<Ticket>,
+    /// Ends of chunks it may lie across.
+    seams: Vec<Seam>,
     /// When it goes on as it is.
     due: Instant,
     /// Counts up with each entry held.
@@ -39,6 +42,7 @@ pub(crate) struct Holds {
 impl Held {
     /// Adds a line, behind `separator`, that comes with these tickets.
     pub(crate) fn append(&mut self, separator: &[u8], line: &[u8], carried: &[Ticket], due: Instant) {
+        self.seams.drain(..).for_each(Seam::tear);
         self.text.extend_from_slice(separator);
         self.text.extend_from_slice(line);
         self.lines += 1;
@@ -50,7 +54,7 @@ impl Held {
     pub(crate) fn carry(&mut self, carried: &[Ticket]) {
         for ticket in carried {
             if !self.tickets.last().is_some_and(|last| last.is_twin_of(ticket)) {
-                self.tickets.push(ticket.split());
+                self.tickets.push(ticket.hold());
             }
         }
     }
@@ -93,8 +97,15 @@ impl Holds {
         let evicted = if self.places.len() >= PLACES { self.make_room() } else { None };
         let text = entry.line_bytes().to_vec();
         self.next += 1;
-        let mut held =
-            Held { entry: entry.clone(), text, lines: 1, tickets: Vec::new(), due, number: self.next };
+        let mut held = Held {
+            entry: entry.clone(),
+            text,
+            lines: 1,
+            tickets: Vec::new(),
+            seams: Vec::new(),
+            due,
+            number: self.next,
+        };
         held.carry(carried);
         let before = self.places.insert(key.into(), Some(held)).flatten();
         debug_assert!(before.is_none(), "a held entry was forgotten");
@@ -109,6 +120,11 @@ impl Holds {
         let oldest = self.places.iter().min_by_key(|(_, place)| place.as_ref().map(|held| held.number));
         let key = oldest.map(|(key, _)| key.clone())?;
         self.remove(&key)
+    }
+
+    /// The chunk of `ticket` is at its end.
+    pub(crate) fn end_chunk(&mut self, ticket: &Ticket) {
+        self.places.values_mut().flatten().for_each(|held| held.seams.push(ticket.seam()));
     }
 
     /// When the next entry goes on as it is.

@@ -1,6 +1,7 @@
 //! Where a source hands its chunks in: budget, custody, pipeline, and on to every client.
 //! In: a chunk and the cursor after it.  Out: one handover per client.  Owns: the lanes of one target.
 
+use std::io::{self, IsTerminal as _};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::Budget;
 use crate::metrics::{Own, Series};
 use crate::pipeline::compile::Pipeline;
+use crate::pipeline::inspect::{Inspector, show_text};
 use crate::pipeline::lane::{Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
 use crate::record::{self, Chunk, Labels};
@@ -22,6 +24,8 @@ use crate::record::{self, Chunk, Labels};
 pub(crate) struct Outlet {
     pub(crate) clients: Vec<mpsc::Sender<Handover>>,
     pub(crate) budget: Budget,
+    /// Print to standard error what stages do to each line.
+    pub(crate) inspect: bool,
     pub(crate) own: Own,
 }
 
@@ -32,6 +36,8 @@ pub(crate) struct Intake {
     stdout: Option<Lane>,
     stderr: Option<Lane>,
     scratch: Scratch,
+    /// Prints what stages do, where that is wanted.
+    inspector: Option<Inspector>,
     outlet: Outlet,
     /// Outputs so far; each has a number, so that caches can tell them apart.
     outputs: u64,
@@ -59,6 +65,7 @@ impl Intake {
             stdout: stdout.map(lane),
             stderr: stderr.map(lane),
             scratch: Scratch::default(),
+            inspector: outlet.inspect.then(Inspector::default),
             outlet: outlet.clone(),
             outputs: 0,
             lines_read: outlet.own.lines_read.with("source", source),
@@ -87,6 +94,9 @@ impl Intake {
         while done < chunk.len() {
             let mut output = self.output();
             done = self.run(chunk, done, &ticket, &mut output);
+            if done == chunk.len() {
+                self.lanes().for_each(|lane| lane.end_chunk(&ticket));
+            }
             let pause = output.pause;
             self.hand_on(output, ticket.split()).await?;
             if !pause.is_zero() {
@@ -178,7 +188,14 @@ impl Intake {
                 lane.enter(&mut self.scratch);
                 entered = Some(line.output);
             }
-            lane.run(bytes, line.timestamp, moment, carried, &mut self.scratch, output);
+            let time = line.timestamp;
+            if let Some(inspector) = &mut self.inspector {
+                lane.run(bytes, time, moment, carried, &mut self.scratch, output, inspector);
+                let line = String::from_utf8_lossy(bytes);
+                eprint!("{}", show_text(None, Some(&line), &inspector.take(), io::stderr().is_terminal()));
+            } else {
+                lane.run(bytes, time, moment, carried, &mut self.scratch, output, &mut Unobserved);
+            }
             if !output.pause.is_zero() {
                 return number + 1;
             }

@@ -14,7 +14,7 @@ use crate::pipeline::compile::{Pipeline, Step};
 use crate::pipeline::entry::{Base, Entry};
 use crate::pipeline::held::{Held, Holds};
 use crate::pipeline::json_path::Extraction;
-use crate::pipeline::observe::{Observer, Unobserved};
+use crate::pipeline::observe::Observer;
 use crate::pipeline::stages::Flow;
 use crate::record::{Labels, Stream, UnixNanos};
 
@@ -131,7 +131,8 @@ impl Lane {
     }
 
     /// Runs one line, for which the tickets of `carried` answer; what is left of it is added to `output`.
-    pub(crate) fn run(
+    #[allow(clippy::too_many_arguments, reason = "what a line comes with, what it runs in, what it leaves")]
+    pub(crate) fn run<O: Observer>(
         &mut self,
         line: &[u8],
         timestamp: UnixNanos,
@@ -139,10 +140,20 @@ impl Lane {
         carried: &[Ticket],
         scratch: &mut Scratch,
         output: &mut Output,
+        observer: &mut O,
     ) {
         scratch.entry.begin(&self.base, line, timestamp);
-        self.advance(0, moment, carried, scratch, output, &mut Unobserved);
+        self.advance(0, moment, carried, scratch, output, observer);
         scratch.entry.shrink(SCRATCH_LIMIT);
+    }
+
+    /// The chunk of `ticket` is at its end: what is held back may go on in the next.
+    pub(crate) fn end_chunk(&mut self, ticket: &Ticket) {
+        for memory in &mut self.memories {
+            if let Memory::Holds(holds) = memory {
+                holds.end_chunk(ticket);
+            }
+        }
     }
 
     /// When the next entry that is held back goes on as it is.
@@ -229,7 +240,10 @@ impl Lane {
         entry.line = entry.store(&text);
         std::mem::swap(&mut scratch.entry, &mut entry);
         let pipeline = self.pipeline.clone();
-        match pipeline.steps[at].stage.resume(&mut scratch.entry) {
+        let step = &pipeline.steps[at];
+        let flow = step.stage.resume(&mut scratch.entry);
+        observer.resumed(step, &scratch.entry, &pipeline, &self.fixed, &flow);
+        match flow {
             Flow::Drop(reason) => reason.count(),
             _ => self.advance(at + 1, moment, &tickets, scratch, output, observer),
         }
@@ -244,7 +258,7 @@ impl Lane {
         let names = &self.pipeline.names;
         let metadata = entry.metadata().map(|(name, value)| (&*names[name.0 as usize], value));
         groups.append(group, entry.timestamp, entry.line_bytes(), metadata);
-        observer.emitted(entry);
+        observer.emitted(entry, &self.pipeline, &self.fixed);
     }
 
     fn group(&mut self, entry: &Entry, key: &mut Vec<u8>, groups: &mut Groups) -> usize {

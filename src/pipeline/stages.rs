@@ -6,6 +6,7 @@ mod decolorize;
 mod docker;
 mod drop;
 mod eventlogmessage;
+mod geoip;
 mod json;
 mod labelallow;
 mod labeldrop;
@@ -27,7 +28,7 @@ mod tenant;
 mod timestamp;
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use logfmt::pairs as logfmt_pairs;
+pub(crate) use logfmt::logfmt_pairs;
 
 use std::fmt::Debug;
 
@@ -92,12 +93,13 @@ pub(crate) struct StageKind {
 }
 
 /// Every stage there is.
-pub(crate) static STAGES: [StageKind; 25] = [
+pub(crate) static STAGES: [StageKind; 26] = [
     cri::KIND,
     decolorize::KIND,
     docker::KIND,
     drop::KIND,
     eventlogmessage::KIND,
+    geoip::KIND,
     json::KIND,
     labelallow::KIND,
     labeldrop::KIND,

@@ -29,7 +29,7 @@ impl Agent {
         let file = directory.join("tailwater.yaml");
         std::fs::write(&file, configuration).unwrap();
         let agent = Agent::spawn(&[&format!("-config.file={}", file.display())]);
-        agent.wait_for_log(" ready");
+        agent.wait_for_log("msg=ready");
         agent
     }
 
@@ -62,11 +62,17 @@ impl Agent {
         self.stderr.text()
     }
 
+    /// Where the agent's server listens.
+    pub fn address(&self) -> SocketAddr {
+        let log = self.wait_for_log("msg=\"serving /metrics and /ready\"");
+        let line = log.lines().find(|line| line.contains("serving /metrics")).unwrap();
+        let address = line.split_whitespace().find_map(|field| field.strip_prefix("address="));
+        address.unwrap().parse().unwrap()
+    }
+
     /// Asks for a page of the agent's server: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let log = self.wait_for_log("serving /metrics");
-        let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-        http_get(address.parse().unwrap(), path)
+        http_get(self.address(), path)
     }
 
     /// The value of a sample, such as `tailwater_lines_read_total{source="file"}`; 0 when it is not there.

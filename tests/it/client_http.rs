@@ -102,7 +102,7 @@ async fn a_password_file_is_read_for_each_push() {
     // Lines wait for a file that is away for a moment.
     fs::remove_file(&file).unwrap();
     scene.write();
-    agent.wait_for_log("reason=\"credentials\"");
+    agent.wait_for_log("reason=credentials");
     scene.put("password", "hunter2-three");
     assert_eq!(scene.arrived().await["authorization"], basic("me", "hunter2-three"));
     let log = end(agent);
@@ -205,7 +205,7 @@ async fn lines_wait_for_a_token_endpoint_that_fails() {
         format!("oauth2: {{client_id: me, client_secret_file: '{file}', token_url: '{}'}}", endpoint.url());
     let agent = scene.start(&scene.loki.url(), &options);
     scene.write();
-    agent.wait_for_log("reason=\"token\"");
+    agent.wait_for_log("reason=token");
     endpoint.wait_for(3).await;
     assert_eq!(scene.loki.requests().len(), 0, "nothing is pushed without a token");
     endpoint.fail(None);
@@ -272,7 +272,7 @@ async fn a_server_of_a_strange_authority_gets_nothing_until_its_authority_is_nam
     let ca = scene.put("ca.pem", &ours.pem());
     let agent = scene.start(&front.url(), &format!("tls_config: {{ca_file: '{ca}'}}"));
     scene.write();
-    agent.wait_for_log("reason=\"connection\"");
+    agent.wait_for_log("reason=connection");
     agent.wait_for_log("invalid peer certificate");
     front.wait_for_refusals(3).await;
     assert_eq!(scene.loki.requests().len(), 0);
@@ -372,7 +372,7 @@ async fn a_proxy_that_is_down_is_waited_for_and_its_password_is_not_said() {
     let mut scene = Scene::new();
     let agent = scene.start(&scene.loki.url(), "proxy_url: 'http://me:hunter2@127.0.0.1:1'");
     scene.write();
-    agent.wait_for_log("reason=\"connection\"");
+    agent.wait_for_log("reason=connection");
     assert_eq!(scene.loki.requests().len(), 0, "there is no way around the proxy");
     end(agent);
 }
@@ -438,7 +438,7 @@ async fn the_environment_names_a_proxy_only_where_the_configuration_asks_it() {
     let file = scene.put("c.yaml", &scene.text("http://loki.invalid/loki/api/v1/push", ""));
     let agent = Agent::spawn_with(&[&format!("-config.file={file}")], &variables);
     scene.write();
-    agent.wait_for_log("reason=\"connection\"");
+    agent.wait_for_log("reason=connection");
     assert_eq!(proxy.heads().len(), 1);
     agent.kill();
 }

@@ -62,6 +62,11 @@ fn a_bad_configuration_is_refused_with_its_place_and_the_fix() {
         ),
         (pipeline("[{multiline: {firstline: '('}}]"), "bad.yaml:4:45: not a regular expression", ""),
         (pipeline("[{regex: {expression: '(a'}}]"), "bad.yaml:4:42: not a regular expression", ""),
+        (
+            pipeline("[{labels: {y: }}]"),
+            "bad.yaml:4:31: expected a text, found the boolean y",
+            "write it in quotes",
+        ),
         (pipeline("[{json: {}}]"), "`expressions` is required here", ""),
         (pipeline("[{json: {expressions: {a: 'b['}}}]"), "not a JMESPath expression", ""),
         (pipeline("[{match: {selector: '{a=b}', stages: [{docker: }]}}]"), "not a selector", "such as"),
@@ -118,7 +123,7 @@ fn the_first_file_of_a_list_that_exists_is_used() {
     let file = directory.path().join("b.yaml");
     fs::write(&file, "server: {disable: true}\n").unwrap();
     let agent = Agent::spawn(&["-config.file", &format!("/none/a.yaml,{}", file.display())]);
-    agent.wait_for_log(" ready");
+    agent.wait_for_log("msg=ready");
     assert!(agent.terminate().0.success());
 }
 
@@ -154,8 +159,19 @@ fn check_says_what_a_start_would_refuse_and_starts_nothing() {
     assert!(code == Some(1) && said.contains("a.yaml:2:"), "{said}");
     let (code, said) = check(good, &["check", "-server.http-listen-port=99999"]);
     assert!(code == Some(1) && said.contains("99999 is no port number"), "{said}");
-    let (code, said) = check(good, &["-inspect"]);
-    assert!(code == Some(2) && said.contains("-inspect is a flag of Promtail"), "{said}");
+    let missing = "clients: [{url: 'https://x/push', tls_config: {ca_file: /none/ca.pem}}]\n";
+    let (code, said) = check(missing, &["check"]);
+    assert!(code == Some(1) && said.contains("/none/ca.pem"), "{said}");
+    let suspicious = "clients: [{url: 'http://x/push'}]\nscrape_configs: [{job_name: j, static_configs: [{labels: {__path__: /x}}],\n  \
+                      relabel_configs: [{target_label: a, replacement: '${1}'}], pipeline_stages: [{labels: {trace_id: }}, {output: {source: a, x: 1}}]}]\n";
+    let (code, said) = check(suspicious, &["check", "-config.expand-env"]);
+    assert!(code == Some(0) && said.contains("valid, with 3 warnings"), "{said}");
+    assert!(said.contains("a.yaml:3:53: warning: -config.expand-env makes nothing of ${1}"), "{said}");
+    let (code, said) = check(good, &["-server.enable-runtime-reload"]);
+    assert!(
+        code == Some(2) && said.contains("-server.enable-runtime-reload is a flag of Promtail"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -174,7 +190,7 @@ fn flags_win_over_the_file() {
         "-dry-run",
         &format!("--config.file={}", file.display()),
     ]);
-    let log = agent.wait_for_log(" ready");
+    let log = agent.wait_for_log("msg=ready");
     assert!(log.contains("printing what would be pushed"), "{log}");
     assert!(
         log.contains("flags of Promtail that change nothing here") && log.contains("tracing.enabled"),
@@ -202,7 +218,7 @@ fn every_configuration_that_is_shipped_starts() {
             "-server.http-listen-port=0",
             &format!("-positions.file={}/positions.yaml", directory.path().display()),
         ]);
-        agent.wait_for_log(" ready");
+        agent.wait_for_log("msg=ready");
         assert!(agent.terminate().0.success(), "{}", file.display());
         count += 1;
     }

@@ -346,6 +346,41 @@ async fn a_last_line_without_a_newline_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn entries_of_several_lines_come_out_whole_though_the_agent_is_killed() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    // Each line whose number ends in 0 or 5 begins an entry.
+    let multiline = r#"- multiline: {firstline: '"seq":\d*[05],', max_wait_time: 1h}"#;
+    let text = configuration(&engine, directory.path(), &loki);
+    let text = text.replace("  pipeline_stages:\n", &format!("  pipeline_stages:\n  {multiline}\n"));
+    let lines = 20_000;
+    let count = lines.to_string();
+    let container = engine.create(&[], engine.loggen_image(), &["--lines", &count, "--rate", "5000"]);
+    engine.start(&container);
+    for round in 1..=4 {
+        let agent = Agent::start(directory.path(), &text);
+        let enough = |store: &Store| store.entries.len() >= round * lines / 5 / 6;
+        loki.wait_for(enough, PATIENCE).await.unwrap();
+        agent.kill();
+    }
+    let agent = Agent::start(directory.path(), &text);
+    engine.wait(&container);
+    // The last one may go on until the log is read to its end.
+    let seen = loki.wait_for(|store| store.entries.len() >= lines / 5, PATIENCE).await;
+    agent.terminate();
+    seen.unwrap();
+    let logs = String::from_utf8(engine.logs(&container).stdout).unwrap();
+    let printed: Vec<&str> = logs.lines().collect();
+    let mut expected: Vec<String> = printed.chunks(5).map(|entry| entry.join("\n")).collect();
+    let mut stored = loki.store().lines();
+    expected.sort();
+    stored.sort();
+    assert_eq!(stored.len(), lines / 5);
+    assert!(stored == expected, "an entry is torn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_on_three_networks_arrives_once() {
     let Some(engine) = docker::engine_or_skip() else { return };
     let directory = tempfile::tempdir().unwrap();

@@ -3,7 +3,16 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
-use crate::agent::{PATIENCE, program};
+use crate::agent::{Agent, PATIENCE, program};
+
+#[test]
+fn a_hangup_is_answered_and_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = Agent::start(directory.path(), "server: {disable: true}\n");
+    agent.signal("HUP");
+    agent.wait_for_log("does not read its configuration again");
+    assert!(agent.terminate().0.success());
+}
 
 #[test]
 fn systemd_is_told_ready_alive_and_stopping() {

@@ -14,7 +14,7 @@ use crate::http::split_url_auth;
 use crate::record::Labels;
 use crate::{batch, delivery};
 
-pub(super) static CLIENT: Table = Table(&[
+pub(in crate::agent) static CLIENT: Table = Table(&[
     row(
         "url",
         Kind::Url,
@@ -87,6 +87,16 @@ pub(super) fn decode(root: &Block<'_>) -> Result<Vec<delivery::Settings>, Invali
         clients.add_single(node)?;
     }
     Ok(clients.named_apart())
+}
+
+/// The blocks of all clients.
+pub(in crate::agent) fn nodes(root: &Node) -> Vec<&Node> {
+    let entries = root.entries().unwrap_or_default();
+    let of = |key: &str| entries.iter().find(|(name, _)| name.scalar() == Some(key)).map(|(_, node)| node);
+    let listed = of("clients").and_then(|list| list.list().ok()).unwrap_or_default();
+    let old =
+        of("client").filter(|client| client.block(&CLIENT).is_ok_and(|block| block.get("url").is_some()));
+    listed.iter().chain(old).collect()
 }
 
 /// Adds labels to the clients that do not have them.

@@ -190,12 +190,12 @@ fn required_text<'n>(node: &Node, block: &Block<'n>, name: &'static str) -> Resu
 }
 
 /// True where a key says something; an empty text is the same as none.
-fn is_given(block: &Block<'_>, key: &'static str) -> bool {
+pub(super) fn is_given(block: &Block<'_>, key: &'static str) -> bool {
     block.get(key).is_some_and(|value| value.scalar() != Some(""))
 }
 
 /// Two keys for one thing: its text, or a file that holds it.
-fn credential(
+pub(super) fn credential(
     node: &Node,
     block: &Block<'_>,
     inline: &'static str,
@@ -219,7 +219,7 @@ fn hidden(key: &Node, value: &Node) -> Result<Secret, Invalid> {
 }
 
 /// The key called `name` of a mapping; the mapping itself where it has none.
-fn key<'n>(node: &'n Node, name: &str) -> &'n Node {
+pub(super) fn key<'n>(node: &'n Node, name: &str) -> &'n Node {
     let entries = node.entries().unwrap_or_default();
     entries.iter().map(|(key, _)| key).find(|key| key.scalar() == Some(name)).unwrap_or(node)
 }

@@ -205,7 +205,9 @@ fn static_group(
     let mut labels = LabelMap::from([("__address__".to_owned(), address)]);
     for (key, value) in block.optional("labels", Node::entries)?.unwrap_or_default() {
         labels.insert(key.text()?.to_owned(), value.text()?.to_owned());
-        all_labels.set(key.text()?, value.text()?);
+        if !key.text()?.starts_with("__") {
+            all_labels.set(key.text()?, value.text()?);
+        }
     }
     let Some(mut labels) = relabel::apply(rules, labels) else { return Ok(None) };
     let Some(path) = labels.remove("__path__") else {

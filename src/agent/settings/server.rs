@@ -1,7 +1,10 @@
 //! The `server` block: pages, and the agent's own log.
 //! In: the block.  Out: where to listen, what to log.  Owns: its table.
 
+mod https;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
@@ -19,8 +22,8 @@ pub(super) struct Server {
 /// How the agent writes its own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
-    /// Words and `key=value` fields.
-    Text,
+    /// `key=value` pairs, as Go programs write them.
+    Logfmt,
     /// An object a line.
     Json,
 }
@@ -40,7 +43,18 @@ pub(super) static SERVER: Table = Table(&[
     row("disable", Kind::Boolean, "false", "No server at all"),
     row("log_level", Kind::Text, "info", "debug, info, warn or error"),
     row("log_format", Kind::Text, "logfmt", "logfmt or json"),
-    row("http_tls_config", Kind::Block(&TLS), "", "HTTPS").not_yet(),
+    row(
+        "http_tls_config",
+        Kind::Block(&https::TLS),
+        "",
+        "Serves HTTPS where it has a certificate and its key",
+    ),
+    row(
+        "tls_min_version",
+        Kind::Text,
+        "VersionTLS12",
+        "`VersionTLS12` or `VersionTLS13`; `VersionTLS10` and `VersionTLS11` mean `VersionTLS12`",
+    ),
     row("enable_runtime_reload", Kind::Boolean, "false", "A /reload page").not_yet(),
     ignored("http_listen_network", Kind::Text, "tcp"),
     ignored("http_listen_conn_limit", Kind::Count, "0"),
@@ -55,7 +69,6 @@ pub(super) static SERVER: Table = Table(&[
     ignored("profiling_enabled", Kind::Boolean, "false"),
     ignored("proxy_protocol_enabled", Kind::Boolean, "false"),
     ignored("tls_cipher_suites", Kind::Text, ""),
-    ignored("tls_min_version", Kind::Text, ""),
     ignored("log_source_ips_enabled", Kind::Boolean, "false"),
     ignored("log_source_ips_full", Kind::Boolean, "false"),
     ignored("log_source_ips_header", Kind::Text, ""),
@@ -89,16 +102,6 @@ pub(super) static SERVER: Table = Table(&[
     ignored("grpc_server_recv_buffer_pools_enabled", Kind::Boolean, "false"),
 ]);
 
-static TLS: Table = Table(&[
-    row("cert", Kind::Text, "", ""),
-    row("key", Kind::Secret, "", ""),
-    row("client_ca", Kind::Text, "", ""),
-    row("cert_file", Kind::Text, "", ""),
-    row("key_file", Kind::Text, "", ""),
-    row("client_auth_type", Kind::Text, "", ""),
-    row("client_ca_file", Kind::Text, "", ""),
-]);
-
 pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
     let address = block.optional("http_listen_address", |node| match node.text()? {
         "" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -111,16 +114,18 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
     })?;
     let listen =
         SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.unwrap_or(DEFAULT_PORT));
+    let tls = https::decode(block)?;
     let disabled = block.optional("disable", Node::boolean)?.unwrap_or(false);
     let http = server::Settings {
         listen,
         prefix: block.optional("http_path_prefix", prefix)?.unwrap_or_default(),
         metrics: block.optional("register_instrumentation", Node::boolean)?.unwrap_or(true),
+        tls: tls.map(Arc::new),
     };
     Ok(Server {
         http: (!disabled).then_some(http),
         log_level: block.optional("log_level", log_level)?.unwrap_or(LevelFilter::INFO),
-        log_format: block.optional("log_format", log_format)?.unwrap_or(LogFormat::Text),
+        log_format: block.optional("log_format", log_format)?.unwrap_or(LogFormat::Logfmt),
     })
 }
 
@@ -149,7 +154,7 @@ fn log_level(node: &Node) -> Result<LevelFilter, Invalid> {
 
 fn log_format(node: &Node) -> Result<LogFormat, Invalid> {
     match node.text()? {
-        "" | "logfmt" => Ok(LogFormat::Text),
+        "" | "logfmt" => Ok(LogFormat::Logfmt),
         "json" => Ok(LogFormat::Json),
         other => Err(node.invalid(format!("unknown log format `{other}`")).help("logfmt or json")),
     }

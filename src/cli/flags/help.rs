@@ -31,7 +31,7 @@ pub(crate) fn help_text(verb: Verb) -> String {
         out.push('\n');
         out.push_str(&paragraph(SPELLINGS));
         for group in Group::ALL {
-            let mut rows = FLAGS.iter().filter(|flag| flag.group == group).peekable();
+            let mut rows = FLAGS.iter().filter(|flag| flag.group == group && flag.is_for(verb)).peekable();
             if rows.peek().is_some() {
                 out.push_str(&format!("\n{}:\n", group.title()));
             }

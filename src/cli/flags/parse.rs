@@ -102,7 +102,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
             break;
         }
         let (name, value) = split(&argument)?;
-        let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) else {
+        let known = |flag: &&Flag| flag.name == name && flag.is_for(verb);
+        let Some(flag) = FLAGS.iter().find(known) else {
             return match name {
                 "h" | "help" => Ok(Parsed::Help(verb)),
                 _ => Err(unknown(name)),
@@ -153,6 +154,10 @@ fn split(argument: &str) -> Result<(&str, Option<&str>), FlagError> {
 }
 
 fn unknown(name: &str) -> FlagError {
+    if FLAGS.iter().any(|flag| flag.name == name) {
+        let sentence = format!("-{name} is a flag of the command inspect");
+        return FlagError { sentence, help: Some("tailwater inspect -config.file=FILE < SAMPLE".to_owned()) };
+    }
     let near = nearest(name, FLAGS.iter().map(|flag| flag.name));
     let help = near.map(|near| format!("did you mean -{near}?"));
     FlagError { sentence: format!("flag provided but not defined: -{name}"), help }

@@ -98,7 +98,7 @@ fn arguments_are_read_as_go_reads_them() {
         (&["-bogus", "-h"], "flag provided but not defined: -bogus"),
         (
             &["x", "-h"],
-            "there is no command `x`\n  = help: commands are run, check, version, help; flags begin with a dash",
+            "there is no command `x`\n  = help: commands are run, check, inspect, version, help; flags begin with a dash",
         ),
         (&["-client.timeout=1h30m"], "run client.timeout=1h30m"),
         (&["-client.timeout=.5s"], "run client.timeout=.5s"),
@@ -260,7 +260,7 @@ fn every_flag_is_documented_everywhere() {
     let (zsh, fish) = (completions(Shell::Zsh), completions(Shell::Fish));
     for verb in Verb::ALL.into_iter().filter(|verb| verb.takes_flags()) {
         let help = help_text(verb);
-        for flag in &FLAGS {
+        for flag in FLAGS.iter().filter(|flag| flag.is_for(verb)) {
             assert!(
                 help.lines()
                     .any(|line| line.trim_start().split(' ').next() == Some(&format!("-{}", flag.name)))
@@ -279,7 +279,7 @@ fn every_flag_is_documented_everywhere() {
 
 #[test]
 fn help_has_its_topics() {
-    for word in ["run", "check", "version", "help", "man", "bash", "zsh", "fish"] {
+    for word in ["run", "check", "inspect", "version", "help", "config", "man", "bash", "zsh", "fish"] {
         assert!(topic(Some(word)).is_some_and(|text| text.ends_with('\n')), "{word}");
     }
     assert_eq!(topic(None), topic(Some("run")));
@@ -308,7 +308,7 @@ fn completed(words: &str) -> String {
 #[test]
 fn bash_completes() {
     for (words, expected) in [
-        ("tailwater ''", "run check version help"),
+        ("tailwater ''", "run check inspect version help"),
         ("tailwater che", "check"),
         ("tailwater -config.", "-config.file -config.expand-env"),
         ("tailwater check --config.", "--config.file --config.expand-env"),
@@ -356,7 +356,8 @@ proptest! {
         let apart = [vec![format!("-{name}"), value.clone()], vec![format!("--{name}"), value.clone()]];
         let spellings = with_equals.into_iter().chain(apart.into_iter().filter(|_| flag.kind != Kind::Bool));
         for spelling in spellings {
-            let words: Vec<&str> = spelling.iter().map(String::as_str).collect();
+            let verb = Verb::ALL.into_iter().find(|verb| verb.takes_flags() && flag.is_for(*verb)).unwrap();
+            let words: Vec<&str> = [verb.name()].into_iter().chain(spelling.iter().map(String::as_str)).collect();
             let given = given(&words);
             prop_assert_eq!(given.text(name), Some(value.as_str()));
         }

@@ -42,7 +42,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let expressions = block.required("expressions")?;
     let mut json = Json { tree: PathTree::default(), expressions: Vec::new(), source: None, malformed: None };
     for (key, value) in expressions.entries()? {
-        let name = key.text()?;
+        let name = key.strict_text()?;
         let (node, expression) = if value.is_null() || value.text()?.is_empty() {
             (key, name)
         } else {
@@ -92,15 +92,19 @@ impl Json {
     }
 
     /// Evaluates the expressions that are no plain paths. The text is known to be an object or null.
-    fn search(&self, entry: &mut Entry, input: &[u8]) {
+    fn search(&self, entry: &mut Entry, input: &[u8], context: &mut Context<'_>) {
         let text = String::from_utf8_lossy(input);
         let Ok(data) = jmespath::Variable::from_json(&text) else { return };
         let data = jmespath::Rcvar::new(data);
         for (name, expression) in &self.expressions {
             // An expression that cannot be evaluated on this line (a function on the wrong type) leaves the name alone.
-            let Ok(found) = expression.search(&data) else { continue };
-            if let Ok(value) = serde_json::to_value(&*found) {
-                store_found(entry, *name, &value);
+            match expression.search(&data) {
+                Ok(found) => {
+                    if let Ok(value) = serde_json::to_value(&*found) {
+                        store_found(entry, *name, &value);
+                    }
+                }
+                Err(error) => context.fail(|| format!("{}: {}", expression.as_str(), error.reason)),
             }
         }
     }
@@ -111,6 +115,7 @@ impl Stage for Json {
         let Some(input) = entry.input(self.source) else { return Flow::Continue };
         let found = &mut context.tools.extraction;
         if self.tree.read(entry.bytes(input), found).is_err() {
+            context.fail(|| "no JSON object".to_owned());
             return match &self.malformed {
                 Some(reason) => Flow::Drop(reason),
                 None => Flow::Continue,
@@ -121,7 +126,9 @@ impl Stage for Json {
             let text = &mut context.tools.text;
             text.clear();
             text.extend_from_slice(entry.bytes(input));
-            self.search(entry, text);
+            let text = std::mem::take(text);
+            self.search(entry, &text, context);
+            context.tools.text = text;
         }
         Flow::Continue
     }

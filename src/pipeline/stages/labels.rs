@@ -30,7 +30,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
 pub(super) fn mapping(options: &Node, compiler: &mut Compiler<'_>) -> Result<Vec<(Symbol, Symbol)>, Invalid> {
     let mut mapping = Vec::new();
     for (key, value) in options.entries()? {
-        let label = key.text()?;
+        let label = key.strict_text()?;
         if !is_label_name(label) {
             let help = "a label name is letters, digits and `_`, and does not start with a digit";
             return Err(key.invalid(format!("`{label}` is no label name")).help(help));

@@ -34,7 +34,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let node = block.required("mapping")?;
     let mut mapping = Vec::new();
     for (name, key) in node.entries()? {
-        let name = name.text()?;
+        let name = name.strict_text()?;
         let key = if key.is_null() || key.text()?.is_empty() { name } else { key.strict_text()? };
         mapping.push((key.to_owned(), compiler.symbol(name)));
     }
@@ -46,18 +46,22 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// The text is no logfmt from some place on.
+#[derive(Debug)]
+struct NotLogfmt;
+
 /// Calls `found` for each pair, until the end or the first thing that is not logfmt: what came before counts.
-pub(crate) fn pairs(text: &str, mut found: impl FnMut(&str, &str)) {
+fn pairs(text: &str, mut found: impl FnMut(&str, &str)) -> Result<(), NotLogfmt> {
     let mut rest = text.char_indices().peekable();
     loop {
         while rest.next_if(|(_, c)| *c <= ' ').is_some() {}
         if rest.peek().is_none() {
-            return;
+            return Ok(());
         }
         let key = word(text, &mut rest);
         match rest.peek() {
-            Some((_, '"')) => return,
-            Some((_, '=')) if key.is_empty() => return,
+            Some((_, '"')) => return Err(NotLogfmt),
+            Some((_, '=')) if key.is_empty() => return Err(NotLogfmt),
             Some((_, '=')) => drop(rest.next()),
             _ => {
                 found(key, "");
@@ -65,16 +69,22 @@ pub(crate) fn pairs(text: &str, mut found: impl FnMut(&str, &str)) {
             }
         }
         if rest.next_if(|(_, c)| *c == '"').is_some() {
-            let Some(value) = quoted(&mut rest) else { return };
+            let Some(value) = quoted(&mut rest) else { return Err(NotLogfmt) };
             found(key, &value);
         } else {
             let value = word(text, &mut rest);
             if rest.peek().is_some_and(|(_, c)| matches!(c, '=' | '"')) {
-                return;
+                return Err(NotLogfmt);
             }
             found(key, value);
         }
     }
+}
+
+/// The pairs, for the fuzzer; whether all of the text is logfmt.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn logfmt_pairs(text: &str, found: impl FnMut(&str, &str)) -> bool {
+    pairs(text, found).is_ok()
 }
 
 /// What stands before the next blank, `=` or `"`.
@@ -129,17 +139,20 @@ fn hex(rest: &mut Peekable<CharIndices<'_>>) -> Option<u32> {
 }
 
 impl Stage for Logfmt {
-    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
         let Some(input) = entry.input(self.source) else { return Flow::Continue };
         // Up to the first byte that is not UTF-8, which is no logfmt either.
         let text = entry.bytes(input).utf8_chunks().next().map_or("", |chunk| chunk.valid()).to_owned();
         // A line end separates pairs like any blank: several records in one text are all read.
-        pairs(&text, |key, value| {
+        let read = pairs(&text, |key, value| {
             for (_, name) in self.mapping.iter().filter(|(wanted, _)| wanted == key) {
                 let span = entry.store(value.as_bytes());
                 entry.extract(*name, Value::Text(span));
             }
         });
+        if read.is_err() {
+            context.fail(|| "no logfmt from some place on".to_owned());
+        }
         Flow::Continue
     }
 }
@@ -150,7 +163,7 @@ mod tests {
 
     fn shown(text: &str) -> String {
         let mut all = Vec::new();
-        pairs(text, |key, value| all.push(format!("{key}→{value}")));
+        drop(pairs(text, |key, value| all.push(format!("{key}→{value}"))));
         all.join(" ")
     }
 

@@ -93,7 +93,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
 }
 
 fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric, Invalid> {
-    let name = key.text()?;
+    let name = key.strict_text()?;
     let block = node.options(&METRIC)?;
     let config_node = block.get("config");
     let kind_node = block.required("type")?;
@@ -205,11 +205,11 @@ fn is_metric_name(name: &str) -> bool {
 
 impl Metric {
     fn update(&self, entry: &mut Entry, context: &mut Context<'_>) {
-        let Some(amount) = self.amount(entry) else { return };
+        let Some(amount) = self.amount(entry, context) else { return };
         // A negative step would make a counter go down, which Prometheus reads as a restart (Promtail panics).
         // One value that is not finite would stay in the sum for good.
         if !amount.is_finite() || (self.family.kind == Measure::Counter && amount < 0.0) {
-            return self.unusable.add(1.0);
+            return self.give_up(&amount.to_string(), context);
         }
         loop {
             let series = self.series(entry, context);
@@ -226,8 +226,13 @@ impl Metric {
         }
     }
 
+    fn give_up(&self, value: &str, context: &mut Context<'_>) {
+        self.unusable.add(1.0);
+        context.fail(|| format!("{value:?} is of no use to {}", self.family.name));
+    }
+
     /// How much to add, set or observe; `None` when this line does not count.
-    fn amount(&self, entry: &mut Entry) -> Option<f64> {
+    fn amount(&self, entry: &mut Entry, context: &mut Context<'_>) -> Option<f64> {
         match self.action {
             Action::CountLine => return Some(1.0),
             Action::CountBytes => return Some(entry.line_bytes().len() as f64),
@@ -250,7 +255,8 @@ impl Metric {
             _ => number(entry, found),
         };
         if number.is_none() && found != Value::Null {
-            self.unusable.add(1.0);
+            let text = entry.text(self.source).map(|span| String::from_utf8_lossy(entry.bytes(span)));
+            self.give_up(&text.unwrap_or_default(), context);
         }
         if self.action == Action::Sub { number.map(|number| -number) } else { number }
     }

@@ -12,6 +12,7 @@ use crate::pipeline::entry::{Entry, Span, Symbol, Value};
 use crate::pipeline::lane::Context;
 use crate::pipeline::stages::template::Renderer;
 use crate::pipeline::stages::{Flow, Options, Stage, StageKind, json, regex};
+use crate::pipeline::template::RenderError;
 
 pub(crate) const KIND: StageKind = StageKind {
     name: "replace",
@@ -65,20 +66,20 @@ impl Replace {
         whole.map(|found| found.iter().map(|group| regex::within(input, group)).collect()).collect()
     }
 
-    /// The text with every capture replaced, and what each captured text became. `None` when a template fails.
+    /// The text with every capture replaced, and what each captured text became.
     fn replaced(
         &self,
         entry: &mut Entry,
         context: &Context<'_>,
         input: Span,
         matches: &[Vec<Option<Span>>],
-    ) -> Option<(Vec<u8>, Became)> {
+    ) -> Result<(Vec<u8>, Became), RenderError> {
         let (mut out, mut became) = (Vec::new(), Became::new());
         let mut copied = input.start;
         for group in matches.iter().flat_map(|groups| groups.iter().skip(1)).flatten() {
             let captured = entry.bytes(*group).to_vec();
             let mut text = String::new();
-            self.template.render(entry, context.pipeline, Some(*group), None, &mut text).ok()?;
+            self.template.render(entry, context.pipeline, Some(*group), None, &mut text)?;
             // A group inside one that was replaced already is only remembered.
             if group.start >= copied {
                 out.extend_from_slice(entry.bytes(Span { start: copied, end: group.start }));
@@ -88,7 +89,7 @@ impl Replace {
             became.insert(captured, text);
         }
         out.extend_from_slice(entry.bytes(Span { start: copied, end: input.end }));
-        Some((out, became))
+        Ok((out, became))
     }
 }
 
@@ -98,8 +99,12 @@ impl Stage for Replace {
         let input = entry.searchable(input);
         let matches = self.captures(entry, input);
         let Some(first) = matches.first() else { return Flow::Continue };
-        let Some((text, became)) = self.replaced(entry, context, input, &matches) else {
-            return Flow::Continue;
+        let (text, became) = match self.replaced(entry, context, input, &matches) {
+            Ok(replaced) => replaced,
+            Err(error) => {
+                context.fail(|| error.to_string());
+                return Flow::Continue;
+            }
         };
         let span = entry.store(&text);
         match self.source {

@@ -24,7 +24,7 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let mut labels = Vec::new();
     for (key, value) in options.entries()? {
         // Promtail sends a name such as `a.b` as it is, and Loki then refuses the whole push.
-        let name = valid_label_name(key.text()?);
+        let name = valid_label_name(key.strict_text()?);
         match value.strict_text()? {
             "" => {}
             text => labels.push((compiler.symbol(&name), text.to_owned())),

@@ -124,12 +124,13 @@ impl Stage for TemplateStage {
         let value = entry.text(self.source);
         let mut rendered = String::new();
         // A template that fails on this line changes nothing.
-        if self.template.render(entry, context.pipeline, value, Some(entry.line), &mut rendered).is_ok() {
-            let made = match rendered.is_empty() {
-                true => Value::Absent,
-                false => Value::Text(entry.store(rendered.as_bytes())),
-            };
-            entry.extract(self.source, made);
+        match self.template.render(entry, context.pipeline, value, Some(entry.line), &mut rendered) {
+            Ok(()) if rendered.is_empty() => entry.extract(self.source, Value::Absent),
+            Ok(()) => {
+                let span = entry.store(rendered.as_bytes());
+                entry.extract(self.source, Value::Text(span));
+            }
+            Err(error) => context.fail(|| error.to_string()),
         }
         Flow::Continue
     }

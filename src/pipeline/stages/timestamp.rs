@@ -85,16 +85,21 @@ impl Timestamp {
         }
     }
 
-    fn parse(&self, entry: &mut Entry, now: UnixNanos) -> Option<UnixNanos> {
+    fn parse(&self, entry: &mut Entry, context: &mut Context<'_>) -> Option<UnixNanos> {
         let span = entry.text(self.source)?;
-        let text = std::str::from_utf8(entry.bytes(span)).ok()?;
-        self.formats.iter().find_map(|format| format.parse(text, now.0).ok()).map(UnixNanos)
+        let text = String::from_utf8_lossy(entry.bytes(span));
+        let now = context.now.0;
+        let found = self.formats.iter().find_map(|format| format.parse(&text, now).ok()).map(UnixNanos);
+        if found.is_none() {
+            context.fail(|| format!("{text:?} is in none of its formats"));
+        }
+        found
     }
 }
 
 impl Stage for Timestamp {
     fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        let parsed = self.parse(entry, context.now);
+        let parsed = self.parse(entry, context);
         let time = match (parsed, self.fudge) {
             (Some(time), _) => Some(time),
             (None, Some(memory)) => {
