@@ -26,6 +26,8 @@ pub(crate) use inspect::{Format as InspectFormat, inspect};
 pub(crate) use load::{Loaded, Request, load};
 pub(crate) use reference::reference;
 pub(crate) use settings::LogFormat;
+#[cfg(any(fuzzing, test))]
+pub(crate) use settings::Settings;
 pub(crate) use wire::{Parts, StartError};
 
 /// From the signal to the exit, with a margin to the 5 s that are promised.

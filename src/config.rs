@@ -13,6 +13,8 @@ mod units;
 mod yaml;
 
 pub(crate) use decode::Block;
+#[cfg(any(fuzzing, test))]
+pub(crate) use diagnostic::lines;
 pub(crate) use diagnostic::{Invalid, Position, nearest};
 pub(crate) use dump::dump;
 pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};

@@ -29,3 +29,5 @@ mod record;
 mod server;
 
 pub mod cli;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;

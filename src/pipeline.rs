@@ -10,6 +10,8 @@ mod compile;
 #[cfg(test)]
 mod conformance;
 mod entry;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod go_json;
 mod go_time;
 mod held;

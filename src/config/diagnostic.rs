@@ -20,9 +20,20 @@ impl Position {
     /// The place of a byte of a text.
     pub(crate) fn of(text: &str, byte: usize) -> Position {
         let before = &text[..text.floor_char_boundary(byte)];
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        Position { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
+        let last = lines(before).last().unwrap_or_default();
+        Position { line: lines(before).count(), column: last.chars().count() + 1 }
     }
+}
+
+/// The lines of a text as YAML counts them: a lone carriage return ends one too. Behind the last end there is one more.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let Some(end) = line.find(['\r', '\n']) else { return rest.take() };
+        rest = Some(line[end..].strip_prefix("\r\n").unwrap_or(&line[end + 1..]));
+        Some(&line[..end])
+    })
 }
 
 /// One problem, not yet tied to a file.
@@ -64,7 +75,7 @@ impl Invalid {
         if self.at == Position::COMMAND_LINE {
             return format!("on the command line: {}", self.message);
         }
-        let source = text.lines().nth(line - 1).unwrap_or_default();
+        let source = lines(text).nth(line - 1).unwrap_or_default();
         let gutter = " ".repeat(line.to_string().len());
         let caret = "^".repeat(self.length.min(source.chars().count().saturating_sub(column - 1)).max(1));
         let pad: String =
@@ -158,6 +169,19 @@ mod tests {
             invalid.render("a.yaml", "clients:\n- urll: http://x\n"),
             "a.yaml:2:3: unknown key `urll`\n  |\n2 | - urll: http://x\n  |   ^^^^\n  = help: did you mean `url`?"
         );
+    }
+
+    #[test]
+    fn lines_end_where_yaml_says_they_end() {
+        let text = "a: 1\rb: 2\r\nc: 3\n\rurll: x";
+        assert_eq!(lines(text).collect::<Vec<_>>(), ["a: 1", "b: 2", "c: 3", "", "urll: x"]);
+        assert_eq!(lines("a\n").collect::<Vec<_>>(), ["a", ""]);
+        let place = Position::of(text, text.find("urll").unwrap() + 1);
+        assert_eq!(place, Position { line: 5, column: 2 });
+        let message = Invalid::new(place, "wrong").render("f", text);
+        assert_eq!(message, "f:5:2: wrong\n  |\n5 | urll: x\n  |  ^");
+        let root = crate::config::parse_yaml(text).unwrap();
+        assert_eq!(root.entries().unwrap()[3].0.at, Position { line: 5, column: 1 });
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use crate::config::diagnostic::{Invalid, Position};
+use crate::config::diagnostic::{Invalid, Position, lines};
 
 /// Depth and node count a file may reach; aliases multiply, so the count is taken after they are resolved.
 const MAX_DEPTH: usize = 64;
@@ -78,12 +78,15 @@ impl Node {
 
 /// Reads one document. An empty file is null.
 pub(crate) fn parse(text: &str) -> Result<Node, Invalid> {
-    let mut loader = Loader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
-    loader.document()
+    let widths = lines(text).map(|line| line.chars().count()).collect();
+    let parser = Parser::new_from_str(text);
+    Loader { parser, widths, anchors: HashMap::new(), nodes: 0 }.document()
 }
 
 struct Loader<'t, I: saphyr_parser::Input> {
     parser: Parser<'t, I>,
+    /// Characters in each line.
+    widths: Vec<usize>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
 }
@@ -107,12 +110,21 @@ impl<'t, I: saphyr_parser::Input> Loader<'t, I> {
 
     fn next(&mut self) -> Result<(Event<'t>, Position), Invalid> {
         match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, position(span.start))),
+            Some(Ok((event, span))) => Ok((event, self.position(span.start))),
             Some(Err(error)) => {
-                Err(Invalid::new(position(*error.marker()), format!("not YAML: {}", error.info())))
+                Err(Invalid::new(self.position(*error.marker()), format!("not YAML: {}", error.info())))
             }
             None => Ok((Event::StreamEnd, Position::START)),
         }
+    }
+
+    /// The place of a marker within the text: the parser counts a line more at the end, and columns more behind what it
+    /// does not print.
+    fn position(&self, marker: Marker) -> Position {
+        let line = marker.line().min(self.widths.len());
+        let end = self.widths.get(line.saturating_sub(1)).copied().unwrap_or_default() + 1;
+        let column = if line < marker.line() { end } else { end.min(marker.col() + 1) };
+        Position { line: line.max(1), column }
     }
 
     fn node(&mut self, event: Event<'t>, at: Position, depth: usize) -> Result<Node, Invalid> {
@@ -220,10 +232,6 @@ fn count(node: &Node) -> usize {
     }
 }
 
-fn position(marker: Marker) -> Position {
-    Position { line: marker.line(), column: marker.col() + 1 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +264,9 @@ mod tests {
     #[test]
     fn a_repeated_key_and_broken_syntax_are_refused_where_they_stand() {
         assert_eq!(parse("a: 1\nb: 2\na: 3\n").unwrap_err().at, Position { line: 3, column: 1 });
+        assert_eq!(parse("a: 1\nb").unwrap_err().at, Position { line: 2, column: 2 });
+        assert_eq!(parse("? # x").unwrap().entries().unwrap()[0].0.at, Position { line: 1, column: 6 });
+        assert_eq!(parse("%a\u{2028}b\u{10}").unwrap_err().at, Position { line: 1, column: 6 });
         assert!(parse("a: [1\nb: 2\n").is_err());
         assert!(parse("a: b: c").is_err());
     }

@@ -17,6 +17,8 @@ mod rfc3339;
 mod unix;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@
 //!   automata over 10 MiB. Unicode names are matched loosely (`\p{greek}`), as Go does since 1.25.
 
 mod class;
+#[cfg(test)]
+mod conformance;
 pub(crate) mod cursor;
 mod escape;
 mod group;

@@ -27,6 +27,9 @@ mod template;
 mod tenant;
 mod timestamp;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use logfmt::logfmt_pairs;
+
 use std::fmt::Debug;
 
 use crate::config::{Invalid, Node, Table};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("cli", &["agent", "clock", "config", "metrics", "record"]),
     (
         "agent",
@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "source",
         ],
     ),
+    ("fuzzing", &["agent", "config", "metrics", "pipeline"]),
     ("server", &["clock", "custody", "flow", "http", "metrics", "record"]),
     ("discovery", &["clock", "config", "custody", "metrics", "pipeline", "record", "source"]),
     ("source", &["clock", "custody", "flow", "metrics", "pipeline", "record"]),

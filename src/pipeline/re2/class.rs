@@ -100,7 +100,8 @@ fn unicode(cursor: &mut Cursor<'_>) -> Result<String, PatternError> {
     let plain = name.strip_prefix('^').unwrap_or(name);
     negated ^= plain.len() != name.len();
     let letter = if negated { 'P' } else { 'p' };
-    if plain == "Cs" {
+    let loose = plain.replace(['-', '_', ' '], "").to_ascii_lowercase();
+    if matches!(loose.as_str(), "cs" | "surrogate") {
         // Surrogates never occur in UTF-8, and the engine has no name for them.
         return Ok(if negated { r"[\x00-\x{10FFFF}]" } else { NOTHING }.to_owned());
     }

@@ -52,17 +52,24 @@ impl Replacement {
 
     /// Appends the expansion; a group that is unknown or took no part in the match adds nothing.
     pub(crate) fn expand(&self, captures: &Captures<'_>, out: &mut Vec<u8>) {
-        for piece in &self.pieces {
+        self.expansion(captures).for_each(|piece| out.extend_from_slice(piece));
+    }
+
+    /// The expansion piece by piece, for whoever must stop before it is too long.
+    pub(crate) fn expansion<'m>(&'m self, captures: &'m Captures<'_>) -> impl Iterator<Item = &'m [u8]> {
+        self.pieces.iter().map(move |piece| {
             let captured = match piece {
-                Piece::Text(text) => {
-                    out.extend_from_slice(text.as_bytes());
-                    continue;
-                }
+                Piece::Text(text) => return text.as_bytes(),
                 Piece::Index(index) => captures.get(*index),
                 Piece::Name(name) => captures.name(name),
             };
-            out.extend_from_slice(captured.map_or(&[], |group| group.as_bytes()));
-        }
+            captured.map_or(&[][..], |group| group.as_bytes())
+        })
+    }
+
+    /// How many pieces an expansion has, the empty ones too.
+    pub(crate) fn pieces(&self) -> usize {
+        self.pieces.len()
     }
 }
 

@@ -179,6 +179,9 @@ fn categories_and_scripts_are_found_by_loose_names_and_surrogates_are_empty() {
     assert!(compile(r"^\p{lowercase letter}\p{GREEK}\p{Any}$").unwrap().is_match("aλ!".as_bytes()));
     assert!(!compile(r"\p{Cs}").unwrap().is_match(b"a"));
     assert!(compile(r"[\P{Cs}]").unwrap().is_match(b"a"));
+    assert!(
+        compile(r"\p{^-cs}").unwrap().is_match(b"a") && !compile(r"\p{Surrogate}").unwrap().is_match(b"a")
+    );
 }
 
 #[test]

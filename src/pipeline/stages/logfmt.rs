@@ -81,6 +81,12 @@ fn pairs(text: &str, mut found: impl FnMut(&str, &str)) -> Result<(), NotLogfmt>
     }
 }
 
+/// The pairs, for the fuzzer; whether all of the text is logfmt.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn logfmt_pairs(text: &str, found: impl FnMut(&str, &str)) -> bool {
+    pairs(text, found).is_ok()
+}
+
 /// What stands before the next blank, `=` or `"`.
 fn word<'t>(text: &'t str, rest: &mut Peekable<CharIndices<'_>>) -> &'t str {
     let mut place = || rest.peek().map_or(text.len(), |(at, _)| *at);

@@ -47,11 +47,12 @@ impl Printer<'_, '_> {
         if depth > VALUE_DEPTH_LIMIT {
             return Err(Problem::Limit { what: "values in each other", limit: VALUE_DEPTH_LIMIT });
         }
-        if verb == 'T' {
+        if verb == 'T' && !matches!(value, Value::Nil) {
             return self.text(value.type_name(), value, 's');
         }
         match value {
-            Value::Nil if verb == 'v' || depth > 0 => self.pad("<nil>"),
+            // A precision cuts the names of types, but not this.
+            Value::Nil if matches!(verb, 'v' | 'T') || depth > 0 => self.pad("<nil>"),
             Value::Nil => self.sink.write(format_args!("%!{verb}(<nil>)")),
             Value::Bool(truth) if matches!(verb, 't' | 'v') => {
                 self.pad(if *truth { "true" } else { "false" })

@@ -1,6 +1,7 @@
 //! What templates do, row by row; every function and every control structure has rows.
 
 mod errors;
+mod generated;
 mod limits;
 mod promtail;
 mod properties;

@@ -8,7 +8,7 @@ use sha2::Digest;
 
 use super::super::call::{Call, Outcome, Row, row};
 use super::super::error::Problem;
-use super::super::limits::{Sink, build};
+use super::super::limits::Sink;
 use super::super::value::Value;
 use super::strings::{replace, trim_set, trim_set_end, trim_set_start};
 use crate::pipeline::re2::Replacement;
@@ -35,6 +35,10 @@ pub(super) const ROWS: &[Row] = &[
     row("regexReplaceAllLiteral", "sss", regex_replace_all_literal).regex_first(),
 ];
 
+/// How many matches, and how many pieces of a replacement, are as much work as one step.
+const MATCHES_PER_STEP: usize = 16;
+const PIECES_PER_STEP: usize = 64;
+
 /// Bytes in hex, as all hashes are written.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
@@ -58,28 +62,30 @@ fn salted<'a, D: Digest>(call: &Call<'_, 'a>) -> Value<'a> {
 pub(super) fn regex_replace_all<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let regex = call.regex()?;
     let replacement = Replacement::parse(call.text(2));
-    let mut expanded = Vec::new();
-    replace_matches(&regex, call.text(1), |captures, sink| {
-        expanded.clear();
-        replacement.expand(captures, &mut expanded);
-        sink.push_str(&String::from_utf8_lossy(&expanded))
+    replace_matches(call, &regex, replacement.pieces(), |captures, _, sink| {
+        let mut pieces = replacement.expansion(captures);
+        pieces.try_for_each(|piece| sink.push_str(&String::from_utf8_lossy(piece)))
     })
 }
 
 pub(super) fn regex_replace_all_literal<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let regex = call.regex()?;
-    replace_matches(&regex, call.text(1), |_, sink| sink.push_str(call.text(2)))
+    replace_matches(call, &regex, 1, |_, literal, sink| sink.push_str(literal))
 }
 
-/// Copies the text with every match replaced.
+/// Copies the text with every match replaced; `write` is given the match and the replacement as it stands in the call.
 fn replace_matches<'a>(
+    call: &mut Call<'_, 'a>,
     regex: &Regex,
-    text: &str,
-    mut write: impl FnMut(&regex::bytes::Captures<'_>, &mut Sink<'_>) -> Result<(), Problem>,
+    pieces: usize,
+    write: impl Fn(&regex::bytes::Captures<'_>, &str, &mut Sink<'_>) -> Result<(), Problem>,
 ) -> Outcome<'a> {
-    let mut end = 0;
-    let replaced = build(|sink| {
-        for captures in regex.captures_iter(text.as_bytes()) {
+    call.built(|sink, arguments, budget| {
+        let [_, Value::Text(text), Value::Text(with)] = arguments else { return Ok(()) };
+        let mut end = 0;
+        for (count, captures) in regex.captures_iter(text.as_bytes()).enumerate() {
+            // Even where nothing is written, there is work for each match and each piece.
+            budget.step(usize::from(count % MATCHES_PER_STEP == 0) + pieces / PIECES_PER_STEP)?;
             let Some(found) = captures.get(0) else { continue };
             // An empty match inside a character is none in Go.
             let Some(between) = text.get(end..found.start()) else { continue };
@@ -87,10 +93,9 @@ fn replace_matches<'a>(
                 continue;
             }
             sink.push_str(between)?;
-            write(&captures, sink)?;
+            write(&captures, with, sink)?;
             end = found.end();
         }
         sink.push_str(text.get(end..).unwrap_or(""))
-    })?;
-    Ok(Value::text(replaced))
+    })
 }

@@ -16,6 +16,8 @@ fn endless_work_ends() {
         ("{{ template \"pipeline_template\" . }}", "levels"),
         ("{{ define \"x\" }}{{ if 1 }}{{ template \"x\" }}{{ end }}{{ end }}{{ template \"x\" }}", "levels"),
         ("{{ define \"x\" }}{{ template \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "levels"),
+        ("{{ regexReplaceAll \"\" (repeat 1000000 \"y\") (repeat 300000 \"$9\") }}", "steps"),
+        ("{{ range 9 }}{{ regexReplaceAll \"y\" (repeat 1000000 \"y\") \"\" }}{{ end }}", "steps"),
         ("{{ range 90000 }}{{ $x := regexMatch (print .) \"x\" }}{{ end }}", "steps"),
     ]);
 }
@@ -33,6 +35,7 @@ fn endless_text_ends() {
         ("{{ Replace (repeat 10000 \"y\") \"\" (repeat 10000 \"x\") -1 }}", text),
         ("{{ regexReplaceAll \"\" (repeat 10000 \"y\") (repeat 10000 \"x\") }}", text),
         ("{{ regexReplaceAll \".*\" (repeat 10000 \"y\") (repeat 10000 \"$0\") }}", text),
+        ("{{ regexReplaceAll \".*\" (repeat 1000000 \"y\") (repeat 10000 \"$0\") }}", text),
         ("{{ join (repeat 10000 \"x\") (until 10000) }}", text),
         ("{{ wrapWith 1 (repeat 10000 \"x\") (repeat 10000 \"y\") }}", text),
         ("{{ printf \"%1000000d%1000000d\" 1 2 }}", text),

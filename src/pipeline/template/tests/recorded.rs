@@ -17,6 +17,7 @@ pub(super) const RENDERED: &[(&str, &str)] = &[
     (r#"{{printf "%5s|%-5s|%.2s|%5.1s" "abc" "abc" "abc" "abc"}}"#, "  abc|abc  |ab|    a"),
     (r#"{{printf "%f|%.2f|%8.3f|%-8.1f|%e|%g|%G|%08.3f|%+.1f" 3.14159 3.14159 3.14159 3.14159 1234.5 0.00001 1e30 -3.14159 2.0}}"#, "3.141590|3.14|   3.142|3.1     |1.234500e+03|1e-05|1E+30|-003.142|+2.0"),
     (r#"{{printf "%d" "x"}}"#, "%!d(string=x)"),
+    (r#"{{printf "%.2T %8.2T" nil "x"}}"#, "<nil>       st"),
     (r#"{{printf "%s" 5}}"#, "%!s(int=5)"),
     (r#"{{printf "%s" nil}}"#, "%!s(<nil>)"),
     (r#"{{printf "%d" true}}"#, "%!d(bool=true)"),

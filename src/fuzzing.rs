@@ -1,0 +1,120 @@
+//! The parsers of outside text, for the fuzzer: each takes any text, and panics where something does not hold that
+//! must hold of every text. Compiled for `cargo fuzz` and for tests only.
+//! In: any bytes.  Out: a panic where a parser is wrong.  Owns: the table of targets.
+
+use crate::agent::Settings;
+use crate::config::{
+    Invalid, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
+};
+use crate::metrics::{Own, Registry};
+use crate::pipeline::fuzzing as pipeline;
+
+/// A name, as of the directory of its seeds, and what is done with each text.
+type Target = (&'static str, fn(&str));
+
+const TARGETS: [Target; 7] = [
+    ("config", config),
+    ("env", env),
+    ("go_time", pipeline::go_time),
+    ("logfmt", pipeline::logfmt),
+    ("re2", pipeline::re2),
+    ("selector", pipeline::selector),
+    ("template", pipeline::template),
+];
+
+/// Runs one target on one input. All read text; what is no UTF-8 is passed over, as their callers see to that.
+///
+/// # Panics
+///
+/// Where there is no such target, and where something does not hold.
+pub fn run(target: &str, input: &[u8]) {
+    let found = TARGETS.iter().find(|(name, _)| *name == target);
+    let (_, check) = found.unwrap_or_else(|| panic!("there is no target `{target}`"));
+    if let Ok(text) = std::str::from_utf8(input) {
+        check(text);
+    }
+}
+
+/// A configuration file: decoded whole, without opening anything it names.
+fn config(text: &str) {
+    let registry = Registry::default();
+    let own = Own::register(&registry);
+    let decoded = parse_yaml(text).and_then(|mut root| {
+        root.set(&["server", "log_level"], "info");
+        Settings::decode(&root, &registry, &own)
+    });
+    match decoded {
+        Ok(settings) => settings.warnings.iter().for_each(|warning| assert_shown(warning, text)),
+        Err(invalid) => assert_shown(&invalid, text),
+    }
+    if let Some(duration) = go_duration(text) {
+        assert!(duration.as_nanos() <= u128::from(u64::MAX));
+    }
+    let _size = bytes(text);
+}
+
+/// References to the environment.
+fn env(text: &str) {
+    const LIMIT: usize = 16 << 20;
+    let lookup = |name: &str| match name {
+        "EMPTY" => Some(String::new()),
+        "A" => Some("a/b.c/Dé".to_owned()),
+        "LONG" => Some("x".repeat(4096)),
+        "REF" => Some("${A}".to_owned()),
+        _ => None,
+    };
+    for (at, reference) in suspicious_references(text) {
+        assert!(text[at..].starts_with(&reference), "{reference} is not at {at}");
+    }
+    match expand_env(text, &lookup) {
+        Ok(expanded) => {
+            assert!(expanded.len() <= LIMIT);
+            if !text.contains(['$', '\\']) {
+                assert_eq!(expanded, text);
+            }
+            if !expanded.contains(['$', '\\']) {
+                assert_eq!(expand_env(&expanded, &lookup), Ok(expanded));
+            }
+        }
+        Err(error) => {
+            assert!(text.is_char_boundary(error.at), "{error:?}");
+            assert_shown(&Invalid::new(Position::of(text, error.at), error.to_string()), text);
+        }
+    }
+}
+
+/// The place of an error lies within the text, and the message can be written.
+fn assert_shown(invalid: &Invalid, text: &str) {
+    let message = invalid.render("file.yaml", text);
+    if invalid.at != Position::COMMAND_LINE {
+        let Position { line, column } = invalid.at;
+        let found = lines(text).nth(line.wrapping_sub(1));
+        let width = found
+            .unwrap_or_else(|| panic!("line {line} of {}: {message}", lines(text).count()))
+            .chars()
+            .count();
+        assert!(column >= 1 && column <= width + 1, "{:?}: {message}", invalid.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn what_fuzzing_found_worth_keeping_still_holds() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+        for (target, _) in TARGETS {
+            let directory = seeds.join(target);
+            let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
+            let mut count = 0;
+            for file in files {
+                run(target, &fs::read(file.unwrap().path()).unwrap());
+                count += 1;
+            }
+            assert!(count > 0, "{directory:?} is empty");
+        }
+    }
+}
