@@ -4,7 +4,7 @@
 
 use crate::agent::Settings;
 use crate::config::{
-    Invalid, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
+    Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
@@ -40,6 +40,10 @@ fn config(text: &str) {
     let registry = Registry::default();
     let own = Own::register(&registry);
     let decoded = parse_yaml(text).and_then(|mut root| {
+        if says(&root, "geoip") {
+            // Opens its database.
+            return Err(root.invalid("passed over"));
+        }
         root.set(&["server", "log_level"], "info");
         Settings::decode(&root, &registry, &own)
     });
@@ -51,6 +55,15 @@ fn config(text: &str) {
         assert!(duration.as_nanos() <= u128::from(u64::MAX));
     }
     let _size = bytes(text);
+}
+
+/// Whether a scalar anywhere in the tree is `word`.
+fn says(node: &Node, word: &str) -> bool {
+    let within = |list: &[Node]| list.iter().any(|item| says(item, word));
+    let entries = node.entries().unwrap_or_default();
+    node.scalar() == Some(word)
+        || node.list().is_ok_and(within)
+        || entries.iter().any(|(key, value)| says(key, word) || says(value, word))
 }
 
 /// References to the environment.
