@@ -81,7 +81,7 @@ impl Invalid {
         let pad: String =
             source.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let mut message = format!("{file}:{line}:{column}: {}\n", self.message);
-        message.push_str(&format!("{gutter} |\n{line} | {}\n{gutter} | {pad}{caret}", masked(source)));
+        message.push_str(&format!("{gutter} |\n{line} | {}\n{gutter} | {pad}{caret}", shown(text, line)));
         if let Some(help) = &self.help {
             message.push_str(&format!("\n{gutter} = help: {help}"));
         }
@@ -95,15 +95,45 @@ impl fmt::Display for Invalid {
     }
 }
 
+/// A line as messages show it: starred out where it lies inside of something secret, such as a password of several
+/// lines or a block of headers.
+fn shown(text: &str, number: usize) -> String {
+    const HEADERS: [&str; 4] = ["headers", "http_headers", "proxy_connect_header", "endpoint_params"];
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut before: Vec<&str> = text.lines().take(number).collect();
+    let Some(line) = before.pop() else { return String::new() };
+    let mut outer = indent(line);
+    for above in before.into_iter().rev().filter(|line| !line.trim().is_empty()) {
+        // A list may stand as far left as its key.
+        let holds = indent(above) < outer || (indent(above) == outer && line.trim_start().starts_with('-'));
+        if !holds {
+            continue;
+        }
+        outer = indent(above);
+        let Some((key, value)) = above.trim_start_matches(['-', ' ', '\t']).split_once(':') else { continue };
+        let key = key.trim_matches(['"', '\'']);
+        let is_block = matches!(value.trim().as_bytes(), [] | [b'|' | b'>' | b'#' | b'&' | b'!', ..]);
+        let secret =
+            HEADERS.contains(&key) || TELLING.iter().any(|word| key.to_ascii_lowercase().contains(word));
+        // `authorization` has keys of its own, most of which are nothing secret.
+        if is_block && secret && key != "authorization" {
+            let name = line.split_once(": ").map_or(&line[..indent(line)], |(name, _)| name);
+            return if name.trim().is_empty() { format!("{name}***") } else { format!("{name}: ***") };
+        }
+    }
+    masked(line)
+}
+
+const TELLING: [&str; 8] =
+    ["password", "secret", "token", "credentials", "authorization", "cookie", "api-key", "api_key"];
+
 /// The source line with what may be a secret starred out: everything after the first telling key, as a line may hold
 /// several, and passwords inside URLs.
 fn masked(line: &str) -> String {
-    const TELLING: [&str; 8] =
-        ["password", "secret", "token", "credentials", "authorization", "cookie", "api-key", "api_key"];
     let lower = line.to_ascii_lowercase();
     let telling = TELLING.iter().flat_map(|word| lower.match_indices(word));
     let secret = telling.filter_map(|(at, _)| end_of_key(line, at)).min();
-    let key = lower.find("-----begin").or(secret);
+    let key = lower.find("-----begin").or(secret).or_else(|| misspelt(line));
     let (shown, stars) = match key.map(|end| &line[..end]) {
         Some(shown) if shown.ends_with(':') => (shown, " ***"),
         Some(shown) => (shown, "***"),
@@ -113,9 +143,26 @@ fn masked(line: &str) -> String {
         (Some(scheme), Some(at)) if scheme + 3 < at => {
             format!("{}***{}", &shown[..scheme + 3], &shown[at..])
         }
+        // A URL whose scheme was forgotten.
+        (None, Some(at)) if lower.contains("url") => {
+            let start = shown[..at].rfind([' ', '"', '\'', '{', ',']).map_or(0, |space| space + 1);
+            format!("{}***{}", &shown[..start], &shown[at..])
+        }
         _ => shown.to_owned(),
     };
     format!("{shown}{stars}")
+}
+
+/// The end of a line's first key, where that is nearly one that holds a secret, or a block of them that is no block.
+fn misspelt(line: &str) -> Option<usize> {
+    const NAMES: [&str; 7] =
+        ["password", "bearer_token", "client_secret", "credentials", "authorization", "basic_auth", "oauth2"];
+    let start = line.len() - line.trim_start_matches(['-', ' ', '\t']).len();
+    let end = start + line[start..].find(':')?;
+    let name = line[start..end].trim_matches(['"', '\'']);
+    // Files and blocks are no secrets.
+    let harmless = name.ends_with("_file") || line[end + 1..].trim_start().starts_with('{');
+    (!harmless && nearest(name, NAMES).is_some()).then_some(end + 1)
 }
 
 /// Where the key that has this word in it ends, with its colon; none where the word is in a value.
@@ -196,6 +243,43 @@ mod tests {
         );
         assert_eq!(masked("headers: {\"X-Api-Key\":hunter2}"), "headers: {\"X-Api-Key\": ***");
         assert_eq!(masked("key: \"-----BEGIN PRIVATE KEY-----\\nx\""), "key: \"***");
+        assert_eq!(masked("- url: 'me:hunter2@loki/push'"), "- url: '***@loki/push'");
+        assert_eq!(masked("  bearer_tokne: hunter2"), "  bearer_tokne: ***");
+        assert_eq!(masked("  passwrd: hunter2"), "  passwrd: ***");
+        assert_eq!(masked("  basic_auth: hunter2"), "  basic_auth: ***");
+        assert_eq!(masked("  basic_auth: {username: me}"), "  basic_auth: {username: me}");
+        assert_eq!(masked("- source_labels: [a@b]"), "- source_labels: [a@b]");
+    }
+
+    #[test]
+    fn what_lies_inside_of_something_secret_is_starred_out() {
+        let text = "\
+clients:
+- url: http://loki
+  headers:
+    X-Key: \"hunter2\"
+  basic_auth:
+    username: me
+    password: |
+      hunter2
+
+      more
+    foo: bar
+  endpoint_params:
+  - hunter2
+";
+        let lines = [
+            (2, "- url: http://loki"),
+            (4, "    X-Key: ***"),
+            (6, "    username: me"),
+            (8, "      ***"),
+            (10, "      ***"),
+            (11, "    foo: bar"),
+            (13, "  ***"),
+        ];
+        for (number, expected) in lines {
+            assert_eq!(shown(text, number), expected, "line {number}");
+        }
     }
 
     #[test]

@@ -133,8 +133,11 @@ impl<'t, I: saphyr_parser::Input> Loader<'t, I> {
             return Err(Invalid::new(at, "nested too deeply, or too large after its aliases are resolved"));
         }
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _tag) => {
-                (Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, anchor)
+            Event::Scalar(text, style, anchor, tag) => {
+                // `!!str 5` is a text like '5'.
+                let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+                let plain = style == ScalarStyle::Plain && !is_text;
+                (Value::Scalar { text: text.into_owned(), plain }, anchor)
             }
             Event::SequenceStart(anchor, _tag) => (self.sequence(depth)?, anchor),
             Event::MappingStart(anchor, _tag) => (self.mapping(depth)?, anchor),
@@ -250,8 +253,8 @@ mod tests {
     #[test]
     fn scalars_keep_their_spelling_and_their_quotes() {
         assert_eq!(
-            show(&parse("a: 007\nb: 'yes'\nc: [1.50, \"x\"]\nd:\n").unwrap()),
-            "{a=007 b='yes c=[1.50 'x] d=}"
+            show(&parse("a: 007\nb: 'yes'\nc: [1.50, \"x\"]\nd:\ne: !!str 5\n").unwrap()),
+            "{a=007 b='yes c=[1.50 'x] d= e='5}"
         );
     }
 

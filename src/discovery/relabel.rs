@@ -81,7 +81,7 @@ impl Rule {
         let block = node.block(&RULE)?;
         let source_labels =
             block.optional("source_labels", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
-        let separator = block.optional("separator", Node::text)?.unwrap_or(DEFAULT_SEPARATOR).to_owned();
+        let separator = block.raw("separator").map_or(Ok(DEFAULT_SEPARATOR), Node::text)?.to_owned();
         // Null and "" are an empty expression here, which matches only the empty text.
         let pattern = match block.raw("regex") {
             Some(node) => (node, node.text()?),
@@ -95,7 +95,7 @@ impl Rule {
             Some(node) => node.text()?,
             None => DEFAULT_REPLACEMENT,
         };
-        let action = block.optional("action", action)?.unwrap_or(Action::Replace);
+        let action = block.raw("action").map_or(Ok(Action::Replace), action)?;
         let rule = Rule {
             source_labels: source_labels.unwrap_or_default(),
             separator,
@@ -267,6 +267,10 @@ mod tests {
             ("[{target_label: c, replacement: fixed}]", "a=foo b=Bar c=fixed"),
             ("[{source_labels: [a], target_label: a, replacement: ''}]", "b=Bar"),
             ("[{source_labels: [none], target_label: a}]", "b=Bar"),
+            ("[{source_labels: [a, b], separator: , target_label: c}]", "a=foo b=Bar c=fooBar"),
+            ("[{source_labels: [a], target_label: c, regex: , replacement: x}]", "a=foo b=Bar"),
+            ("[{source_labels: [a], target_label: c, replacement: $1_x}]", "a=foo b=Bar"),
+            ("[{source_labels: [a], target_label: c, replacement: $1-x}]", "a=foo b=Bar c=foo-x"),
             (
                 "[{source_labels: [a], target_label: '${1}_x', regex: '(.*)', replacement: y}]",
                 "a=foo b=Bar foo_x=y",
@@ -302,6 +306,7 @@ mod tests {
             "{action: keepequal, source_labels: [a], target_label: b, regex: x}",
             "{action: lowercase, target_label: a, replacement: x}",
             "{action: explode}",
+            "{target_label: a, action: }",
             "{regex: '(', target_label: a}",
             "{source_label: [a], target_label: b}",
         ] {

@@ -208,7 +208,15 @@ fn counted_by_clients(line: &str) -> Option<String> {
 
 #[test]
 fn the_pipeline_does_what_promtail_was_recorded_doing() {
-    let text = include_str!("../../tests/conformance/promtail.json");
+    compare(include_str!("../../tests/conformance/promtail.json"));
+}
+
+#[test]
+fn the_pipeline_does_what_promtail_is_known_to_do() {
+    compare(include_str!("../../tests/conformance/more.json"));
+}
+
+fn compare(text: &str) {
     let file: File = serde_json::from_str(text).unwrap();
     let mut wrong = Vec::new();
     for case in &file.cases {

@@ -210,6 +210,11 @@ fn static_group(
         }
     }
     let Some(mut labels) = relabel::apply(rules, labels) else { return Ok(None) };
+    if let Some(host) = labels.remove("__host__").filter(|host| *host != hostname()) {
+        let warning = node.invalid(format!("this group is for the host `{host}`, and this one is another"));
+        reader.warnings.push(warning);
+        return Ok(None);
+    }
     let Some(path) = labels.remove("__path__") else {
         // Promtail counts it as a failed target and goes on with the others.
         let warning = node.invalid("this group has no `__path__` label, so it names no files");
@@ -225,6 +230,14 @@ fn static_group(
         labels.remove("__path_exclude__").map(|pattern| compile(&absolute(&pattern))).transpose()?;
     let include = compile(&pattern)?;
     Ok(Some(files::Group { pattern, include, exclude, labels: relabel::visible(labels) }))
+}
+
+/// This host's name, as Promtail asks for it.
+fn hostname() -> String {
+    let given = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let kernel =
+        || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    given.unwrap_or_else(kernel)
 }
 
 fn absolute(pattern: &str) -> String {

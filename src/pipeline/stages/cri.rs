@@ -68,9 +68,9 @@ struct Join {
 
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let block = options.options(&OPTIONS)?;
-    let max_partial = block.optional("max_partial_lines", Node::count)?.filter(|lines| *lines > 0);
-    let size = block.optional("max_partial_line_size", Node::count)?.filter(|size| *size > 0);
-    let truncate = block.optional("max_partial_line_size_truncate", Node::boolean)?.unwrap_or(false);
+    let max_partial = block.optional("max_partial_lines", Node::loose_count)?.filter(|lines| *lines > 0);
+    let size = block.optional("max_partial_line_size", Node::loose_count)?.filter(|size| *size > 0);
+    let truncate = block.optional("max_partial_line_size_truncate", Node::loose_boolean)?.unwrap_or(false);
     let longest = size.filter(|_| truncate).and_then(|size| usize::try_from(size).ok());
     let [time, stream, flags, content, tags] =
         ["time", "stream", "flags", "content", "tags"].map(|name| compiler.symbol(name));

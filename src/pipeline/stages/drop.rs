@@ -7,7 +7,6 @@ use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::{Entry, Symbol, Value};
 use crate::pipeline::lane::Context;
-use crate::pipeline::re2;
 use crate::pipeline::stages::{Flow, Options, Stage, StageKind, regex};
 
 pub(crate) const KIND: StageKind = StageKind {
@@ -49,7 +48,7 @@ enum Content {
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let block = options.options(&OPTIONS)?;
     let names = block.optional("source", |node| source(node, compiler))?.filter(|names| !names.is_empty());
-    let separator = block.optional("separator", Node::text)?.unwrap_or(";").to_owned();
+    let separator = block.optional("separator", Node::loose_text)?.unwrap_or(";".into()).into_owned();
     let expression = block.get("expression");
     let value = block.get("value");
     if let (Some(value), Some(_)) = (value, expression) {
@@ -59,18 +58,18 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
         (None, None, None) => None,
         (None, None, Some(value)) => return Err(value.invalid("`value` needs a `source` to compare it with")),
         (Some(names), None, None) => Some(Content::Extracted(names)),
-        (None, Some(node), _) => Some(Content::Line(loose_expression(node)?)),
+        (None, Some(node), _) => Some(Content::Line(regex::loose_expression(node)?)),
         (Some(names), Some(node), _) => {
-            Some(Content::Values { names, separator, expression: loose_expression(node)? })
+            Some(Content::Values { names, separator, expression: regex::loose_expression(node)? })
         }
         (Some(names), None, Some(value)) => {
-            let quoted = format!("^{}$", ::regex::escape(value.text()?));
+            let quoted = format!("^{}$", ::regex::escape(&value.loose_text()?));
             let expression =
                 ::regex::bytes::Regex::new(&quoted).map_err(|error| value.invalid(error.to_string()))?;
             Some(Content::Values { names, separator, expression })
         }
     };
-    let older_than = block.optional("older_than", Node::duration)?;
+    let older_than = block.optional("older_than", Node::duration_with_unit)?;
     let longer_than = block.optional("longer_than", Node::bytes)?;
     if content.is_none() && older_than.is_none() && longer_than.is_none() {
         let invalid = options.invalid("`drop` without a condition");
@@ -91,15 +90,6 @@ fn source(node: &Node, compiler: &mut Compiler<'_>) -> Result<Vec<Symbol>, Inval
         return Ok(vec![compiler.symbol(node.strict_text()?)]);
     }
     node.list_of(|name| Ok(compiler.symbol(name.strict_text()?)))
-}
-
-fn loose_expression(node: &Node) -> Result<::regex::bytes::Regex, Invalid> {
-    match node.text()? {
-        "" => regex::expression(node),
-        text => {
-            re2::compile(text).map_err(|error| node.invalid(format!("not a regular expression: {error}")))
-        }
-    }
 }
 
 impl Content {

@@ -68,12 +68,12 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
         return Err(rate_node.invalid("`rate` must be above 0"));
     }
     let burst_node = block.required("burst")?;
-    let burst = burst_node.count()?;
+    let burst = burst_node.loose_count()?;
     if burst == 0 {
         return Err(burst_node.invalid("`burst` must be above 0"));
     }
-    let drops = block.optional("drop", Node::boolean)?.unwrap_or(false);
-    let most = block.optional("max_distinct_labels", Node::count)?.unwrap_or(FEWEST_VALUES);
+    let drops = block.optional("drop", Node::loose_boolean)?.unwrap_or(false);
+    let most = block.optional("max_distinct_labels", Node::loose_count)?.unwrap_or(FEWEST_VALUES);
     let by_label = match block.get("by_label_name").map(|node| Ok((node, node.text()?))).transpose()? {
         None | Some((_, "")) => None,
         Some((node, _)) if !drops => {

@@ -179,7 +179,7 @@ fn action(at: &Node, config: &Block<'_>, known: &[(&str, Action)]) -> Result<Act
 
 fn buckets(config: &Block<'_>) -> Result<Vec<f64>, Invalid> {
     let Some(node) = config.get("buckets") else { return Ok(DEFAULT_BUCKETS.to_vec()) };
-    let mut bounds = node.list_of(Node::number)?;
+    let mut bounds = node.list_of(bound)?;
     if bounds.is_empty() {
         bounds = DEFAULT_BUCKETS.to_vec();
     }
@@ -187,6 +187,14 @@ fn buckets(config: &Block<'_>) -> Result<Vec<f64>, Invalid> {
         Ok(bounds)
     } else {
         Err(node.invalid("`buckets` must be in increasing order"))
+    }
+}
+
+/// A number without quotes: Promtail refuses a text here.
+fn bound(node: &Node) -> Result<f64, Invalid> {
+    match node.number() {
+        Ok(_) if node.strict_text().is_ok() => Err(node.invalid("expected a number, found a text")),
+        read => read,
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const KIND: StageKind = StageKind {
 static OPTIONS: Table = Table(&[
     row("firstline", Kind::Text, "", "Required: RE2 expression that the first line of an entry matches"),
     row("max_wait_time", Kind::Duration, "3s", "An entry goes on when no line followed for so long"),
-    row("max_lines", Kind::Count, "128", "An entry goes on when it has so many lines"),
+    row("max_lines", Kind::Count, "128", "An entry goes on when it has so many lines; 0 is no limit"),
 ]);
 
 #[derive(Debug)]
@@ -40,13 +40,15 @@ struct Multiline {
 
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let block = options.options(&OPTIONS)?;
-    let first_line = regex::expression(block.required("firstline")?)?;
-    let wait = block.optional("max_wait_time", Node::duration)?.unwrap_or(Duration::from_secs(3));
-    let max_lines = block.optional("max_lines", Node::count)?.unwrap_or(128);
+    let first_line = regex::loose_expression(block.required("firstline")?)?;
+    let wait = block.optional("max_wait_time", Node::duration_with_unit)?.unwrap_or(Duration::from_secs(3));
+    let max_lines = block.optional("max_lines", Node::loose_count)?.unwrap_or(128);
+    // Promtail compares after it counted the first line: 0 never comes.
+    let max_lines = if max_lines == 0 { u64::MAX } else { max_lines };
     let stage = Multiline {
         first_line,
         wait,
-        max_lines: usize::try_from(max_lines).unwrap_or(usize::MAX).max(1),
+        max_lines: usize::try_from(max_lines).unwrap_or(usize::MAX),
         memory: compiler.memory(MemoryKind::Holds),
         empty: compiler.drop_reason("multiline_empty"),
     };

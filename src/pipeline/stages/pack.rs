@@ -29,14 +29,22 @@ struct Pack {
 
 fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
     let block = options.options(&OPTIONS)?;
-    let names = block.optional("labels", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
+    let names = block.optional("labels", names)?;
     let mut names = names.unwrap_or_default();
     names.sort();
     names.dedup();
     let names = names.into_iter().map(|name| (name.clone(), compiler.symbol(&name))).collect();
-    let ingest_timestamp = block.optional("ingest_timestamp", Node::boolean)?.unwrap_or(true);
+    let ingest_timestamp = block.optional("ingest_timestamp", Node::loose_boolean)?.unwrap_or(true);
     compiler.add(Pack { names, ingest_timestamp });
     Ok(())
+}
+
+/// A list of names, or one.
+fn names(node: &Node) -> Result<Vec<String>, Invalid> {
+    match node.scalar() {
+        Some(_) => Ok(vec![node.loose_text()?.into_owned()]),
+        None => node.list_of(|name| Ok(name.loose_text()?.into_owned())),
+    }
 }
 
 impl Stage for Pack {

@@ -48,7 +48,15 @@ pub(super) fn named_groups(
 
 /// An RE2 expression in an option.
 pub(super) fn expression(node: &Node) -> Result<::regex::bytes::Regex, Invalid> {
-    let text = node.strict_text()?;
+    compile(node, node.strict_text()?)
+}
+
+/// The same in a stage that Promtail reads loosely.
+pub(super) fn loose_expression(node: &Node) -> Result<::regex::bytes::Regex, Invalid> {
+    compile(node, &node.loose_text()?)
+}
+
+fn compile(node: &Node, text: &str) -> Result<::regex::bytes::Regex, Invalid> {
     if text.is_empty() {
         return Err(node.invalid("the expression is empty"));
     }
