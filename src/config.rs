@@ -8,6 +8,8 @@ mod decode;
 mod diagnostic;
 mod dump;
 mod env;
+mod lenient;
+mod loose;
 mod table;
 mod units;
 mod yaml;

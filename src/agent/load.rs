@@ -157,6 +157,16 @@ fn expanded(name: &str, text: &str) -> Result<(String, Vec<Warning>), LoadError>
 
 fn read(file: &str) -> Result<String, LoadError> {
     let bytes = fs::read(file).map_err(|source| LoadError::Unreadable { file: file.to_owned(), source })?;
+    // What PowerShell writes; Promtail's decoder takes it too.
+    let wide = match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+        [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+        _ => None,
+    };
+    if let Some((rest, unit)) = wide {
+        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        return Ok(String::from_utf16_lossy(&units));
+    }
     let not_text =
         |error: std::string::FromUtf8Error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
     String::from_utf8(bytes)

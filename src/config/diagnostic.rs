@@ -100,7 +100,7 @@ impl fmt::Display for Invalid {
 fn shown(text: &str, number: usize) -> String {
     const HEADERS: [&str; 4] = ["headers", "http_headers", "proxy_connect_header", "endpoint_params"];
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut before: Vec<&str> = text.lines().take(number).collect();
+    let mut before: Vec<&str> = lines(text).take(number).collect();
     let Some(line) = before.pop() else { return String::new() };
     let mut outer = indent(line);
     for above in before.into_iter().rev().filter(|line| !line.trim().is_empty()) {

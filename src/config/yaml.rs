@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
 use crate::config::diagnostic::{Invalid, Position, lines};
+use crate::config::lenient::Lenient;
 
 /// Depth and node count a file may reach; aliases multiply, so the count is taken after they are resolved.
 const MAX_DEPTH: usize = 64;
@@ -78,17 +79,36 @@ impl Node {
 
 /// Reads one document. An empty file is null.
 pub(crate) fn parse(text: &str) -> Result<Node, Invalid> {
-    let widths = lines(text).map(|line| line.chars().count()).collect();
-    let parser = Parser::new_from_str(text);
-    Loader { parser, widths, anchors: HashMap::new(), nodes: 0 }.document()
+    let widths: Vec<usize> = lines(text).map(|line| line.chars().count()).collect();
+    let mut lenient = Lenient::new(text);
+    loop {
+        let parser = Parser::new_from_str(&lenient.text);
+        let mut loader = Loader {
+            parser,
+            widths: &widths,
+            anchors: HashMap::new(),
+            nodes: 0,
+            lenient: &lenient,
+            refused: None,
+        };
+        let read = loader.document();
+        match loader.refused.take() {
+            Some(refused) if lenient.rewrite(&refused) => {}
+            _ => return read,
+        }
+    }
 }
 
 struct Loader<'t, I: saphyr_parser::Input> {
     parser: Parser<'t, I>,
     /// Characters in each line.
-    widths: Vec<usize>,
+    widths: &'t [usize],
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// What was done to the text before.
+    lenient: &'t Lenient<'t>,
+    /// What is no YAML.
+    refused: Option<ScanError>,
 }
 
 impl<'t, I: saphyr_parser::Input> Loader<'t, I> {
@@ -99,6 +119,8 @@ impl<'t, I: saphyr_parser::Input> Loader<'t, I> {
             match event {
                 Event::StreamEnd => break,
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                // A line `---` at the end begins a document without anything in it.
+                Event::Scalar(text, ScalarStyle::Plain, ..) if root.is_some() && text.is_empty() => {}
                 _ if root.is_some() => {
                     return Err(Invalid::new(at, "a configuration is one YAML document, this is a second"));
                 }
@@ -112,18 +134,22 @@ impl<'t, I: saphyr_parser::Input> Loader<'t, I> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, self.position(span.start))),
             Some(Err(error)) => {
-                Err(Invalid::new(self.position(*error.marker()), format!("not YAML: {}", error.info())))
+                let message = format!("not YAML: {}", error.info());
+                let invalid = Invalid::new(self.position(*error.marker()), message);
+                self.refused = Some(error);
+                Err(invalid)
             }
             None => Ok((Event::StreamEnd, Position::START)),
         }
     }
 
-    /// The place of a marker within the text: the parser counts a line more at the end, and columns more behind what it
-    /// does not print.
+    /// The place of a marker within the text as it was given: the parser counts a line more at the end, and columns more
+    /// behind what it does not print.
     fn position(&self, marker: Marker) -> Position {
         let line = marker.line().min(self.widths.len());
         let end = self.widths.get(line.saturating_sub(1)).copied().unwrap_or_default() + 1;
-        let column = if line < marker.line() { end } else { end.min(marker.col() + 1) };
+        let column = self.lenient.column(marker.line(), marker.col() + 1);
+        let column = if line < marker.line() { end } else { end.min(column) };
         Position { line: line.max(1), column }
     }
 
@@ -296,5 +322,34 @@ mod tests {
     #[test]
     fn an_empty_file_is_null() {
         assert!(parse("# only a comment\n").unwrap().is_null());
+    }
+
+    #[test]
+    fn what_only_libyaml_takes_is_taken() {
+        for (text, shown) in [
+            ("a: [\nb,\n{c: d}\n]\ne: f\n", "{a=[b {c=d}] e=f}"),
+            ("a:\n  b:\n    c: [x,\n  y,\nz\n  ]\n    d: e\n", "{a={b={c=[x y z] d=e}}}"),
+            ("a:\n  b: \"x\ny\\\"\n\n z\"\n  c: d\n", "{a={b='x y\"\nz c=d}}"),
+            ("a:\n  b: 'x''\ny'\n  c: d\n", "{a={b='x' y c=d}}"),
+            ("a:\tb\nc:\t \td\ne: f\n", "{a=b c=d e=f}"),
+            ("a: \"don\\'t \\\\'\"\n", "{a='don't \\'}"),
+            ("a: b\n---\n# end\n", "{a=b}"),
+        ] {
+            assert_eq!(show(&parse(text).unwrap()), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_libyaml_refuses_too_is_refused_where_it_stands() {
+        for (text, line, column) in [
+            ("a: [\n b: [c\n]\n", 4, 1),
+            ("a:\n  b: c\n d: e\n", 3, 2),
+            ("a: \"\\d\"\n", 1, 4),
+            ("a: [\nb, b: c: d]\n", 2, 8),
+            ("a: b\n---\nc: d\n", 3, 1),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.at, Position { line, column }, "{text}: {error}");
+        }
     }
 }

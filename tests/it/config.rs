@@ -224,3 +224,22 @@ fn every_configuration_that_is_shipped_starts() {
     }
     assert!(count >= 2, "the examples are gone");
 }
+
+#[test]
+fn files_are_read_as_windows_writes_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "clients:\r\n- url:\thttp://x/push\r\n".to_owned()
+        + &pipeline("[]").replace('\n', "\r\n")
+        + "---\r\n";
+    let wide = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(unit).collect()
+    };
+    let files = [wide(u16::to_le_bytes), wide(u16::to_be_bytes), format!("\u{feff}{text}").into_bytes()];
+    for (number, bytes) in files.into_iter().enumerate() {
+        let file = directory.path().join("windows.yaml");
+        fs::write(&file, bytes).unwrap();
+        let output = program().arg("check").arg("-config.file").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{number}: {said}");
+    }
+}

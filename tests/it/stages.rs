@@ -145,7 +145,7 @@ async fn match_keeps_the_order_of_lines() {
     bench.append(&(0..3000).map(|number| line(number) + "\n").collect::<String>());
     let _agent = bench.start();
     bench.arrived(3000).await;
-    let expected = (0..3000).map(|number| line(number) + if number % 2 == 0 { " seen" } else { "" });
+    let expected = (0..3000).map(|number| line(number) + if number.is_multiple_of(2) { " seen" } else { "" });
     assert!(bench.texts().into_iter().eq(expected), "lines are out of order");
 }
 
