@@ -130,4 +130,46 @@ mod tests {
             assert!(count > 0, "{directory:?} is empty");
         }
     }
+
+    /// Not as thorough as the fuzzer, but on every run and without it; `TAILWATER_MUTATIONS` makes more of each seed.
+    #[test]
+    fn seeds_that_are_cut_and_glued_together_hold_too() {
+        let each = std::env::var("TAILWATER_MUTATIONS").ok().and_then(|each| each.parse().ok()).unwrap_or(4);
+        let mut state = 0u64;
+        // SplitMix64.
+        let mut below = |bound: usize| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) % bound.max(1) as u64) as usize
+        };
+        for (target, check) in TARGETS {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+            let mut files: Vec<_> =
+                fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
+            files.sort();
+            let seeds: Vec<Vec<char>> = files
+                .iter()
+                .map(|file| String::from_utf8_lossy(&fs::read(file).unwrap()).chars().collect())
+                .collect();
+            for seed in &seeds {
+                for _ in 0..each {
+                    let mut text = seed.clone();
+                    for _ in 0..=below(3) {
+                        let from = below(text.len() + 1);
+                        let to = (from + below(8)).min(text.len());
+                        let other = &seeds[below(seeds.len())];
+                        let start = below(other.len() + 1);
+                        let end = (start + below(20)).min(other.len());
+                        text.splice(from..to, other[start..end].iter().copied());
+                    }
+                    let text: String = text.into_iter().collect();
+                    // What fails is printed whole by the panic's test output.
+                    println!("{target}: {text:?}");
+                    check(&text);
+                }
+            }
+        }
+    }
 }
