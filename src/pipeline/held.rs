@@ -12,6 +12,9 @@ use crate::pipeline::entry::Entry;
 /// Label sets that may be in the middle of an entry at a time, in one target; then the oldest entry goes on as it is.
 const PLACES: usize = 100;
 
+/// Chunks that may end while an entry waits; then it goes on, as the track has to remember each of them meanwhile.
+const SEAMS: usize = 1000;
+
 /// An entry that is not complete.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -123,8 +126,13 @@ impl Holds {
     }
 
     /// The chunk of `ticket` is at its end.
-    pub(crate) fn end_chunk(&mut self, ticket: &Ticket) {
-        self.places.values_mut().flatten().for_each(|held| held.seams.push(ticket.seam()));
+    pub(crate) fn end_chunk(&mut self, ticket: &Ticket, now: Instant) {
+        for held in self.places.values_mut().flatten() {
+            held.seams.push(ticket.seam());
+            if held.seams.len() >= SEAMS {
+                held.due = now;
+            }
+        }
     }
 
     /// When the next entry goes on as it is.
@@ -138,5 +146,31 @@ impl Holds {
         let mut due: Vec<Held> = self.places.values_mut().filter_map(|place| place.take_if(is_due)).collect();
         due.sort_by_key(|held| held.number);
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::custody::{Cursor, Head, Ledger};
+    use crate::flow::Budget;
+    use crate::record::ByteCount;
+
+    #[test]
+    fn an_entry_does_not_wait_while_chunks_end_without_number() {
+        let share = Budget::new(ByteCount::mib(1)).take(1).now_or_never().unwrap();
+        let cursor = Cursor::File { offset: 1, head: Head::default() };
+        let ticket = Ledger::default().track("file:1:1", "a.log").admit(cursor, share);
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let later = now + Duration::from_secs(3600);
+        assert!(holds.hold(b"key", &Entry::default(), std::slice::from_ref(&ticket), later).is_none());
+        (1..SEAMS).for_each(|_| holds.end_chunk(&ticket, now));
+        assert_eq!(holds.due(), Some(later));
+        holds.end_chunk(&ticket, now);
+        assert_eq!(holds.take_due(Some(now)).len(), 1);
     }
 }

@@ -87,6 +87,11 @@ impl Intake {
     ) -> Result<(), IntakeClosed> {
         let budget = self.outlet.budget.clone();
         let share = self.meanwhile(budget.take(chunk.cost())).await;
+        // A busy target never waits, and what it holds back must go on all the same.
+        let now = Instant::now();
+        if self.lanes().filter_map(|lane| lane.due()).any(|due| due <= now) {
+            self.let_go(Some(now)).await?;
+        }
         let ticket = track.admit(cursor, share);
         self.lines_read.add(chunk.len() as f64);
         self.bytes_read.add(chunk.size() as f64);
@@ -95,7 +100,8 @@ impl Intake {
             let mut output = self.output();
             done = self.run(chunk, done, &ticket, &mut output);
             if done == chunk.len() {
-                self.lanes().for_each(|lane| lane.end_chunk(&ticket));
+                let now = Instant::now();
+                self.lanes().for_each(|lane| lane.end_chunk(&ticket, now));
             }
             let pause = output.pause;
             self.hand_on(output, ticket.split()).await?;

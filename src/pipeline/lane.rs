@@ -148,10 +148,10 @@ impl Lane {
     }
 
     /// The chunk of `ticket` is at its end: what is held back may go on in the next.
-    pub(crate) fn end_chunk(&mut self, ticket: &Ticket) {
+    pub(crate) fn end_chunk(&mut self, ticket: &Ticket, now: Instant) {
         for memory in &mut self.memories {
             if let Memory::Holds(holds) = memory {
-                holds.end_chunk(ticket);
+                holds.end_chunk(ticket, now);
             }
         }
     }
