@@ -5,9 +5,11 @@
 //! without a word keeps its position where it is, and the lines are read again after a restart.
 
 mod cursor;
+mod disk;
 mod ledger;
 mod positions;
 
+pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use cursor::{Cursor, DockerPoint, Head};
 pub(crate) use ledger::{Claim, Ledger, Outcome, Seam, Ticket, Track};
 pub(crate) use positions::{Settings, Store, StoreError};
