@@ -2,7 +2,7 @@
 //! In: paths and bytes.  Out: what the file system says.  Owns: nothing: every call opens and closes by itself.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// A file system. What was written is durable after [`sync`](Self::sync), what was created, renamed or removed after
 /// [`sync_directory`](Self::sync_directory); a crash before that may keep any part of it.
 pub(crate) trait Disk: Debug + Send + Sync {
-    /// Makes a directory and those above it.
+    /// Makes a directory and those above it, durably.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
 
     /// Names in a directory, in no order.
@@ -42,7 +42,13 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes a file, made where there is none, for whoever keeps the lock; `None` while another has it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
 }
+
+/// Given back on drop, or by the kernel when the process ends in any way.
+pub(crate) type Lock = Box<dyn Debug + Send + Sync>;
 
 /// The one that is there.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +56,19 @@ pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        if path == Path::new("") || path.is_dir() {
+            return Ok(());
+        }
+        let parent = path.parent().unwrap_or(Path::new(""));
+        self.create_directory(parent)?;
+        match fs::create_dir(path) {
+            // Another process may have been faster.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        self.sync_directory(if parent == Path::new("") { Path::new(".") } else { parent })
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -106,5 +124,14 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 }

@@ -16,6 +16,9 @@ use crate::record::UnixNanos;
 pub(crate) enum Outcome {
     /// Loki has them (or the terminal, where there is no Loki).
     Delivered,
+    /// On disk, to be sent from there.
+    #[allow(dead_code, reason = "delivery does not use the spool yet")]
+    Spooled,
     /// Loki refused them for good; counted.
     Refused,
     /// A rule of the configuration removed all of them; counted.

@@ -1,0 +1,188 @@
+//! What the spool holds and gives, on a real disk.
+
+use std::fs;
+
+use super::*;
+use crate::custody::RealDisk;
+
+const NOW: UnixNanos = UnixNanos(1_700_000_000_000_000_000);
+
+pub(super) fn settings(directory: &Path) -> Settings {
+    Settings {
+        directory: directory.join("spool"),
+        max_size: ByteCount(8 * 1024),
+        max_age: None,
+        when_full: WhenFull::Block,
+    }
+}
+
+pub(super) fn open(settings: &Settings) -> (Spool, Recovered) {
+    Spool::open(Arc::new(RealDisk), settings.clone(), NOW).unwrap()
+}
+
+/// A record of so many entries whose body takes about 300 bytes, so that three fit into a segment of 1 KiB.
+pub(super) fn record(number: u64, entries: u64) -> Record {
+    Record {
+        tenant: number.is_multiple_of(2).then(|| format!("tenant {number}").into()),
+        entries,
+        size: 10 * entries,
+        oldest: UnixNanos(number as i64),
+        body: format!("{number:->230}").into(),
+    }
+}
+
+/// Everything that is left, acknowledged one by one.
+pub(super) fn drain(spool: &mut Spool) -> Vec<Record> {
+    let mut records = Vec::new();
+    while let Some(record) = spool.next(NOW).unwrap() {
+        records.push(record);
+        spool.acknowledge();
+    }
+    records
+}
+
+fn segments(settings: &Settings) -> Vec<String> {
+    let names = fs::read_dir(&settings.directory).unwrap();
+    let mut names: Vec<_> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(segment::EXTENSION));
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_appended_comes_out_in_order_over_segments_and_restarts() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let (mut spool, recovered) = open(&settings);
+    assert_eq!(recovered, Recovered { entries: 0, size: ByteCount(0), torn: 0, set_aside: vec![] });
+    let records: Vec<_> = (0..12).map(|number| record(number, number + 1)).collect();
+    spool.append(&records[..2], NOW).unwrap();
+    for record in &records[2..7] {
+        spool.append(std::slice::from_ref(record), NOW).unwrap();
+    }
+    assert!(segments(&settings).len() > 1);
+    assert_eq!(spool.next(NOW).unwrap().as_ref(), Some(&records[0]));
+    assert_eq!(spool.next(NOW).unwrap().as_ref(), Some(&records[0]), "the same until it is acknowledged");
+    spool.acknowledge();
+    spool.acknowledge();
+    spool.sync().unwrap();
+    drop(spool);
+
+    let (mut spool, recovered) = open(&settings);
+    assert_eq!(recovered.entries, (2..=7).sum::<u64>());
+    spool.append(&records[7..], NOW).unwrap();
+    assert_eq!(spool.entries(), (2..=12).sum::<u64>());
+    assert_eq!(drain(&mut spool), records[1..]);
+    assert!(spool.is_empty());
+    assert_eq!(spool.size(), ByteCount(0));
+    assert_eq!(segments(&settings), [""; 0], "what is acknowledged takes no space");
+    drop(spool);
+    assert_eq!(open(&settings).1.entries, 0);
+}
+
+#[test]
+fn without_its_place_a_spool_sends_again_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let (mut spool, _) = open(&settings);
+    let records: Vec<_> = (0..6).map(|number| record(number, 2)).collect();
+    for record in &records {
+        spool.append(std::slice::from_ref(record), NOW).unwrap();
+    }
+    for _ in 0..4 {
+        spool.next(NOW).unwrap();
+        spool.acknowledge();
+    }
+    spool.sync().unwrap();
+    drop(spool);
+    fs::remove_file(settings.directory.join("place")).unwrap();
+    let (mut spool, _) = open(&settings);
+    let left = drain(&mut spool);
+    assert!(left.len() > 2 && records.ends_with(&left), "{left:?}");
+    assert_eq!(spool.take_losses(), Losses::default());
+}
+
+#[test]
+fn a_full_spool_refuses_and_takes_again_when_a_segment_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let (mut spool, _) = open(&settings);
+    let mut appended = 0;
+    while let Ok(()) = spool.append(&[record(appended, 1)], NOW) {
+        appended += 1;
+        assert!(spool.size() <= settings.max_size);
+    }
+    assert!(matches!(spool.append(&[record(appended, 1)], NOW), Err(AppendError::Full)));
+    assert_eq!(spool.entries(), appended);
+    for number in 0..3 {
+        assert_eq!(spool.next(NOW).unwrap(), Some(record(number, 1)));
+        spool.acknowledge();
+    }
+    spool.append(&[record(appended, 1)], NOW).unwrap();
+    assert_eq!(spool.entries(), appended - 2);
+    let huge = Record { body: vec![0; 8 * 1024].into(), ..record(0, 1) };
+    assert!(matches!(spool.append(&[huge], NOW), Err(AppendError::Full)));
+}
+
+#[test]
+fn the_oldest_segments_give_way_counted_and_a_record_in_flight_is_counted_by_whoever_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { when_full: WhenFull::DropOldest, ..settings(directory.path()) };
+    let (mut spool, _) = open(&settings);
+    spool.append(&[record(0, 7)], NOW).unwrap();
+    assert_eq!(spool.next(NOW).unwrap(), Some(record(0, 7)));
+    let (mut evicted, mut appended) = (0, 7);
+    for number in 1..100 {
+        spool.append(&[record(number, number)], NOW).unwrap();
+        appended += number;
+        evicted += spool.take_losses().evicted;
+        assert_eq!(appended, evicted + spool.entries(), "at {number}");
+        let length = |name| fs::metadata(settings.directory.join(name)).unwrap().len();
+        let on_disk = segments(&settings).into_iter().map(length).sum();
+        assert_eq!(spool.size(), ByteCount(on_disk));
+        assert!(spool.size() <= settings.max_size);
+    }
+    assert!(evicted > 0);
+    assert_eq!(spool.next(NOW).unwrap(), Some(record(0, 7)), "still in flight");
+    spool.acknowledge();
+    assert_eq!(appended, evicted + spool.entries() + 7);
+    let left: u64 = drain(&mut spool).iter().map(|record| record.entries).sum();
+    assert_eq!(appended, evicted + left + 7);
+}
+
+#[test]
+fn what_is_too_old_is_passed_over_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { max_age: Some(Duration::from_secs(10)), ..settings(directory.path()) };
+    let (mut spool, _) = open(&settings);
+    for number in 0..6 {
+        spool.append(&[record(number, 3)], UnixNanos(number as i64 * 4_000_000_000)).unwrap();
+    }
+    let now = UnixNanos(22_000_000_000);
+    assert_eq!(spool.next(now).unwrap(), Some(record(3, 3)));
+    assert_eq!(spool.take_losses(), Losses { expired: 9, ..Losses::default() });
+    assert_eq!(spool.entries(), 9);
+    assert_eq!(spool.next(UnixNanos(i64::MAX)).unwrap(), Some(record(3, 3)), "it is in flight");
+    spool.acknowledge();
+    assert_eq!(spool.next(UnixNanos(i64::MAX)).unwrap(), None);
+    assert_eq!(spool.take_losses(), Losses { expired: 6, ..Losses::default() });
+    assert_eq!((spool.entries(), spool.size()), (0, ByteCount(0)));
+}
+
+#[test]
+fn a_spool_belongs_to_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let (spool, _) = open(&settings);
+    let refused = Spool::open(Arc::new(RealDisk), settings.clone(), NOW).unwrap_err();
+    assert!(matches!(refused, SpoolError::InUse(_)), "{refused}");
+    drop(spool);
+    open(&settings);
+}
+
+#[test]
+fn a_place_that_cannot_be_made_is_refused_by_name() {
+    let settings = Settings { directory: "/proc/none/spool".into(), ..settings(Path::new("")) };
+    let refused = Spool::open(Arc::new(RealDisk), settings, NOW).unwrap_err();
+    assert_eq!(refused.to_string(), "spool /proc/none/spool");
+}
