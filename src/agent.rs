@@ -8,6 +8,7 @@ mod reference;
 mod saver;
 mod settings;
 mod signals;
+mod spools;
 mod wire;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
 use crate::clock::Instant;
+use crate::delivery::Leftover;
 use crate::server::Readiness;
 
 pub(crate) use inspect::{Format as InspectFormat, inspect};
@@ -33,8 +35,11 @@ pub(crate) use wire::{Parts, StartError};
 /// From the signal to the exit, with a margin to the 5 s that are promised.
 const STOP_WITHIN: Duration = Duration::from_millis(4500);
 
-/// What the senders get of that; the rest is for positions.
-const FLUSH_WITHIN: Duration = Duration::from_millis(3500);
+/// What the senders get of that to have lines acknowledged.
+const FLUSH_WITHIN: Duration = Duration::from_millis(2500);
+
+/// Until then what is left is on disk; the rest is for positions.
+const SPOOL_WITHIN: Duration = Duration::from_millis(3700);
 
 /// Runs until a signal, or until delivery has no one to deliver to.
 pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
@@ -97,32 +102,42 @@ async fn stop(mut running: Running, within: Option<Duration>) {
     let started = Instant::now();
     running.readiness.send_replace(Readiness::Stopping);
     running.stop.cancel();
-    let sent_before = running.counted.sent();
-    let drained = async {
-        end(&mut running.sources).await;
-        // The last inlets are gone with the sources: batchers seal what they hold, senders send it and end.
-        drop(running.outlet);
-        while running.batchers.join_next().await.is_some() {}
-        while running.delivery.join_next().await.is_some() {}
-    };
+    let (sent_before, spooled_before) = (running.counted.sent(), running.counted.spooled());
+    // The last inlets are gone with the sources: batchers seal what they hold, senders send it and end.
+    drop(running.outlet);
     let in_time = match within {
-        Some(within) => timeout_at(started + within, drained).await.is_ok(),
+        Some(within) => {
+            let drained = drain(&mut running.sources, &mut running.batchers, &mut running.delivery);
+            timeout_at(started + within, drained).await.is_ok()
+        }
         None => {
-            drained.await;
+            drain(&mut running.sources, &mut running.batchers, &mut running.delivery).await;
             true
         }
     };
+    // Time is up: sources that wait for room end where they are, and what they handed on goes to disk.
     running.abandon.cancel();
-    // What hangs (a dead mount, a terminal nobody reads) is not waited for: positions come first.
     running.sources.abort_all();
+    let drained = drain(&mut running.sources, &mut running.batchers, &mut running.delivery);
+    drop(timeout_at(started + SPOOL_WITHIN, drained).await);
+    // What hangs (a dead mount, a terminal nobody reads) is not waited for: positions come first.
     running.batchers.abort_all();
     running.delivery.abort_all();
-    if timeout_at(Instant::now() + (STOP_WITHIN - FLUSH_WITHIN), running.saver.finish()).await.is_err() {
+    if timeout_at(Instant::now() + (STOP_WITHIN - SPOOL_WITHIN), running.saver.finish()).await.is_err() {
         warn!("positions were not saved in time");
     }
     let flushed = running.counted.sent() - sent_before;
+    let spooled = running.counted.spooled() - spooled_before;
     let remaining = running.ledger.open_chunks();
-    info!(flushed, remaining, in_time, took = ?started.elapsed(), "stopped: flushed entries are acknowledged, remaining chunks will be read again");
+    info!(flushed, spooled, remaining, in_time, took = ?started.elapsed(),
+        "stopped: flushed entries are acknowledged, spooled ones are on disk, remaining chunks will be read again");
+}
+
+/// Waits for each stage to end, in the order of flow.
+async fn drain(sources: &mut JoinSet<()>, batchers: &mut JoinSet<()>, delivery: &mut JoinSet<Leftover>) {
+    end(sources).await;
+    while batchers.join_next().await.is_some() {}
+    while delivery.join_next().await.is_some() {}
 }
 
 /// Tells systemd; outside systemd this does nothing.

@@ -10,9 +10,9 @@ mod worker;
 
 #[cfg(test)]
 pub(crate) use encode::stream as encode_stream;
-pub(crate) use groups::{Groups, Handover};
-pub(crate) use parcel::Parcel;
-pub(crate) use push::EntryMessage;
+pub(crate) use groups::{Groups, Handover, Inbound};
+pub(crate) use parcel::{Parcel, Undecodable};
+pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
-pub(crate) use push::{PushRequest, Timestamp as TimestampMessage};
-pub(crate) use worker::{Settings, queue_length, run};
+pub(crate) use push::{StreamMessage, Timestamp as TimestampMessage};
+pub(crate) use worker::{Sealed, Settings, queue_length, run};

@@ -8,15 +8,10 @@ mod cursor;
 mod disk;
 mod ledger;
 mod positions;
-#[allow(dead_code, reason = "delivery does not use it yet")]
 mod spool;
 
 pub(crate) use cursor::{Cursor, DockerPoint, Head};
-#[allow(unused_imports, reason = "delivery does not use the spool yet")]
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use ledger::{Claim, Ledger, Outcome, Seam, Ticket, Track};
 pub(crate) use positions::{Settings, Store, StoreError};
-#[allow(unused_imports, reason = "delivery does not use the spool yet")]
-pub(crate) use spool::{
-    AppendError, Losses, Record, Recovered, Settings as SpoolSettings, Spool, SpoolError, WhenFull,
-};
+pub(crate) use spool::{AppendError, Record, Settings as SpoolSettings, Spool, SpoolError, WhenFull};

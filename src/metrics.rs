@@ -7,6 +7,8 @@
 mod exposition;
 mod own;
 mod registry;
+mod tally;
 
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, Kind, Registry, Series};
+pub(crate) use tally::Tally;

@@ -28,7 +28,7 @@ mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
-pub(crate) use intake::{Intake, IntakeClosed, Outlet};
+pub(crate) use intake::{Inlet, Intake, IntakeClosed, Outlet};
 pub(crate) use lane::{Lane, Output, Scratch};
 pub(crate) use limits::{Limits, LineLimit, RateLimit};
 pub(crate) use re2::{Replacement, compile_anchored_dotall};

@@ -20,7 +20,7 @@ use tracing::{error, info};
 
 use crate::clock;
 use crate::custody::Ledger;
-use crate::flow::Budget;
+use crate::flow::{Budget, Troubles};
 use crate::metrics::{Own, Registry};
 use crate::server::listener::TlsListener;
 
@@ -54,6 +54,7 @@ pub(crate) struct View {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
+    pub(crate) troubles: Troubles,
 }
 
 /// The port cannot be listened on.
@@ -106,14 +107,17 @@ async fn metrics(State(view): State<View>) -> Response {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
+    view.own.take_stock();
     let text = view.registry.render(clock::now());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn ready(State(view): State<View>) -> (StatusCode, &'static str) {
+async fn ready(State(view): State<View>) -> (StatusCode, String) {
+    let troubles = view.troubles.list();
     match *view.readiness.borrow() {
-        Readiness::Ready => (StatusCode::OK, "ready\n"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        Readiness::Ready if troubles.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, format!("in trouble\n{troubles}")),
+        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
     }
 }

@@ -7,16 +7,17 @@ mod jobs;
 mod limits;
 mod server;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
+use crate::delivery::DeadLetterSettings;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::Pipeline;
-use crate::record::Labels;
+use crate::record::{ByteCount, Labels};
 use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
 
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) positions: custody::Settings,
     /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
+    /// Where refused entries are kept, if they are.
+    pub(crate) dead_letters: Option<DeadLetterSettings>,
     pub(crate) jobs: Vec<Job>,
     /// How often globs are looked at.
     pub(crate) sync_period: Duration,
@@ -69,6 +72,7 @@ pub(super) static ROOT: Table = Table(&[
         "One more client where it has a `url`; its `external_labels` are given to all",
     )
     .old("write it as an item of `clients`"),
+    row("dead_letter", Kind::Block(&DEAD_LETTER), "", "Where entries are kept that Loki refused for good"),
     row("scrape_configs", Kind::List(&jobs::JOB), "", "What is read"),
     row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
     row("limits_config", Kind::Block(&limits::LIMITS), "", "Limits over all jobs"),
@@ -99,6 +103,17 @@ static POSITIONS: Table = Table(&[
     ),
     row("ignore_invalid_yaml", Kind::Boolean, "false", "A damaged file never keeps the agent from starting")
         .without_effect(),
+]);
+
+static DEAD_LETTER: Table = Table(&[
+    row("enabled", Kind::Boolean, "true", ""),
+    row(
+        "filename",
+        Kind::Text,
+        "",
+        "A JSON object a line. Default: `dead-letter.jsonl` beside the positions file",
+    ),
+    row("max_size", Kind::Bytes, "16MB", "Of this file and the one before it, `….1`, together"),
 ]);
 
 static TARGETS: Table = Table(&[
@@ -146,7 +161,9 @@ impl Settings {
         let block = root.block(&ROOT)?;
         let server = server::decode(&block.block("server")?)?;
         let positions = positions(&block.block("positions")?)?;
-        let clients = clients::decode(&block)?;
+        let mut clients = clients::decode(&block)?;
+        clients::place_spools(&mut clients, &positions.file);
+        let dead_letters = dead_letters(&block.block("dead_letter")?, &positions.file)?;
         let limits = limits::decode(&block.block("limits_config")?, own)?;
         let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
         let targets = block.block("target_config")?;
@@ -161,6 +178,7 @@ impl Settings {
             log_format: server.log_format,
             positions,
             clients: reader.limits.apply_to(clients),
+            dead_letters,
             jobs: jobs.unwrap_or_default(),
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
             file_polls,
@@ -184,6 +202,14 @@ fn positions(block: &Block<'_>) -> Result<custody::Settings, Invalid> {
         file: file.unwrap_or_else(|| "/var/log/positions.yaml".into()),
         sync_period: block.optional("sync_period", above_zero)?.unwrap_or(Duration::from_secs(10)),
     })
+}
+
+fn dead_letters(block: &Block<'_>, positions: &Path) -> Result<Option<DeadLetterSettings>, Invalid> {
+    let enabled = block.optional("enabled", Node::boolean)?.unwrap_or(true);
+    let file = block.optional("filename", |node| Ok(PathBuf::from(node.text()?)))?;
+    let limit = block.optional("max_size", Node::bytes)?.map_or(ByteCount::mib(16), ByteCount);
+    let file = file.unwrap_or_else(|| positions.with_file_name("dead-letter.jsonl"));
+    Ok(Some(DeadLetterSettings { file, limit }).filter(|_| enabled))
 }
 
 fn file_polls(block: &Block<'_>) -> Result<(Duration, Duration), Invalid> {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -12,16 +13,17 @@ use tracing::{info, warn};
 
 use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
+use crate::agent::spools;
 use crate::custody::{Ledger, Store, StoreError};
-use crate::delivery::{Client, ClientError};
+use crate::delivery::{Around, Client, ClientError, DeadLetters, Leftover};
 use crate::discovery::{docker, files};
-use crate::flow::{Budget, IN_FLIGHT_LIMIT};
+use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
 use crate::metrics::{ClientMetrics, Own, Registry};
-use crate::pipeline::{Intake, Outlet};
+use crate::pipeline::{Inlet, Intake, Outlet};
 use crate::record::UnixNanos;
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::stdin::Stdin;
-use crate::{batch, clock, delivery};
+use crate::{batch, clock, delivery, http};
 
 /// Parcels that wait for their sender beside the one it is sending.
 const PARCEL_QUEUE: usize = 1;
@@ -49,6 +51,10 @@ pub(crate) enum StartError {
     Positions { error: StoreError, cause: String },
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(
+        "the spool of client {client} cannot be used: {error}\n  = help: set `spool: {{directory: …}}` or `spool: {{enabled: false}}` for it"
+    )]
+    Spool { client: String, error: String },
 }
 
 /// A running agent, by stage.
@@ -61,7 +67,7 @@ pub(super) struct Running {
     pub(super) sources: JoinSet<()>,
     pub(super) outlet: Outlet,
     pub(super) batchers: JoinSet<()>,
-    pub(super) delivery: JoinSet<()>,
+    pub(super) delivery: JoinSet<Leftover>,
     pub(super) saver: Saver,
     pub(super) ledger: Arc<Ledger>,
     pub(super) readiness: watch::Sender<Readiness>,
@@ -76,6 +82,11 @@ impl Counted {
     pub(super) fn sent(&self) -> u64 {
         self.0.iter().map(|client| client.sent_entries.value() as u64).sum()
     }
+
+    /// Entries put on disk so far.
+    pub(super) fn spooled(&self) -> u64 {
+        self.0.iter().map(|client| client.spooled_entries.value() as u64).sum()
+    }
 }
 
 /// Starts everything. What can fail comes before what runs.
@@ -86,18 +97,36 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
     let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger)?) };
+    if !settings.stdin {
+        spools::adopt(&settings.clients, &settings.positions.file);
+    }
     let mut clients = Vec::new();
     let mut counted = Counted(Vec::new());
-    for client in &settings.clients {
+    for mut client in settings.clients.clone() {
+        // A second agent that pushes its standard input must not take the spool of the first.
+        client.spool = client.spool.filter(|_| !settings.stdin);
         let metrics = own.client(&client.name);
         counted.0.push(metrics.clone());
-        clients.push((client.batch.clone(), Arc::new(Client::new(client.clone(), metrics)?)));
+        let name = client.name.clone();
+        let spool = spools::open(&client, &metrics)
+            .map_err(|error| StartError::Spool { client: name, error: http::chain(&error) })?;
+        clients.push((client.batch.clone(), metrics.clone(), Arc::new(Client::new(client, metrics)?), spool));
     }
+    let around = Around {
+        clients: Arc::new(AtomicUsize::new(clients.len())),
+        dead_letters: settings
+            .dead_letters
+            .clone()
+            .filter(|_| !settings.stdin)
+            .map(|letters| Arc::new(DeadLetters::new(letters, &own))),
+        troubles: Troubles::default(),
+    };
     let budget = Budget::new(IN_FLIGHT_LIMIT);
     let (readiness, ready) = watch::channel(Readiness::Starting);
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
         let (registry, own, ledger, budget) = (registry, own.clone(), ledger.clone(), budget.clone());
-        let view = View { registry, own, ledger, budget, readiness: ready };
+        let view =
+            View { registry, own, ledger, budget, readiness: ready, troubles: around.troubles.clone() };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
@@ -107,15 +136,23 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let (mut delivery, mut batchers) = (JoinSet::new(), JoinSet::new());
     let mut inlets = Vec::new();
     let queue = batch::queue_length(clients.len());
-    for (batch, client) in clients {
+    for (batch, metrics, client, spool) in clients {
         let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
-        delivery.spawn(delivery::run(client, outlet, abandon.clone()));
-        inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
+        let leftover = Leftover { parcels: Vec::new(), spool };
+        let stop = delivery::Stop { retire: CancellationToken::new(), abandon: abandon.clone() };
+        delivery.spawn(delivery::run(client, around.clone(), leftover, outlet, stop));
+        let queue = start_batcher(batch, queue, parcels, &mut batchers);
+        inlets.push(Inlet { queue, metrics });
     }
     if printing {
         info!("no clients are configured: printing what would be pushed, positions are not kept");
         let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
-        delivery.spawn(delivery::print(outlet));
+        let metrics = own.client("terminal");
+        let print = delivery::print(outlet, metrics.clone());
+        delivery.spawn(async move {
+            print.await;
+            Leftover::default()
+        });
         let batch = batch::Settings {
             wait: PRINT_WAIT,
             size: 1024 * 1024,
@@ -123,7 +160,8 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
             max_streams: None,
             tenant: None,
         };
-        inlets.push(start_batcher(batch, queue, parcels, &mut batchers));
+        let queue = start_batcher(batch, queue, parcels, &mut batchers);
+        inlets.push(Inlet { queue, metrics });
     }
     let outlet = Outlet { clients: inlets, budget, inspect: settings.inspect, own: own.clone() };
     let stop = CancellationToken::new();
@@ -157,9 +195,9 @@ fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError>
 fn start_batcher(
     settings: batch::Settings,
     queue: usize,
-    parcels: mpsc::Sender<batch::Parcel>,
+    parcels: mpsc::Sender<batch::Sealed>,
     batchers: &mut JoinSet<()>,
-) -> mpsc::Sender<batch::Handover> {
+) -> mpsc::Sender<batch::Inbound> {
     let (inlet, handovers) = mpsc::channel(queue);
     batchers.spawn(batch::run(settings, handovers, parcels));
     inlet

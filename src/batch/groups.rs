@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::batch::encode;
 use crate::custody::Ticket;
+use crate::metrics::Tally;
 use crate::record::{Stream, UnixNanos};
 
 /// One chunk's entries by stream.
@@ -22,6 +23,8 @@ pub(crate) struct Group {
     /// `entries` fields of the push message.
     pub(crate) encoded: Vec<u8>,
     pub(crate) sizes: Vec<EntrySize>,
+    /// The earliest time of them.
+    pub(crate) oldest: UnixNanos,
 }
 
 /// Sizes of one entry.
@@ -38,6 +41,16 @@ pub(crate) struct EntrySize {
 pub(crate) struct Handover {
     pub(crate) groups: Arc<Groups>,
     pub(crate) tickets: Vec<Ticket>,
+    /// The entries, as the client's own.
+    pub(crate) entries: Tally,
+}
+
+/// What a batcher gets.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    Entries(Handover),
+    /// What came in before cannot be read again: its source is going away.
+    Secure,
 }
 
 impl Groups {
@@ -51,14 +64,10 @@ impl Groups {
         self.chunk
     }
 
-    /// True when every line was dropped.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.groups.is_empty()
-    }
-
     /// Opens a group for a stream; its index.
     pub(crate) fn open(&mut self, stream: Arc<Stream>) -> usize {
-        self.groups.push(Group { stream, encoded: Vec::new(), sizes: Vec::new() });
+        let oldest = UnixNanos(i64::MAX);
+        self.groups.push(Group { stream, encoded: Vec::new(), sizes: Vec::new(), oldest });
         self.groups.len() - 1
     }
 
@@ -70,10 +79,16 @@ impl Groups {
         line: &[u8],
         metadata: impl Iterator<Item = (&'m str, &'m [u8])> + Clone,
     ) {
-        let Group { encoded, sizes, .. } = &mut self.groups[group];
+        let Group { encoded, sizes, oldest, .. } = &mut self.groups[group];
+        *oldest = timestamp.min(*oldest);
         let before = encoded.len();
         let counted = encode::entry(timestamp, line, metadata, encoded);
         sizes.push(EntrySize { encoded: (encoded.len() - before) as u32, counted: counted as u32 });
+    }
+
+    /// How many entries there are.
+    pub(crate) fn entries(&self) -> u64 {
+        self.groups.iter().map(|group| group.sizes.len() as u64).sum()
     }
 
     /// The groups, in the order their streams first appeared.

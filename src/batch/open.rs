@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use crate::batch::encode;
 use crate::batch::groups::Group;
-use crate::batch::parcel::Parcel;
+use crate::batch::parcel::{Content, Parcel};
 use crate::batch::worker::Settings;
 use crate::clock::Instant;
 use crate::custody::Ticket;
+use crate::metrics::Tally;
+use crate::record::UnixNanos;
 
 /// Entries waiting to be sent together.
 #[derive(Debug)]
@@ -19,7 +21,8 @@ pub(super) struct OpenBatch {
     pub(super) since: Instant,
     /// Line bytes so far.
     counted: usize,
-    entries: u64,
+    entries: Tally,
+    oldest: UnixNanos,
     /// Index into `streams` by label string.
     index: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
     streams: Vec<(Arc<str>, Vec<u8>)>,
@@ -27,21 +30,30 @@ pub(super) struct OpenBatch {
 }
 
 impl OpenBatch {
-    pub(super) fn new(tenant: Option<Arc<str>>, since: Instant) -> OpenBatch {
+    /// An empty one; `entries` counts none.
+    pub(super) fn new(tenant: Option<Arc<str>>, since: Instant, entries: Tally) -> OpenBatch {
         OpenBatch {
             tenant,
             since,
             counted: 0,
-            entries: 0,
+            entries,
+            oldest: UnixNanos(i64::MAX),
             index: HashMap::default(),
             streams: Vec::new(),
             tickets: Vec::new(),
         }
     }
 
-    /// Adds entries of `group` from number `from` on until the batch would exceed its line bytes or streams; the number
-    /// of the first entry not added. An empty batch takes at least one entry, whatever its size.
-    pub(super) fn fill(&mut self, group: &Group, labels: &Arc<str>, from: usize, limits: &Settings) -> usize {
+    /// Adds entries of `group` from number `from` on, taken from `entries`, until the batch would exceed its line bytes or
+    /// streams; the number of the first entry not added. An empty batch takes at least one entry, whatever its size.
+    pub(super) fn fill(
+        &mut self,
+        group: &Group,
+        labels: &Arc<str>,
+        from: usize,
+        limits: &Settings,
+        entries: &mut Tally,
+    ) -> usize {
         if limits.max_streams.is_some_and(|most| self.streams.len() >= most)
             && !self.index.contains_key(labels)
         {
@@ -50,7 +62,7 @@ impl OpenBatch {
         let (mut to, mut counted, mut encoded) = (from, self.counted, 0);
         for size in &group.sizes[from..] {
             let with = counted + size.counted as usize;
-            if with > limits.size && (self.entries > 0 || to > from) {
+            if with > limits.size && (!self.is_empty() || to > from) {
                 break;
             }
             counted = with;
@@ -64,7 +76,8 @@ impl OpenBatch {
         let buffer = self.stream(labels);
         buffer.extend_from_slice(&group.encoded[start..start + encoded]);
         self.counted = counted;
-        self.entries += (to - from) as u64;
+        self.entries.absorb(entries.split((to - from) as u64));
+        self.oldest = self.oldest.min(group.oldest);
         to
     }
 
@@ -78,7 +91,7 @@ impl OpenBatch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.entries.count() == 0
     }
 
     fn stream(&mut self, labels: &Arc<str>) -> &mut Vec<u8> {
@@ -99,6 +112,11 @@ impl OpenBatch {
         for (labels, entries) in &self.streams {
             encode::stream(labels, entries, &mut request);
         }
-        Parcel::seal(&request, self.entries, self.tenant, self.tickets)
+        let size = self.counted as u64;
+        Parcel::seal(
+            &request,
+            Content { tenant: self.tenant, entries: self.entries, size, oldest: self.oldest },
+            self.tickets,
+        )
     }
 }

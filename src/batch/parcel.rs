@@ -1,24 +1,39 @@
 //! A parcel: one push, sealed. A retry sends the same bytes.
-//! In: an open batch, or a half of another parcel.  Out: a body and the tickets of its lines.  Owns: both.
+//! In: an open batch, or a part of another parcel.  Out: a body and the tickets of its lines.  Owns: both.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
 
-use crate::batch::push::{PushRequest, StreamMessage};
-use crate::custody::{Outcome, Ticket};
+use crate::batch::push::{EntryMessage, PushRequest, StreamMessage};
+use crate::clock::Instant;
+use crate::custody::{Outcome, Record, Ticket};
+use crate::metrics::Tally;
+use crate::record::UnixNanos;
 
 /// One push, ready to send.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     /// Snappy block over a `PushRequest`.
     pub(crate) body: Bytes,
+    pub(crate) content: Content,
+    /// When the entries were put together.
+    pub(crate) sealed: Instant,
+    tickets: Vec<Ticket>,
+}
+
+/// What is known of a parcel without opening it.
+#[derive(Debug)]
+pub(crate) struct Content {
     /// `X-Scope-OrgID`.
     pub(crate) tenant: Option<Arc<str>>,
     /// Entries inside.
-    pub(crate) entries: u64,
-    tickets: Vec<Ticket>,
+    pub(crate) entries: Tally,
+    /// Bytes of their lines, as `batchsize` counts them.
+    pub(crate) size: u64,
+    /// Not later than any of them.
+    pub(crate) oldest: UnixNanos,
 }
 
 /// The body is not what was sealed; only a bug can make it so.
@@ -28,15 +43,33 @@ pub(crate) struct Undecodable;
 
 impl Parcel {
     /// Compresses an encoded request.
-    pub(crate) fn seal(
-        request: &[u8],
-        entries: u64,
-        tenant: Option<Arc<str>>,
-        tickets: Vec<Ticket>,
-    ) -> Parcel {
+    pub(crate) fn seal(request: &[u8], content: Content, tickets: Vec<Ticket>) -> Parcel {
         // snap fails only above 4 GiB of input; a batch is bounded far below by the byte budget.
         let body = snap::raw::Encoder::new().compress_vec(request).unwrap_or_default();
-        Parcel { body: body.into(), tenant, entries, tickets }
+        Parcel { body: body.into(), content, sealed: Instant::now(), tickets }
+    }
+
+    /// One that comes from a spool: nobody waits for word of its lines but the spool.
+    pub(crate) fn from_record(record: Record, entries: Tally) -> Parcel {
+        let Record { tenant, size, oldest, body, .. } = record;
+        let content = Content { tenant, entries, size, oldest };
+        Parcel { body, content, sealed: Instant::now(), tickets: Vec::new() }
+    }
+
+    /// What a spool keeps of it.
+    pub(crate) fn record(&self) -> Record {
+        Record {
+            tenant: self.content.tenant.clone(),
+            entries: self.entries(),
+            size: self.content.size,
+            oldest: self.content.oldest,
+            body: self.body.clone(),
+        }
+    }
+
+    /// Entries inside.
+    pub(crate) fn entries(&self) -> u64 {
+        self.content.entries.count()
     }
 
     /// Says what became of every line inside.
@@ -44,6 +77,11 @@ impl Parcel {
         for ticket in self.tickets {
             ticket.settle(outcome);
         }
+    }
+
+    /// Says what became of every line inside, and keeps the parcel.
+    pub(crate) fn settle_now(&mut self, outcome: Outcome) {
+        self.tickets.drain(..).for_each(|ticket| ticket.settle(outcome));
     }
 
     /// The request inside, decoded.
@@ -54,26 +92,64 @@ impl Parcel {
 
     /// Two parcels with half of the entries each, streams and order kept; each answers for all tickets.
     pub(crate) fn halve(self) -> Result<(Parcel, Parcel), Undecodable> {
-        let request = self.request()?;
-        let first_count = usize::try_from(self.entries / 2).unwrap_or(usize::MAX);
-        let (mut first, mut second) = (PushRequest::default(), PushRequest::default());
-        let mut room = first_count;
-        for stream in request.streams {
-            let StreamMessage { labels, mut entries } = stream;
+        let mut room = usize::try_from(self.entries() / 2).unwrap_or(usize::MAX);
+        self.divide(|_, entries| {
             let rest = entries.split_off(room.min(entries.len()));
             room -= entries.len();
-            for (half, entries) in [(&mut first, entries), (&mut second, rest)] {
+            rest
+        })
+    }
+
+    /// Two parcels: the streams that `stays` says stay, and the others. Either may be empty.
+    pub(crate) fn part_streams(self, stays: impl Fn(&str) -> bool) -> Result<(Parcel, Parcel), Undecodable> {
+        self.divide(|labels, entries| if stays(labels) { Vec::new() } else { std::mem::take(entries) })
+    }
+
+    /// Two parcels with half of the streams each.
+    pub(crate) fn halve_streams(self) -> Result<(Parcel, Parcel), Undecodable> {
+        let mut left = self.request()?.streams.len() / 2;
+        self.divide(|_, entries| {
+            let stays = left > 0;
+            left = left.saturating_sub(1);
+            if stays { Vec::new() } else { std::mem::take(entries) }
+        })
+    }
+
+    /// `take` takes out of a stream's entries those that go into the second parcel.
+    fn divide(
+        self,
+        mut take: impl FnMut(&str, &mut Vec<EntryMessage>) -> Vec<EntryMessage>,
+    ) -> Result<(Parcel, Parcel), Undecodable> {
+        let request = self.request()?;
+        let (mut first, mut second) = (PushRequest::default(), PushRequest::default());
+        for StreamMessage { labels, mut entries } in request.streams {
+            let rest = take(&labels, &mut entries);
+            for (part, entries) in [(&mut first, entries), (&mut second, rest)] {
                 if !entries.is_empty() {
-                    half.streams.push(StreamMessage { labels: labels.clone(), entries });
+                    part.streams.push(StreamMessage { labels: labels.clone(), entries });
                 }
             }
         }
-        let twins = self.tickets.iter().map(Ticket::split).collect();
-        let first_entries = first_count as u64;
-        let second_entries = self.entries - first_entries;
-        Ok((
-            Parcel::seal(&first.encode_to_vec(), first_entries, self.tenant.clone(), self.tickets),
-            Parcel::seal(&second.encode_to_vec(), second_entries, self.tenant, twins),
-        ))
+        let Parcel { content, sealed, tickets, .. } = self;
+        let twins = tickets.iter().map(Ticket::split).collect();
+        let Content { tenant, mut entries, oldest, .. } = content;
+        let first_entries = entries.split(first.entries());
+        let part = |request: PushRequest, entries, tickets| {
+            let content = Content { tenant: tenant.clone(), entries, size: request.line_bytes(), oldest };
+            Parcel { sealed, ..Parcel::seal(&request.encode_to_vec(), content, tickets) }
+        };
+        Ok((part(first, first_entries, tickets), part(second, entries, twins)))
+    }
+}
+
+impl PushRequest {
+    /// How many entries there are.
+    fn entries(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.entries.len() as u64).sum()
+    }
+
+    /// Bytes of all lines.
+    fn line_bytes(&self) -> u64 {
+        self.streams.iter().flat_map(|stream| &stream.entries).map(|entry| entry.line.len() as u64).sum()
     }
 }

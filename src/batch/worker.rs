@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use crate::batch::groups::{Group, Handover};
+use crate::batch::groups::{Group, Handover, Inbound};
 use crate::batch::open::OpenBatch;
 use crate::batch::parcel::Parcel;
 use crate::clock::Instant;
 use crate::custody::{Outcome, Ticket};
 use crate::flow::{BYTES_PER_PERMIT, IN_FLIGHT_LIMIT};
+use crate::metrics::Tally;
 use crate::record::{Labels, Stream};
 
 /// Handovers that may wait for the batcher of the only client: how far sources run ahead of it.
@@ -51,7 +52,15 @@ struct Batcher {
     open: HashMap<Option<Arc<str>>, OpenBatch>,
     /// Label strings with the external labels merged in, by the stream's own label string.
     texts: HashMap<String, Arc<str>, foldhash::fast::RandomState>,
-    parcels: mpsc::Sender<Parcel>,
+    parcels: mpsc::Sender<Sealed>,
+}
+
+/// What a client's sender gets.
+#[derive(Debug)]
+pub(crate) enum Sealed {
+    Parcel(Parcel),
+    /// What came before cannot be read again: it belongs on disk unless it is delivered.
+    Secure,
 }
 
 /// The sender is gone; what it held is lost to this process and stays before the position.
@@ -60,8 +69,8 @@ struct SenderGone;
 /// Runs until every inlet is closed and the last batch is handed on.
 pub(crate) async fn run(
     settings: Settings,
-    mut inlet: mpsc::Receiver<Handover>,
-    parcels: mpsc::Sender<Parcel>,
+    mut inlet: mpsc::Receiver<Inbound>,
+    parcels: mpsc::Sender<Sealed>,
 ) {
     let mut batcher = Batcher { settings, open: HashMap::new(), texts: HashMap::default(), parcels };
     loop {
@@ -74,7 +83,8 @@ pub(crate) async fn run(
         };
         let done = tokio::select! {
             received = inlet.recv() => match received {
-                Some(handover) => batcher.take(handover).await,
+                Some(Inbound::Entries(handover)) => batcher.take(handover).await,
+                Some(Inbound::Secure) => batcher.secure().await,
                 None => break,
             },
             () = age => batcher.seal_aged().await,
@@ -94,7 +104,7 @@ impl Batcher {
     }
 
     async fn take(&mut self, handover: Handover) -> Result<(), SenderGone> {
-        let Handover { groups, tickets } = handover;
+        let Handover { groups, tickets, mut entries } = handover;
         for group in groups.iter() {
             let tenant = match &group.stream.tenant {
                 Some(tenant) => Some(tenant.as_str().into()),
@@ -102,7 +112,7 @@ impl Batcher {
             }
             .filter(|tenant: &Arc<str>| !tenant.is_empty());
             let labels = self.labels(&group.stream);
-            self.add(group, &labels, tenant, &tickets).await?;
+            self.add(group, &labels, tenant, &tickets, &mut entries).await?;
         }
         // Every batch that holds some of these entries has tickets of its own by now.
         tickets.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
@@ -115,13 +125,15 @@ impl Batcher {
         labels: &Arc<str>,
         tenant: Option<Arc<str>>,
         tickets: &[Ticket],
+        entries: &mut Tally,
     ) -> Result<(), SenderGone> {
         let mut next = 0;
         while next < group.sizes.len() {
             let open = self.open.entry(tenant.clone());
-            let batch = open.or_insert_with(|| OpenBatch::new(tenant.clone(), Instant::now()));
+            let batch =
+                open.or_insert_with(|| OpenBatch::new(tenant.clone(), Instant::now(), entries.split(0)));
             let before = next;
-            next = batch.fill(group, labels, next, &self.settings);
+            next = batch.fill(group, labels, next, &self.settings, entries);
             if next > before {
                 batch.hold(tickets);
             }
@@ -146,6 +158,11 @@ impl Batcher {
         text
     }
 
+    async fn secure(&mut self) -> Result<(), SenderGone> {
+        self.seal_where(|_| true).await?;
+        self.parcels.send(Sealed::Secure).await.map_err(|_| SenderGone)
+    }
+
     async fn seal_aged(&mut self) -> Result<(), SenderGone> {
         let (now, wait) = (Instant::now(), self.settings.wait);
         self.seal_where(|batch| batch.since + wait <= now).await
@@ -161,7 +178,7 @@ impl Batcher {
 
     async fn seal(&mut self, tenant: &Option<Arc<str>>) -> Result<(), SenderGone> {
         match self.open.remove(tenant).filter(|batch| !batch.is_empty()) {
-            Some(batch) => self.parcels.send(batch.seal()).await.map_err(|_| SenderGone),
+            Some(batch) => self.parcels.send(Sealed::Parcel(batch.seal())).await.map_err(|_| SenderGone),
             None => Ok(()),
         }
     }

@@ -1,35 +1,24 @@
-//! Pushes one client's parcels to its Loki, in order, until each is settled.
-//! In: parcels.  Out: settled tickets, metrics.  Owns: an HTTP client and the parcel being sent.
+//! One push to one Loki.
+//! In: a body.  Out: what the answer means.  Owns: an HTTP client.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
-
+use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use tokio::sync::mpsc;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
-use crate::batch::Parcel;
 use crate::clock::Instant;
-use crate::custody::Outcome;
+use crate::custody::SpoolSettings;
 use crate::delivery::verdict::{Verdict, judge};
-use crate::flow::{Backoff, BackoffSettings};
+use crate::flow::BackoffSettings;
 use crate::http::{self, BuildError, SendError};
 use crate::metrics::ClientMetrics;
 
-/// How much of an answer is read: Loki says what matters first, and then may go on for as long as the push was.
-const BODY_LIMIT: usize = 8 * 1024;
+/// How much of an answer is read. A 400 speaks of each refused entry, with all of its labels.
+const BODY_LIMIT: usize = 256 * 1024;
 
 /// How much of it is logged: Loki repeats whole label values in its refusals.
 const LOGGED_LIMIT: usize = 512;
 
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
-
-/// A server may ask for a pause, not for ever.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// One entry of `clients`.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +31,9 @@ pub(crate) struct Settings {
     /// A batch that Loki takes too fast for is dropped and counted, where it would be tried again.
     pub(crate) drop_rate_limited: bool,
     pub(crate) backoff: BackoffSettings,
+    /// Attempts after which a push is dropped and counted; `None` keeps it.
+    pub(crate) give_up_after: Option<u64>,
+    pub(crate) spool: Option<SpoolSettings>,
     pub(crate) batch: crate::batch::Settings,
 }
 
@@ -56,17 +48,24 @@ pub(crate) struct ClientError {
 /// A connection to one Loki.
 #[derive(Debug)]
 pub(crate) struct Client {
-    settings: Settings,
+    pub(super) settings: Settings,
     http: http::Client,
-    metrics: ClientMetrics,
+    pub(super) metrics: ClientMetrics,
 }
 
 /// What came back from one attempt.
-struct Answer {
-    verdict: Verdict,
-    /// What to say about it: the body's beginning, or the transport error.
-    detail: String,
-    status: String,
+pub(super) struct Answer {
+    pub(super) verdict: Verdict,
+    /// The body, or the transport error.
+    pub(super) body: String,
+    pub(super) status: String,
+}
+
+impl Answer {
+    /// As much of the body as is shown.
+    pub(super) fn detail(&self) -> &str {
+        &self.body[..self.body.floor_char_boundary(LOGGED_LIMIT)]
+    }
 }
 
 impl Client {
@@ -78,77 +77,12 @@ impl Client {
         }
     }
 
-    /// Sends until the parcel, or each part it had to be split into, is settled. Cancel-safe in the way that counts:
-    /// a parcel not settled drops its tickets, and the positions stay before its lines.
-    async fn deliver(&self, parcel: Parcel) {
-        let mut pending = VecDeque::from([parcel]);
-        while let Some(parcel) = pending.pop_front() {
-            let answer = self.send_until_judged(&parcel).await;
-            match answer.verdict {
-                Verdict::Delivered => {
-                    self.metrics.sent_entries.add(parcel.entries as f64);
-                    self.metrics.sent_bytes.add(parcel.body.len() as f64);
-                    parcel.settle(Outcome::Delivered);
-                }
-                Verdict::PartlyRefused { reason, refused } => {
-                    let refused = refused.unwrap_or(1).clamp(1, parcel.entries.max(1));
-                    self.metrics.sent_entries.add(parcel.entries.saturating_sub(refused) as f64);
-                    self.refuse(reason, refused, &answer.detail);
-                    parcel.settle(Outcome::Refused);
-                }
-                Verdict::Refused { reason } => {
-                    self.refuse(reason, parcel.entries, &answer.detail);
-                    parcel.settle(Outcome::Refused);
-                }
-                Verdict::Split { reason } if parcel.entries <= 1 => {
-                    self.refuse(reason, parcel.entries, &answer.detail);
-                    parcel.settle(Outcome::Refused);
-                }
-                Verdict::Split { .. } => {
-                    self.metrics.splits.add(1.0);
-                    match parcel.halve() {
-                        Ok((first, second)) => {
-                            pending.push_front(second);
-                            pending.push_front(first);
-                        }
-                        // The tickets are dropped with the parcel: its lines stay before the position.
-                        Err(error) => error!(client = %self.settings.name, %error, "parcel cannot be split"),
-                    }
-                }
-                Verdict::Retry { .. } => {}
-            }
-        }
-    }
-
-    /// Repeats a push while the answer is to try again.
-    async fn send_until_judged(&self, parcel: &Parcel) -> Answer {
-        let mut backoff = Backoff::new(self.settings.backoff);
-        let (mut attempts, mut told) = (0u64, None);
-        loop {
-            let answer = self.send(parcel).await;
-            let Verdict::Retry { reason, after } = answer.verdict else {
-                if attempts > 0 {
-                    info!(client = %self.settings.name, attempts, "push is answered again");
-                }
-                return answer;
-            };
-            attempts += 1;
-            self.metrics.retried(reason);
-            let delay = backoff.next().max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
-            if told != Some(reason) {
-                warn!(client = %self.settings.name, reason, status = %answer.status, answer = %answer.detail, ?delay,
-                    "push failed, its lines are kept and tried again");
-                told = Some(reason);
-            }
-            sleep(delay).await;
-        }
-    }
-
-    async fn send(&self, parcel: &Parcel) -> Answer {
-        let failed = |verdict, detail| Answer { verdict, detail, status: "error".to_owned() };
+    /// Sends one push; cancelled, nobody knows whether Loki has it.
+    pub(super) async fn send(&self, tenant: Option<&str>, body: Bytes) -> Answer {
+        let failed = |verdict, body| Answer { verdict, body, status: "error".to_owned() };
         let mut headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))]);
-        if let Some(tenant) = &parcel.tenant {
+        if let Some(tenant) = tenant {
             // A tenant taken from a line may hold what a header cannot; no retry makes it better.
             let Ok(tenant) = HeaderValue::from_str(tenant) else {
                 let verdict = Verdict::Refused { reason: "tenant_invalid" };
@@ -157,7 +91,7 @@ impl Client {
             headers.insert(TENANT, tenant);
         }
         let started = Instant::now();
-        let answer = match self.http.post(&self.settings.url, headers, parcel.body.clone()).await {
+        let answer = match self.http.post(&self.settings.url, headers, body).await {
             Ok(response) => read(response, self.settings.drop_rate_limited).await,
             Err(error) => {
                 let (reason, was_sent) = match &error {
@@ -176,29 +110,6 @@ impl Client {
         self.metrics.requested(&answer.status, started.elapsed().as_secs_f64());
         answer
     }
-
-    fn refuse(&self, reason: &str, entries: u64, answer: &str) {
-        self.metrics.refused(reason, entries);
-        warn!(client = %self.settings.name, reason, entries, answer, "Loki refused entries for good");
-    }
-}
-
-/// Delivers parcels until there are no more, or until it is told to abandon them: what is not acknowledged by then stays
-/// before its position.
-pub(crate) async fn run(
-    client: Arc<Client>,
-    mut parcels: mpsc::Receiver<Parcel>,
-    abandon: CancellationToken,
-) {
-    let deliver_all = async {
-        while let Some(parcel) = parcels.recv().await {
-            client.deliver(parcel).await;
-        }
-    };
-    tokio::select! {
-        () = deliver_all => {}
-        () = abandon.cancelled() => {}
-    }
 }
 
 async fn read(mut response: reqwest::Response, drop_rate_limited: bool) -> Answer {
@@ -214,11 +125,10 @@ async fn read(mut response: reqwest::Response, drop_rate_limited: bool) -> Answe
         }
     }
     body.truncate(BODY_LIMIT);
-    let mut detail = String::from_utf8_lossy(&body).trim_end().to_owned();
+    let body = String::from_utf8_lossy(&body).trim_end().to_owned();
     let verdict = match status {
         429 if drop_rate_limited => Verdict::Refused { reason: "rate_limited" },
-        _ => judge(status, retry_after.as_deref(), &detail),
+        _ => judge(status, retry_after.as_deref(), &body),
     };
-    detail.truncate(detail.floor_char_boundary(LOGGED_LIMIT));
-    Answer { verdict, detail, status: status.to_string() }
+    Answer { verdict, body, status: status.to_string() }
 }

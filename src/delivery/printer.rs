@@ -9,18 +9,20 @@ use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tracing::error;
 
-use crate::batch::{EntryMessage, Parcel};
+use crate::batch::{EntryMessage, Parcel, Sealed};
 use crate::custody::Outcome;
+use crate::metrics::ClientMetrics;
 
 const BLUE: &str = "\u{1b}[34m";
 const YELLOW: &str = "\u{1b}[33m";
 const PLAIN: &str = "\u{1b}[0m";
 
 /// Prints parcels until there are no more, or nobody reads the terminal any longer.
-pub(crate) async fn run(mut parcels: mpsc::Receiver<Parcel>) {
+pub(crate) async fn run(mut parcels: mpsc::Receiver<Sealed>, metrics: ClientMetrics) {
     let coloured = io::stdout().is_terminal();
     let zone = TimeZone::system();
-    while let Some(parcel) = parcels.recv().await {
+    while let Some(sealed) = parcels.recv().await {
+        let Sealed::Parcel(parcel) = sealed else { continue };
         let Ok(request) = parcel.request() else {
             error!("a parcel does not decode");
             continue;
@@ -44,13 +46,14 @@ pub(crate) async fn run(mut parcels: mpsc::Receiver<Parcel>) {
             // The reader is gone (`| head`): its lines were not shown, so they are not settled.
             return;
         }
+        metrics.sent_entries.add(parcel.entries() as f64);
         parcel.settle(Outcome::Delivered);
     }
 }
 
 /// A stream's labels with the tenant that a stage chose, which is no label any more when it travels.
 fn with_tenant(labels: &str, parcel: &Parcel) -> String {
-    match &parcel.tenant {
+    match &parcel.content.tenant {
         None => labels.to_owned(),
         Some(tenant) => {
             let rest = labels.strip_prefix('{').filter(|rest| *rest != "}").map(|rest| format!(", {rest}"));

@@ -3,18 +3,17 @@
 
 use std::time::Duration;
 
+use crate::delivery::refusal::number_after;
+
 /// What to do with a parcel after an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// Loki has every line.
     Delivered,
-    /// Some entries were refused for good, the others are stored: never send it again. `refused` is `None` where
-    /// the answer does not say how many.
+    /// Some entries were refused for good, the others are stored: never send it again. The body says which.
     PartlyRefused {
         /// Metric label.
         reason: &'static str,
-        /// Entries refused, where the body says.
-        refused: Option<u64>,
     },
     /// Nothing was stored and nothing ever will be; what is wrong is not in any single entry.
     Refused {
@@ -28,6 +27,16 @@ pub(crate) enum Verdict {
         /// What `Retry-After` asked for.
         after: Option<Duration>,
     },
+    /// Send the same bytes again, and everything more slowly.
+    Slower {
+        /// What `Retry-After` asked for.
+        after: Option<Duration>,
+        /// The tenant's limit in bytes a second, where the body says.
+        limit: Option<u64>,
+    },
+    /// Streams that Loki does not know yet are above its limit; what was pushed for others is stored. Waiting helps only
+    /// when streams age out or somebody raises the limit.
+    StreamLimit,
     /// Nothing was stored and never will be at this size or in this company: halve it. A parcel of one entry is
     /// refused.
     Split {
@@ -46,10 +55,10 @@ pub(crate) fn judge(status: u16, retry_after: Option<&str>, body: &str) -> Verdi
         400 => bad_request(body),
         413 => Verdict::Split { reason: "too_large" },
         422 => Verdict::Split { reason: "unprocessable" },
-        429 if body.contains("stream limit exceeded") => Verdict::Retry { reason: "stream_limit", after },
+        429 if body.contains("stream limit exceeded") => Verdict::StreamLimit,
         // More than a second's worth may be above the burst, and then no waiting helps.
         429 if exceeds_rate(body) => Verdict::Split { reason: "above_burst" },
-        429 => Verdict::Retry { reason: "rate_limited", after },
+        429 => Verdict::Slower { after, limit: number_after(body, "limit: ") },
         // gRPC between Loki's parts has a message limit that the HTTP front does not check.
         500..=599 if body.contains("received message larger than max") => {
             Verdict::Split { reason: "too_large" }
@@ -81,14 +90,7 @@ fn bad_request(body: &str) -> Verdict {
         // A body that Loki cannot read, or a 400 that is not Loki's.
         () => return Verdict::Refused { reason: "bad_request" },
     };
-    Verdict::PartlyRefused { reason, refused: refused_entries(body) }
-}
-
-/// How many entries a 400 speaks of: `total ignored: 3 out of 20`, or `2 errors like: …; 1 errors like: …`.
-fn refused_entries(body: &str) -> Option<u64> {
-    let grouped =
-        body.split("; ").filter_map(|part| part.split_once(" errors like: ")?.0.parse::<u64>().ok());
-    number_after(body, "total ignored: ").or_else(|| grouped.reduce(|sum, count| sum.saturating_add(count)))
+    Verdict::PartlyRefused { reason }
 }
 
 /// True where a rate-limit answer says that the push alone is larger than what a second allows.
@@ -99,18 +101,12 @@ fn exceeds_rate(body: &str) -> bool {
     }
 }
 
-fn number_after(body: &str, mark: &str) -> Option<u64> {
-    let rest = &body[body.find(mark)? + mark.len()..];
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest[..end].parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn partly(reason: &'static str, refused: Option<u64>) -> Verdict {
-        Verdict::PartlyRefused { reason, refused }
+    fn partly(reason: &'static str) -> Verdict {
+        Verdict::PartlyRefused { reason }
     }
 
     fn retry(reason: &'static str) -> Verdict {
@@ -124,23 +120,23 @@ mod tests {
         let table = [
             (204, "", Verdict::Delivered),
             (260, "", Verdict::Refused { reason: "ingestion_blocked" }),
-            (400, "error at least one label pair is required per stream", partly("other", None)),
+            (400, "error at least one label pair is required per stream", partly("other")),
             (400, "couldn't parse labels: 1:4: parse error: unexpected character", split("labels_invalid")),
-            (400, "stream '{a=\"x\"}' has duplicate label name: 'a'", partly("duplicate_label", None)),
-            (400, "entry for stream '{}' has 16 label names; limit 15", partly("too_many_labels", None)),
-            (400, "entry for stream '{}' has timestamp too old: 2026", partly("too_old", None)),
-            (400, "entry for stream '{}' has timestamp too new: 2026", partly("too_new", None)),
+            (400, "stream '{a=\"x\"}' has duplicate label name: 'a'", partly("duplicate_label")),
+            (400, "entry for stream '{}' has 16 label names; limit 15", partly("too_many_labels")),
+            (400, "entry for stream '{}' has timestamp too old: 2026", partly("too_old")),
+            (400, "entry for stream '{}' has timestamp too new: 2026", partly("too_new")),
             (
                 400,
                 "entry with timestamp 2026 ignored, reason: 'entry too far behind, oldest acceptable timestamp is: 2026', \
                  user 'fake', total ignored: 3 out of 20 for stream: {}",
-                partly("too_far_behind", Some(3)),
+                partly("too_far_behind"),
             ),
-            (400, "max entry size '262144' bytes exceeded for stream", partly("line_too_long", None)),
+            (400, "max entry size '262144' bytes exceeded for stream", partly("line_too_long")),
             (
                 400,
                 "2 errors like: max entry size '262144' bytes exceeded; 1 errors like: entry has timestamp too new: 2026",
-                partly("too_new", Some(3)),
+                partly("too_new"),
             ),
             (400, "snappy: corrupt input", Verdict::Refused { reason: "bad_request" }),
             (422, "error at least one valid stream is required for ingestion", split("unprocessable")),
@@ -160,9 +156,10 @@ mod tests {
                 429,
                 "ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec) while attempting to ingest \
                  '10' lines totaling '1000' bytes, reduce log volume",
-                retry("rate_limited"),
+                Verdict::Slower { after: None, limit: Some(4_194_304) },
             ),
-            (429, "maximum active stream limit exceeded when trying to create stream", retry("stream_limit")),
+            (429, "maximum active stream limit exceeded when trying to create stream", Verdict::StreamLimit),
+            (429, "", Verdict::Slower { after: None, limit: None }),
             (500, "internal error", retry("server_error")),
             (503, "", retry("server_error")),
             (401, "no org id", retry("unauthorized")),
@@ -178,7 +175,7 @@ mod tests {
     #[test]
     fn retry_after_is_read_in_seconds_and_ignored_when_it_is_a_date() {
         let after = |value| match judge(429, Some(value), "") {
-            Verdict::Retry { after, .. } => after,
+            Verdict::Slower { after, .. } => after,
             other => panic!("{other:?}"),
         };
         assert_eq!(after(" 7 "), Some(Duration::from_secs(7)));

@@ -12,6 +12,10 @@ use crate::record::ByteCount;
 /// Bytes in flight over all sources. Lines are carried about twice (raw and encoded), so peak memory is a multiple.
 pub(crate) const IN_FLIGHT_LIMIT: ByteCount = ByteCount::mib(64);
 
+/// Bytes in flight of one target: a container that prints a hundred times as much as the others has at most an eighth of
+/// the queue, whatever Loki's pace.
+pub(crate) const TARGET_LIMIT: ByteCount = ByteCount(IN_FLIGHT_LIMIT.0 / 8);
+
 /// A semaphore counts at most 2^61 permits, but one acquisition only 2^32: a permit stands for this many bytes.
 pub(crate) const BYTES_PER_PERMIT: u64 = 1024;
 
@@ -26,6 +30,8 @@ pub(crate) struct Budget {
 #[derive(Debug, Default)]
 pub(crate) struct Share {
     _permit: Option<OwnedSemaphorePermit>,
+    /// Of a smaller budget within.
+    _within: Option<OwnedSemaphorePermit>,
 }
 
 impl Budget {
@@ -41,7 +47,13 @@ impl Budget {
         let wanted = u32::try_from((bytes as u64).div_ceil(BYTES_PER_PERMIT)).unwrap_or(u32::MAX);
         let wanted = wanted.clamp(1, self.total);
         // The semaphore is never closed; were it, an unbounded share is the lesser harm.
-        Share { _permit: self.permits.clone().acquire_many_owned(wanted).await.ok() }
+        Share { _permit: self.permits.clone().acquire_many_owned(wanted).await.ok(), _within: None }
+    }
+
+    /// The same, of a smaller budget first, which is waited for without keeping others from this one.
+    pub(crate) async fn take_within(&self, smaller: &Budget, bytes: usize) -> Share {
+        let within = smaller.take(bytes).await;
+        Share { _within: within._permit, ..self.take(bytes).await }
     }
 
     /// Bytes in flight now, in steps of a KiB.

@@ -1,7 +1,8 @@
 //! The agent's own metrics, each named once.
 //! In: nothing.  Out: handles the other modules count with.  Owns: the `tailwater_*` families.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
 
@@ -18,6 +19,10 @@ pub(crate) struct Own {
     pub(crate) lines_dropped_by_label: Arc<Family>,
     /// Lines that became part of another entry.
     pub(crate) lines_merged: Arc<Series>,
+    /// Entries that stages hold back.
+    pub(crate) entries_held: Arc<Series>,
+    /// Entries that left the pipelines.
+    pub(crate) entries_made: Arc<Series>,
     /// Lines cut because they were too long, by `source`.
     pub(crate) lines_truncated: Arc<Series>,
     /// Label values cut because they were too long.
@@ -46,25 +51,55 @@ pub(crate) struct Own {
     pub(crate) positions_written: Arc<Series>,
     /// Positions files that could not be written.
     pub(crate) positions_failed: Arc<Series>,
+    /// Entries kept in the dead-letter file, or left out of it, by `result`.
+    pub(crate) dead_letters: Arc<Family>,
+    received_entries: Arc<Family>,
+    in_flight_entries: Arc<Family>,
     sent_entries: Arc<Family>,
     sent_bytes: Arc<Family>,
     refused_entries: Arc<Family>,
+    dropped_entries: Arc<Family>,
     retries: Arc<Family>,
     splits: Arc<Family>,
     request_seconds: Arc<Family>,
+    spool_recovered: Arc<Family>,
+    spooled_entries: Arc<Family>,
+    spool_entries: Arc<Family>,
+    spool_bytes: Arc<Family>,
+    spool_errors: Arc<Family>,
+    gap: Arc<Family>,
+    /// Of all clients there have been, by name.
+    clients: Arc<Mutex<BTreeMap<String, ClientMetrics>>>,
 }
 
 /// One client's share of the own metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientMetrics {
-    own: Own,
+    refused_entries: Arc<Family>,
+    dropped_entries: Arc<Family>,
+    retries: Arc<Family>,
+    request_seconds: Arc<Family>,
     client: String,
+    /// Entries handed to the client.
+    pub(crate) received_entries: Arc<Series>,
+    /// Those of them in memory, not settled.
+    pub(crate) in_flight_entries: Arc<Series>,
     /// Entries Loki acknowledged.
     pub(crate) sent_entries: Arc<Series>,
     /// Compressed bytes of acknowledged pushes.
     pub(crate) sent_bytes: Arc<Series>,
     /// Pushes split in two because Loki cannot take that size.
     pub(crate) splits: Arc<Series>,
+    /// Entries found in the spool at start.
+    pub(crate) spool_recovered: Arc<Series>,
+    /// Entries put into the spool.
+    pub(crate) spooled_entries: Arc<Series>,
+    /// Entries in the spool.
+    pub(crate) spool_entries: Arc<Series>,
+    /// Bytes of the spool's files.
+    pub(crate) spool_bytes: Arc<Series>,
+    /// Failed reads and writes of the spool.
+    pub(crate) spool_errors: Arc<Series>,
 }
 
 /// Bounds of `tailwater_request_duration_seconds`: Prometheus' default ones.
@@ -103,6 +138,12 @@ impl Own {
                 "Lines that became part of another line's entry",
             )
             .single(),
+            entries_held: gauge(
+                "tailwater_entries_held",
+                "Entries that stages hold back until they are complete",
+            )
+            .single(),
+            entries_made: counter("tailwater_entries_total", "Entries that left the pipelines").single(),
             lines_truncated: counter("tailwater_lines_truncated_total", "Lines cut at the length limit")
                 .single(),
             label_values_cut: counter(
@@ -146,9 +187,22 @@ impl Own {
                 "Positions files that could not be written",
             )
             .single(),
+            dead_letters: counter(
+                "tailwater_dead_letters_total",
+                "Refused entries kept in the dead-letter file, or left out of it",
+            ),
+            received_entries: counter("tailwater_received_entries_total", "Entries handed to a client"),
+            in_flight_entries: gauge(
+                "tailwater_in_flight_entries",
+                "Entries a client has in memory, neither settled nor in its spool",
+            ),
             sent_entries: counter("tailwater_sent_entries_total", "Entries Loki acknowledged"),
             sent_bytes: counter("tailwater_sent_bytes_total", "Compressed bytes of acknowledged pushes"),
             refused_entries: counter("tailwater_refused_entries_total", "Entries Loki refused for good"),
+            dropped_entries: counter(
+                "tailwater_dropped_entries_total",
+                "Entries a client gave up because the configuration says so, or lost in its spool",
+            ),
             retries: counter("tailwater_push_retries_total", "Pushes tried again"),
             splits: counter(
                 "tailwater_push_splits_total",
@@ -159,40 +213,98 @@ impl Own {
                 "Duration of push requests",
                 Kind::Histogram(REQUEST_BOUNDS.to_vec()),
             ),
+            spool_recovered: counter(
+                "tailwater_spool_recovered_entries_total",
+                "Entries found in a client's spool at start",
+            ),
+            spooled_entries: counter("tailwater_spooled_entries_total", "Entries put into a client's spool"),
+            spool_entries: gauge("tailwater_spool_entries", "Entries in a client's spool"),
+            spool_bytes: gauge("tailwater_spool_bytes", "Bytes of a client's spool on disk"),
+            spool_errors: counter("tailwater_spool_errors_total", "Failed reads and writes of a spool"),
+            gap: gauge(
+                "tailwater_conservation_gap",
+                "Entries that came in and are neither settled nor under way: 0 unless some were lost",
+            ),
+            clients: Arc::default(),
         }
     }
 
     /// The metrics of the client called `client`.
     pub(crate) fn client(&self, client: &str) -> ClientMetrics {
         let labels = || pairs([("client", client)]);
-        ClientMetrics {
-            own: self.clone(),
+        let metrics = ClientMetrics {
+            refused_entries: self.refused_entries.clone(),
+            dropped_entries: self.dropped_entries.clone(),
+            retries: self.retries.clone(),
+            request_seconds: self.request_seconds.clone(),
             client: client.to_owned(),
+            received_entries: self.received_entries.series(labels()),
+            in_flight_entries: self.in_flight_entries.series(labels()),
             sent_entries: self.sent_entries.series(labels()),
             sent_bytes: self.sent_bytes.series(labels()),
             splits: self.splits.series(labels()),
+            spool_recovered: self.spool_recovered.series(labels()),
+            spooled_entries: self.spooled_entries.series(labels()),
+            spool_entries: self.spool_entries.series(labels()),
+            spool_bytes: self.spool_bytes.series(labels()),
+            spool_errors: self.spool_errors.series(labels()),
+        };
+        self.clients().insert(client.to_owned(), metrics.clone());
+        metrics
+    }
+
+    /// Takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
+    /// what moves between two readings.
+    pub(crate) fn take_stock(&self) {
+        let dropped = self.lines_dropped.sum() + self.lines_merged.value();
+        let lines = self.lines_read.sum() - dropped - self.entries_held.value() - self.entries_made.value();
+        self.gap.series(pairs([("hop", "pipeline"), ("client", "")])).set(lines);
+        for (name, client) in self.clients().iter() {
+            let labels = pairs([("hop", "delivery"), ("client", name)]);
+            self.gap.series(labels).set(client.gap());
         }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientMetrics {
     /// Counts entries Loki refused for good.
     pub(crate) fn refused(&self, reason: &str, entries: u64) {
-        self.own
-            .refused_entries
-            .series(pairs([("client", &self.client), ("reason", reason)]))
-            .add(entries as f64);
+        self.refused_entries.series(self.reason(reason)).add(entries as f64);
+    }
+
+    /// Counts entries that are not tried any more.
+    pub(crate) fn dropped(&self, reason: &str, entries: u64) {
+        self.dropped_entries.series(self.reason(reason)).add(entries as f64);
     }
 
     /// Counts a push that will be tried again.
     pub(crate) fn retried(&self, reason: &str) {
-        self.own.retries.series(pairs([("client", &self.client), ("reason", reason)])).add(1.0);
+        self.retries.series(self.reason(reason)).add(1.0);
     }
 
     /// Counts one request; `status` is the code, or `error` when there was no answer.
     pub(crate) fn requested(&self, status: &str, seconds: f64) {
         let labels = pairs([("client", &self.client), ("status", status)]);
-        self.own.request_seconds.series(labels).observe(seconds, &REQUEST_BOUNDS);
+        self.request_seconds.series(labels).observe(seconds, &REQUEST_BOUNDS);
+    }
+}
+
+impl ClientMetrics {
+    fn reason(&self, reason: &str) -> Pairs {
+        pairs([("client", &self.client), ("reason", reason)])
+    }
+
+    /// Entries that nobody has an answer for.
+    fn gap(&self) -> f64 {
+        let given_up = |family: &Family| family.sum_where("client", &self.client);
+        let settled =
+            self.sent_entries.value() + given_up(&self.refused_entries) + given_up(&self.dropped_entries);
+        let under_way = self.spool_entries.value() + self.in_flight_entries.value();
+        self.received_entries.value() + self.spool_recovered.value() - settled - under_way
     }
 }
 

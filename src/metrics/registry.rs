@@ -110,6 +110,19 @@ impl Family {
         self.series(Vec::new())
     }
 
+    /// The sum over all series.
+    pub(crate) fn sum(&self) -> f64 {
+        // Not `sum`, which makes -0 of nothing.
+        lock(&self.series).values().fold(0.0, |sum, series| sum + series.value())
+    }
+
+    /// The sum over the series with this label.
+    pub(crate) fn sum_where(&self, name: &str, value: &str) -> f64 {
+        let series = lock(&self.series);
+        let has_it = |pairs: &Pairs| pairs.iter().any(|pair| pair.0 == name && pair.1 == value);
+        series.iter().filter(|(pairs, _)| has_it(pairs)).fold(0.0, |sum, (_, series)| sum + series.value())
+    }
+
     /// The series alive at `now`, sorted by labels; idle ones are taken out first.
     pub(crate) fn collect(&self, now: UnixNanos) -> Vec<(Pairs, Arc<Series>)> {
         let mut series = lock(&self.series);

@@ -26,6 +26,8 @@ pub(crate) struct Pipeline {
     pub(crate) label_values_cut: Arc<Series>,
     /// Counts lines that became part of another entry.
     pub(crate) lines_merged: Arc<Series>,
+    /// Entries held back.
+    pub(crate) entries_held: Arc<Series>,
 }
 
 /// One step of a pipeline.
@@ -106,6 +108,7 @@ impl Pipeline {
             memories,
             label_values_cut: own.label_values_cut.clone(),
             lines_merged: own.lines_merged.clone(),
+            entries_held: own.entries_held.clone(),
         })
     }
 }

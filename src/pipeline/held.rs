@@ -4,9 +4,11 @@
 //! entries that wait for long must not keep others from being read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::clock::Instant;
 use crate::custody::{Seam, Ticket};
+use crate::metrics::{Series, Tally};
 use crate::pipeline::entry::Entry;
 
 /// Label sets that may be in the middle of an entry at a time, in one target; then the oldest entry goes on as it is.
@@ -32,6 +34,8 @@ pub(crate) struct Held {
     due: Instant,
     /// Counts up with each entry held.
     number: u64,
+    /// That it is held.
+    _tally: Tally,
 }
 
 /// The entries one stage holds back in one lane, by label set.
@@ -96,6 +100,7 @@ impl Holds {
         entry: &Entry,
         carried: &[Ticket],
         due: Instant,
+        gauge: &Arc<Series>,
     ) -> Option<Held> {
         let evicted = if self.places.len() >= PLACES { self.make_room() } else { None };
         let text = entry.line_bytes().to_vec();
@@ -108,6 +113,7 @@ impl Holds {
             seams: Vec::new(),
             due,
             number: self.next,
+            _tally: Tally::new(gauge, 1),
         };
         held.carry(carried);
         let before = self.places.insert(key.into(), Some(held)).flatten();
@@ -158,6 +164,7 @@ mod tests {
     use super::*;
     use crate::custody::{Cursor, Head, Ledger};
     use crate::flow::Budget;
+    use crate::metrics::{Kind, Registry};
     use crate::record::ByteCount;
 
     #[test]
@@ -167,10 +174,14 @@ mod tests {
         let ticket = Ledger::default().track("file:1:1", "a.log").admit(cursor, share);
         let (mut holds, now) = (Holds::default(), Instant::now());
         let later = now + Duration::from_secs(3600);
-        assert!(holds.hold(b"key", &Entry::default(), std::slice::from_ref(&ticket), later).is_none());
+        let gauge = Registry::default().family("held", "", Kind::Gauge, None).unwrap().single();
+        let carried = std::slice::from_ref(&ticket);
+        assert!(holds.hold(b"key", &Entry::default(), carried, later, &gauge).is_none());
         (1..SEAMS).for_each(|_| holds.end_chunk(&ticket, now));
         assert_eq!(holds.due(), Some(later));
         holds.end_chunk(&ticket, now);
+        assert_eq!(gauge.value(), 1.0);
         assert_eq!(holds.take_due(Some(now)).len(), 1);
+        assert_eq!(gauge.value(), 0.0);
     }
 }

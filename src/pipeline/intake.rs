@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
-use crate::batch::Handover;
+use crate::batch::{Handover, Inbound};
 use crate::clock::{self, Instant};
 use crate::custody::{Cursor, Outcome, Ticket, Track};
-use crate::flow::Budget;
-use crate::metrics::{Own, Series};
+use crate::flow::{Budget, TARGET_LIMIT};
+use crate::metrics::{ClientMetrics, Own, Series, Tally};
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Lane, Output, Scratch};
@@ -22,11 +22,18 @@ use crate::record::{self, Chunk, Labels};
 /// The way out of every pipeline: one bounded queue per client, and the budget over all of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Outlet {
-    pub(crate) clients: Vec<mpsc::Sender<Handover>>,
+    pub(crate) clients: Vec<Inlet>,
     pub(crate) budget: Budget,
     /// Print to standard error what stages do to each line.
     pub(crate) inspect: bool,
     pub(crate) own: Own,
+}
+
+/// The way to one client.
+#[derive(Clone, Debug)]
+pub(crate) struct Inlet {
+    pub(crate) queue: mpsc::Sender<Inbound>,
+    pub(crate) metrics: ClientMetrics,
 }
 
 /// One target's entrance.
@@ -39,6 +46,8 @@ pub(crate) struct Intake {
     /// Prints what stages do, where that is wanted.
     inspector: Option<Inspector>,
     outlet: Outlet,
+    /// What this target may have in flight.
+    budget: Budget,
     /// Outputs so far; each has a number, so that caches can tell them apart.
     outputs: u64,
     lines_read: Arc<Series>,
@@ -67,6 +76,7 @@ impl Intake {
             scratch: Scratch::default(),
             inspector: outlet.inspect.then(Inspector::default),
             outlet: outlet.clone(),
+            budget: Budget::new(TARGET_LIMIT),
             outputs: 0,
             lines_read: outlet.own.lines_read.with("source", source),
             bytes_read: outlet.own.bytes_read.with("source", source),
@@ -85,8 +95,8 @@ impl Intake {
         cursor: Cursor,
         track: &Arc<Track>,
     ) -> Result<(), IntakeClosed> {
-        let budget = self.outlet.budget.clone();
-        let share = self.meanwhile(budget.take(chunk.cost())).await;
+        let (budget, of_target) = (self.outlet.budget.clone(), self.budget.clone());
+        let share = self.meanwhile(budget.take_within(&of_target, chunk.cost())).await;
         // A busy target never waits, and what it holds back must go on all the same.
         let now = Instant::now();
         if self.lanes().filter_map(|lane| lane.due()).any(|due| due <= now) {
@@ -137,6 +147,14 @@ impl Intake {
         self.let_go(None).await
     }
 
+    /// The target is going away, and what it has given so far cannot be read again.
+    pub(crate) async fn secure(&mut self) -> Result<(), IntakeClosed> {
+        for client in &self.outlet.clients {
+            client.queue.send(Inbound::Secure).await.map_err(|_| IntakeClosed)?;
+        }
+        Ok(())
+    }
+
     fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
         [&mut self.stdout, &mut self.stderr].into_iter().flatten()
     }
@@ -169,12 +187,16 @@ impl Intake {
         let Output { groups, mut tickets, .. } = output;
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
-        if !groups.is_empty() && !self.outlet.clients.is_empty() {
+        let entries = groups.entries();
+        self.outlet.own.entries_made.add(entries as f64);
+        if entries > 0 && !self.outlet.clients.is_empty() {
             let groups = Arc::new(groups);
-            for client in &self.outlet.clients {
+            for Inlet { queue, metrics } in &self.outlet.clients {
                 let tickets = tickets.iter().map(Ticket::split).collect();
-                let handover = Handover { groups: groups.clone(), tickets };
-                client.send(handover).await.map_err(|_| IntakeClosed)?;
+                metrics.received_entries.add(entries as f64);
+                let entries = Tally::new(&metrics.in_flight_entries, entries);
+                let handover = Handover { groups: groups.clone(), tickets, entries };
+                queue.send(Inbound::Entries(handover)).await.map_err(|_| IntakeClosed)?;
             }
             // The clients' tickets speak for the lines now; these have nothing to add.
             outcome = Outcome::Delivered;

@@ -89,6 +89,35 @@ impl Agent {
         samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
+    /// Asks again and again until the sum over all series of a metric is as wanted.
+    pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+        let started = Instant::now();
+        loop {
+            let value = self.metric_sum(name);
+            if wanted(value) {
+                return value;
+            }
+            assert!(started.elapsed() < PATIENCE, "{name} is {value}:\n{}", self.get("/metrics").1);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for a quiet moment, in which what came in is settled or under way in every hop.
+    #[track_caller]
+    pub fn assert_nothing_is_missing(&self) {
+        let started = Instant::now();
+        loop {
+            let (_, text) = self.get("/metrics");
+            let gaps = text.lines().filter(|line| line.starts_with("tailwater_conservation_gap{"));
+            let gaps: Vec<&str> = gaps.collect();
+            if gaps.len() >= 2 && gaps.iter().all(|gap| gap.ends_with(" 0")) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{gaps:#?}\n{text}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The most memory the process has had, in KiB.
     pub fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -25,6 +25,11 @@ impl Bench {
         self.start_with("batchsize: 1048576")
     }
 
+    /// Without a spool, lines wait where they are.
+    fn start_without_spool(&self) -> Agent {
+        self.start_with("spool: {enabled: false}")
+    }
+
     /// Starts the agent with one more option of the client.
     fn start_with(&self, option: &str) -> Agent {
         let path = self.directory.path();
@@ -77,7 +82,7 @@ async fn a_position_does_not_pass_lines_that_loki_does_not_have() {
     let mut bench = Bench::new();
     bench.loki.answer_all(Fault::Status(500, String::new()));
     bench.writer.lines(100);
-    let agent = bench.start();
+    let agent = bench.start_without_spool();
     agent.wait_for_log("its lines are kept and tried again");
     agent.terminate();
     let state = fs::read_to_string(bench.directory.path().join("positions.state")).unwrap();

@@ -25,11 +25,23 @@ impl Writer {
     /// Writes so many lines, each in a write of its own.
     pub fn lines(&mut self, count: u64) {
         for _ in 0..count {
-            let line = line(&self.source, self.next);
-            self.expected.exact(&format!("{}/0", self.source), self.next, line.clone());
-            self.file.write_all(format!("{line}\n").as_bytes()).unwrap();
-            self.next += 1;
+            self.line(line(&self.source, self.next));
         }
+    }
+
+    /// The same, with about 300 bytes in each that do not compress well.
+    pub fn noisy_lines(&mut self, count: u64) {
+        for _ in 0..count {
+            let noise: String = (0..16).map(|part| mixed(self.next * 16 + part)).collect();
+            let line = line(&self.source, self.next).replace("trade executed", &noise);
+            self.line(line);
+        }
+    }
+
+    fn line(&mut self, line: String) {
+        self.file.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.expected.exact(&format!("{}/0", self.source), self.next, line);
+        self.next += 1;
     }
 
     /// Rotation by rename, keeping `keep` old files: `app.log` → `app.log.1` → `app.log.2` …
@@ -43,6 +55,14 @@ impl Writer {
         fs::rename(&self.path, numbered(1)).unwrap();
         self.file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
     }
+}
+
+/// A number's bits, mixed (the finalizer of SplitMix64).
+fn mixed(number: u64) -> String {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    format!("{:016x}", z ^ (z >> 31))
 }
 
 /// A line of the bot-core schema with a number.

@@ -2,6 +2,7 @@
 //! In: the blocks.  Out: settings of each client.  Owns: their table.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::agent::settings::http_client::{
@@ -9,9 +10,10 @@ use crate::agent::settings::http_client::{
 };
 use crate::agent::settings::{above_zero, labels};
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
+use crate::custody::{SpoolSettings, WhenFull};
 use crate::flow::BackoffSettings;
 use crate::http::split_url_auth;
-use crate::record::Labels;
+use crate::record::{ByteCount, Labels};
 use crate::{batch, delivery};
 
 pub(in crate::agent) static CLIENT: Table = Table(&[
@@ -28,6 +30,7 @@ pub(in crate::agent) static CLIENT: Table = Table(&[
     row("batchsize", Kind::Count, "1048576", "Bytes of lines in a batch"),
     row("timeout", Kind::Duration, "10s", "Of one attempt; above 0"),
     row("backoff_config", Kind::Block(&BACKOFF), "", "Pauses between attempts"),
+    row("spool", Kind::Block(&SPOOL), "", "Where lines wait while Loki does not take them"),
     row(
         "drop_rate_limited_batches",
         Kind::Boolean,
@@ -72,10 +75,47 @@ static BACKOFF: Table = Table(&[
         "max_retries",
         Kind::Count,
         "10",
-        "Lines are kept until Loki takes or refuses them, however often that is",
-    )
-    .without_effect(),
+        "Attempts before a push is given up, where `on_giveup` is `drop`; 0 is no end",
+    ),
+    row(
+        "on_giveup",
+        Kind::Text,
+        "keep",
+        "`keep`: lines are kept until Loki takes or refuses them, however often that is; `drop`: they are dropped and counted \
+         after `max_retries` attempts, as Promtail does",
+    ),
 ]);
+
+static SPOOL: Table = Table(&[
+    row(
+        "enabled",
+        Kind::Boolean,
+        "true",
+        "Lines that Loki does not take wait on disk; if false, at their sources",
+    ),
+    row(
+        "directory",
+        Kind::Text,
+        "",
+        "Default: a directory with the client's name in `spool` beside the positions file; for one client of one agent alone",
+    ),
+    row("max_size", Kind::Bytes, "1GB", "Bytes on disk, compressed as they are pushed; at least 1 MiB"),
+    row(
+        "max_age",
+        Kind::PrometheusDuration,
+        "1w",
+        "Older lines are dropped and counted: Loki refuses them; 0 is no limit",
+    ),
+    row(
+        "when_full",
+        Kind::Text,
+        "block",
+        "`block`: lines wait at their sources; `drop_oldest`: the oldest lines on disk are dropped and counted",
+    ),
+]);
+
+/// Below this a spool holds hardly more than one push.
+const SMALLEST_SPOOL: u64 = 1024 * 1024;
 
 /// All clients: those of the list, and the one of the old block.
 pub(super) fn decode(root: &Block<'_>) -> Result<Vec<delivery::Settings>, Invalid> {
@@ -175,6 +215,8 @@ fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
         http,
         drop_rate_limited: block.optional("drop_rate_limited_batches", Node::boolean)?.unwrap_or(false),
         backoff: backoff(&block.block("backoff_config")?)?,
+        give_up_after: give_up_after(&block.block("backoff_config")?)?,
+        spool: spool(&block.block("spool")?)?,
         batch: batch::Settings {
             wait: block.optional("batchwait", Node::duration)?.unwrap_or(Duration::from_secs(1)),
             size: usize::try_from(block.optional("batchsize", Node::count)?.unwrap_or(1024 * 1024))
@@ -191,4 +233,60 @@ fn backoff(block: &Block<'_>) -> Result<BackoffSettings, Invalid> {
     let min = block.optional("min_period", Node::duration)?.unwrap_or(Duration::from_millis(500));
     let max = block.optional("max_period", Node::duration)?.unwrap_or(Duration::from_secs(300));
     Ok(BackoffSettings { min, max })
+}
+
+fn give_up_after(block: &Block<'_>) -> Result<Option<u64>, Invalid> {
+    let most = block.optional("max_retries", Node::count)?.unwrap_or(10);
+    let drops = block.optional("on_giveup", |node| one_of(node, "drop", "keep"))?.unwrap_or(false);
+    Ok(Some(most).filter(|most| drops && *most > 0))
+}
+
+/// The directory is empty where it is not given: it depends on names and places that are known later.
+fn spool(block: &Block<'_>) -> Result<Option<SpoolSettings>, Invalid> {
+    let enabled = block.optional("enabled", Node::boolean)?.unwrap_or(true);
+    let directory = block.optional("directory", |node| Ok(PathBuf::from(node.text()?)))?;
+    let max_size = block.optional("max_size", |node| match node.bytes()? {
+        size if size < SMALLEST_SPOOL => Err(node.invalid("a spool has at least 1 MiB")),
+        size => Ok(ByteCount(size)),
+    })?;
+    let max_age =
+        block.optional("max_age", Node::prometheus_duration)?.unwrap_or(Duration::from_secs(7 * 24 * 3600));
+    let drops = block.optional("when_full", |node| one_of(node, "drop_oldest", "block"))?.unwrap_or(false);
+    let settings = SpoolSettings {
+        directory: directory.unwrap_or_default(),
+        max_size: max_size.unwrap_or(ByteCount::mib(1024)),
+        max_age: Some(max_age).filter(|age| !age.is_zero()),
+        when_full: if drops { WhenFull::DropOldest } else { WhenFull::Block },
+    };
+    Ok(Some(settings).filter(|_| enabled))
+}
+
+/// Whether the text is the first of two words; another is no answer.
+fn one_of(node: &Node, yes: &str, no: &str) -> Result<bool, Invalid> {
+    match node.text()? {
+        text if text == yes => Ok(true),
+        text if text == no => Ok(false),
+        text => Err(node.invalid(format!("`{text}` is neither `{yes}` nor `{no}`"))),
+    }
+}
+
+/// Gives each spool a directory of its own beside the positions file, unless it has one.
+pub(super) fn place_spools(clients: &mut [delivery::Settings], positions: &Path) {
+    let state = positions.parent().unwrap_or(Path::new(""));
+    for client in clients {
+        let directory = state.join("spool").join(directory_name(&client.name));
+        if let Some(spool) = client.spool.as_mut().filter(|spool| spool.directory == Path::new("")) {
+            spool.directory = directory;
+        }
+    }
+}
+
+/// A client's name as one component of a path; two names never give the same.
+fn directory_name(client: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if client.chars().all(plain) && !client.starts_with('.') && client.len() <= 100 {
+        return client.to_owned();
+    }
+    let kept: String = client.chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect();
+    format!("{kept}-{:08x}", crc32fast::hash(client.as_bytes()))
 }

@@ -142,6 +142,7 @@ impl Join {
     fn join<'s>(&self, key: &[u8], entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
         let is_partial = entry.text(self.flags).is_some_and(|flags| entry.bytes(flags) == b"P");
         let (due, carried) = (context.instant + WAIT, context.carried);
+        let gauge = &context.pipeline.entries_held;
         let Some(holds) = context.holds(self.memory) else { return Flow::Continue };
         let mut released = Vec::new();
         if is_partial && holds.len() >= self.max_partial {
@@ -154,7 +155,7 @@ impl Join {
                 held.entry.clone_from(entry);
                 context.pipeline.lines_merged.add(1.0);
             }
-            None if is_partial => released.extend(holds.hold(key, entry, carried, due)),
+            None if is_partial => released.extend(holds.hold(key, entry, carried, due, gauge)),
             None => return Flow::Continue,
         }
         let Some(holds) = context.holds(self.memory) else { return Flow::Continue };

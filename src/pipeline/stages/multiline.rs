@@ -79,6 +79,7 @@ impl Stage for Multiline {
 impl Multiline {
     fn take<'s>(&self, begins: bool, key: &[u8], entry: &Entry, context: &mut Context<'_>) -> Flow<'s> {
         let (due, carried) = (context.instant + self.wait, context.carried);
+        let gauge = &context.pipeline.entries_held;
         let Some(holds) = context.holds(self.memory) else { return Flow::Continue };
         if !begins && !holds.has_begun(key) {
             // Before the first line that begins an entry there is nothing it could belong to.
@@ -94,7 +95,7 @@ impl Multiline {
             }
             None => {
                 released.extend(holds.release(key));
-                released.extend(holds.hold(key, entry, carried, due));
+                released.extend(holds.hold(key, entry, carried, due, gauge));
             }
         }
         let Some(holds) = context.holds(self.memory) else { return Flow::Continue };

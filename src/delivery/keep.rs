@@ -1,0 +1,215 @@
+//! A client's spool as its worker sees it: never blocking, never failing, only sometimes of no use.
+//! In: parcels' records.  Out: the oldest of them.  Owns: the spool, where there is one.
+
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use crate::clock::{self, Instant};
+use crate::custody::{AppendError, Record, Spool};
+use crate::flow::Troubles;
+use crate::metrics::ClientMetrics;
+
+/// A spool that failed, or is full, is tried again after so long.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Losses are spoken of so often at most.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The spool of one client.
+#[derive(Debug)]
+pub(super) struct Keep {
+    spool: Option<Spool>,
+    /// The oldest record, once it was read.
+    head: Option<Record>,
+    metrics: ClientMetrics,
+    name: String,
+    troubles: Troubles,
+    /// What was last said to be wrong.
+    trouble: Option<&'static str>,
+    again: Option<Instant>,
+    /// Entries lost since that was last said, and when it was.
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl Keep {
+    pub(super) fn new(
+        spool: Option<Spool>,
+        metrics: ClientMetrics,
+        client: &str,
+        troubles: Troubles,
+    ) -> Keep {
+        let name = format!("spool of client {client}");
+        let mut keep = Keep {
+            spool,
+            head: None,
+            metrics,
+            name,
+            troubles,
+            trouble: None,
+            again: None,
+            untold: 0,
+            told: None,
+        };
+        keep.count();
+        keep
+    }
+
+    /// True where there is a spool.
+    pub(super) fn is_there(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    /// True where nothing is on disk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spool.as_ref().is_none_or(Spool::is_empty)
+    }
+
+    /// The oldest record, if it is known already.
+    pub(super) fn known_head(&self) -> Option<&Record> {
+        self.head.as_ref()
+    }
+
+    /// It is time to try again.
+    pub(super) fn try_again(&mut self) {
+        self.again = None;
+    }
+
+    /// Entries on disk.
+    pub(super) fn entries(&self) -> u64 {
+        self.spool.as_ref().map_or(0, Spool::entries)
+    }
+
+    /// When it is worth trying again; `None` for now.
+    pub(super) fn again(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// True once all records are on disk. Otherwise none of them is.
+    pub(super) async fn append(&mut self, records: Vec<Record>) -> bool {
+        let appended = self.run(move |spool| spool.append(&records, clock::now())).await;
+        self.count();
+        match appended {
+            None => false,
+            Some(Ok(())) => {
+                self.well();
+                true
+            }
+            Some(Err(AppendError::Full)) => {
+                self.fail("full", "it is full, lines wait in memory and at their sources");
+                false
+            }
+            Some(Err(AppendError::Disk(error))) => {
+                self.metrics.spool_errors.add(1.0);
+                self.fail(
+                    "write",
+                    format!("it cannot be written, lines wait in memory and at their sources: {error}"),
+                );
+                false
+            }
+        }
+    }
+
+    /// The oldest record that nobody has acknowledged.
+    pub(super) async fn head(&mut self) -> Option<&Record> {
+        if self.head.is_none() && !self.is_empty() {
+            let read = self.run(|spool| spool.next(clock::now())).await;
+            self.count();
+            match read {
+                Some(Ok(head)) => {
+                    if self.trouble == Some("read") {
+                        self.well();
+                    }
+                    self.head = head;
+                }
+                Some(Err(error)) => {
+                    self.metrics.spool_errors.add(1.0);
+                    self.fail("read", format!("it cannot be read, trying again: {error}"));
+                }
+                None => {}
+            }
+        }
+        self.head.as_ref()
+    }
+
+    /// The head is settled.
+    pub(super) async fn acknowledge(&mut self) {
+        self.head().await;
+        self.head = None;
+        self.run(Spool::acknowledge).await;
+        self.count();
+    }
+
+    /// Gives the spool back, with the place of the next record on disk.
+    pub(super) async fn close(mut self) -> Option<Spool> {
+        self.troubles.clear(&self.name);
+        if let Some(Err(error)) = self.run(Spool::sync).await {
+            // Then some records are sent again, and Loki knows them.
+            warn!(who = %self.name, %error, "the place in the spool cannot be saved");
+        }
+        self.spool
+    }
+
+    /// Disks may hang, and the runtime must not.
+    async fn run<R: Send + 'static>(
+        &mut self,
+        what: impl FnOnce(&mut Spool) -> R + Send + 'static,
+    ) -> Option<R> {
+        let mut spool = self.spool.take()?;
+        // A panic ends the process in release builds; otherwise the spool is gone until the next start.
+        let (spool, result) = spawn_blocking(move || {
+            let result = what(&mut spool);
+            (spool, result)
+        })
+        .await
+        .ok()?;
+        self.spool = Some(spool);
+        Some(result)
+    }
+
+    fn count(&mut self) {
+        let Some(spool) = &mut self.spool else { return };
+        self.metrics.spool_entries.set(spool.entries() as f64);
+        self.metrics.spool_bytes.set(spool.size().0 as f64);
+        let losses = spool.take_losses();
+        for (reason, entries) in [
+            ("spool_full", losses.evicted),
+            ("spool_expired", losses.expired),
+            ("spool_damaged", losses.damaged),
+        ] {
+            if entries > 0 {
+                self.metrics.dropped(reason, entries);
+                self.untold += entries;
+                self.tell(reason);
+            }
+        }
+    }
+
+    /// Says that entries are lost, now and then: a full spool gives way with every push.
+    fn tell(&mut self, reason: &str) {
+        let now = Instant::now();
+        if self.told.is_none_or(|told| now - told >= TELL_EVERY) {
+            warn!(who = %self.name, reason, entries = self.untold, "entries are lost in the spool");
+            (self.told, self.untold) = (Some(now), 0);
+        }
+    }
+
+    fn well(&mut self) {
+        self.again = None;
+        if self.trouble.take().is_some() {
+            self.troubles.clear(&self.name);
+            info!(who = %self.name, "the spool is of use again");
+        }
+    }
+
+    fn fail(&mut self, trouble: &'static str, what: impl Into<String>) {
+        self.again = Some(Instant::now() + TRY_AGAIN);
+        if self.trouble.replace(trouble) != Some(trouble) {
+            let what = what.into();
+            self.troubles.set(&self.name, what.as_str());
+            warn!(who = %self.name, what, "trouble with a spool");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a worker does with an answer.
+//! In: the answer to the first piece of what is being sent.  Out: settled tickets, counts, the next attempt.  Owns: nothing.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::batch::{EntryMessage, Parcel, Undecodable};
+use crate::clock::Instant;
+use crate::custody::Outcome;
+use crate::delivery::attempt::{Origin, Piece, Sending};
+use crate::delivery::client::Answer;
+use crate::delivery::dead_letter::Reason;
+use crate::delivery::refusal;
+use crate::delivery::stream_limit::TRY_AGAIN;
+use crate::delivery::verdict::Verdict;
+use crate::delivery::worker::{Failing, Worker};
+use crate::flow::Backoff;
+
+/// A server may ask for a pause, not for ever.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// A client that gets nothing through for so long makes the agent not ready.
+const UNREADY_AFTER: Duration = Duration::from_secs(60);
+
+impl Worker {
+    /// Acts on the answer to the piece under way, and goes on with what is left of the same parcel.
+    pub(super) async fn judge(&mut self, answer: Answer) {
+        let Some(mut sending) = self.sending.take() else { return };
+        let Some(piece) = sending.pieces.pop_front() else { return };
+        match answer.verdict {
+            Verdict::Retry { reason, after } => {
+                let pause = sending.backoff.next().max(after.unwrap_or_default());
+                return self.fail(sending, piece, reason, pause, &answer).await;
+            }
+            Verdict::Slower { after, limit } => {
+                let now = Instant::now();
+                self.pace.limited(piece.parcel.content.size, limit, now);
+                let pause =
+                    after.unwrap_or_else(|| self.pace.delay(now).max(self.client.settings.backoff.min));
+                return self.fail(sending, piece, "rate_limited", pause, &answer).await;
+            }
+            Verdict::StreamLimit if !self.is_singled_out(&piece.parcel) => {
+                self.stream_limit.met(Instant::now());
+                let parts = self.single_out(piece.parcel);
+                self.replace(piece.ends_record, parts, &mut sending).await;
+            }
+            Verdict::StreamLimit => {
+                let worth_trying = self.stream_limit.met(Instant::now());
+                self.remember_refused(&piece.parcel);
+                match sending.origin {
+                    _ if !worth_trying => self.refuse_all(piece, "stream_limit", &answer).await,
+                    Origin::Live => {
+                        self.client.metrics.retried("stream_limit");
+                        self.parked.push_back((Instant::now() + TRY_AGAIN, piece.parcel));
+                    }
+                    // The spool has no place for it but its own.
+                    Origin::Spool => {
+                        return self.fail(sending, piece, "stream_limit", TRY_AGAIN, &answer).await;
+                    }
+                }
+            }
+            Verdict::Split { .. } if piece.parcel.entries() > 1 => {
+                self.client.metrics.splits.add(1.0);
+                self.replace(piece.ends_record, piece.parcel.halve(), &mut sending).await;
+            }
+            Verdict::Split { reason } | Verdict::Refused { reason } => {
+                self.refuse_all(piece, reason, &answer).await;
+            }
+            Verdict::PartlyRefused { reason } => self.refuse_some(piece, reason, &answer).await,
+            Verdict::Delivered => self.delivered(piece).await,
+        }
+        self.proceed(sending);
+    }
+
+    /// Loki has settled something; on to the next piece.
+    fn proceed(&mut self, mut sending: Sending) {
+        let now = Instant::now();
+        self.progress = now;
+        if let Some(Failing { attempts, .. }) = self.failing.take() {
+            info!(client = %self.client.settings.name, attempts, "pushes are answered again");
+            self.around.troubles.clear(&self.client.settings.name);
+        }
+        if !sending.pieces.is_empty() {
+            sending.failures = 0;
+            sending.backoff = Backoff::new(self.client.settings.backoff);
+            sending.push(&self.client, self.pace.delay(now));
+            self.sending = Some(sending);
+        }
+    }
+
+    /// The piece was not answered, or with a no that may pass.
+    async fn fail(
+        &mut self,
+        mut sending: Sending,
+        piece: Piece,
+        reason: &'static str,
+        pause: Duration,
+        answer: &Answer,
+    ) {
+        let pause = pause.min(LONGEST_RETRY_AFTER);
+        let name = &self.client.settings.name;
+        self.client.metrics.retried(reason);
+        sending.failures += 1;
+        if self.client.settings.give_up_after.is_some_and(|most| sending.failures >= most) {
+            let reason = if reason == "rate_limited" { reason } else { "ingester_error" };
+            let entries = piece.parcel.entries();
+            warn!(client = %name, reason, entries, attempts = sending.failures, "gave up, the lines are dropped");
+            self.client.metrics.dropped(reason, entries);
+            self.finish(piece, Outcome::DroppedByRule).await;
+            return self.proceed(sending);
+        }
+        let now = Instant::now();
+        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0, told: "" });
+        failing.attempts += 1;
+        if failing.told != reason {
+            failing.told = reason;
+            warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
+                "push failed, its lines are kept and tried again");
+        }
+        if now - failing.since >= UNREADY_AFTER {
+            self.around.troubles.set(name, format!("nothing gets through: {reason}"));
+        }
+        sending.pieces.push_front(piece);
+        sending.push(&self.client, pause);
+        self.sending = Some(sending);
+    }
+
+    async fn delivered(&mut self, piece: Piece) {
+        let (metrics, parcel) = (&self.client.metrics, &piece.parcel);
+        metrics.sent_entries.add(parcel.entries() as f64);
+        metrics.sent_bytes.add(parcel.body.len() as f64);
+        self.pace.accepted(parcel.content.size, Instant::now());
+        if self.stream_limit.has_refused_any()
+            && let Ok(request) = parcel.request()
+        {
+            request.streams.iter().for_each(|stream| self.stream_limit.forget(&stream.labels));
+        }
+        self.finish(piece, Outcome::Delivered).await;
+    }
+
+    /// Loki has refused the entries that its answer speaks of, and has the others.
+    async fn refuse_some(&mut self, piece: Piece, reason: &'static str, answer: &Answer) {
+        let entries = piece.parcel.entries();
+        let mut refused = 1;
+        if let Ok(request) = piece.parcel.request() {
+            let refusal = refusal::read(&request, &answer.body);
+            refused = refusal.count.clamp(1, entries.max(1));
+            self.bury(&piece.parcel, reason, answer, &refusal.entries);
+        }
+        self.client.metrics.sent_entries.add(entries.saturating_sub(refused) as f64);
+        self.refuse(piece, reason, refused, answer).await;
+    }
+
+    async fn refuse_all(&mut self, piece: Piece, reason: &'static str, answer: &Answer) {
+        if self.around.dead_letters.is_some()
+            && let Ok(request) = piece.parcel.request()
+        {
+            let streams = request.streams.iter();
+            let entries: Vec<_> = streams
+                .flat_map(|stream| stream.entries.iter().map(|entry| (stream.labels.as_str(), entry)))
+                .collect();
+            self.bury(&piece.parcel, reason, answer, &entries);
+        }
+        let entries = piece.parcel.entries();
+        self.refuse(piece, reason, entries, answer).await;
+    }
+
+    async fn refuse(&mut self, piece: Piece, reason: &'static str, entries: u64, answer: &Answer) {
+        self.client.metrics.refused(reason, entries);
+        warn!(client = %self.client.settings.name, reason, entries, answer = answer.detail(),
+            "Loki refused entries for good");
+        self.finish(piece, Outcome::Refused).await;
+    }
+
+    fn bury(&self, parcel: &Parcel, reason: &str, answer: &Answer, entries: &[(&str, &EntryMessage)]) {
+        let Some(letters) = &self.around.dead_letters else { return };
+        let (client, tenant) = (&self.client.settings.name, parcel.content.tenant.as_deref());
+        letters.keep(Reason { client, tenant, reason, answer: answer.detail() }, entries);
+    }
+
+    async fn finish(&mut self, piece: Piece, outcome: Outcome) {
+        piece.parcel.settle(outcome);
+        if piece.ends_record {
+            self.keep.acknowledge().await;
+        }
+    }
+
+    /// Puts two parts in the place of a piece.
+    async fn replace(
+        &mut self,
+        ends_record: bool,
+        parts: Result<(Parcel, Parcel), Undecodable>,
+        sending: &mut Sending,
+    ) {
+        match parts {
+            Ok((first, second)) => {
+                sending.pieces.push_front(Piece { parcel: second, ends_record });
+                sending.pieces.push_front(Piece { parcel: first, ends_record: false });
+            }
+            // The tickets are dropped with the parcel: its lines stay before the position.
+            Err(error) => {
+                error!(client = %self.client.settings.name, %error, "parcel cannot be split");
+                if ends_record {
+                    self.keep.acknowledge().await;
+                }
+            }
+        }
+    }
+
+    /// True where all that is left in a parcel is above the stream limit: one stream, or several that were refused by
+    /// themselves before. Trying each of those again with every push would cost more than it could save.
+    fn is_singled_out(&self, parcel: &Parcel) -> bool {
+        let Ok(request) = parcel.request() else { return true };
+        request.streams.len() <= 1
+            || request.streams.iter().all(|stream| self.stream_limit.has_refused(&stream.labels))
+    }
+
+    /// Parts streams that were refused before from the others, or halves those nobody knows.
+    fn single_out(&self, parcel: Parcel) -> Result<(Parcel, Parcel), Undecodable> {
+        let request = parcel.request()?;
+        match request.streams.iter().any(|stream| self.stream_limit.has_refused(&stream.labels)) {
+            true => parcel.part_streams(|labels| !self.stream_limit.has_refused(labels)),
+            false => parcel.halve_streams(),
+        }
+    }
+
+    fn remember_refused(&mut self, parcel: &Parcel) {
+        let Ok(request) = parcel.request() else { return };
+        request.streams.iter().for_each(|stream| self.stream_limit.refuse(&stream.labels));
+    }
+}
