@@ -9,7 +9,7 @@ mod disk;
 mod ledger;
 mod positions;
 
+pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
 pub(crate) use disk::{Disk, RealDisk};
-pub(crate) use cursor::{Cursor, DockerPoint, Head};
-pub(crate) use ledger::{Claim, Ledger, Outcome, Seam, Ticket, Track};
+pub(crate) use ledger::{Claim, Imported, Ledger, Outcome, Seam, Ticket, Track};
 pub(crate) use positions::{Settings, Store, StoreError};

@@ -85,7 +85,7 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
-    let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger)?) };
+    let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger, &own)?) };
     let mut clients = Vec::new();
     let mut counted = Counted(Vec::new());
     for client in &settings.clients {
@@ -147,11 +147,13 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     })
 }
 
-fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError> {
-    Store::open(&settings.positions, ledger).map_err(|error| {
+fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<Store, StartError> {
+    let store = Store::open(&settings.positions, ledger).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
-    })
+    })?;
+    own.state_damaged.add(f64::from(store.damaged()));
+    Ok(store)
 }
 
 fn start_batcher(

@@ -4,8 +4,10 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use crate::record::UnixNanos;
 
 /// A file system. What was written is durable after [`sync`](Self::sync), what was created, renamed or removed after
 /// [`sync_directory`](Self::sync_directory); a crash before that may keep any part of it.
@@ -42,6 +44,22 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Which file is at a path, and since when it is as it is. A file system that is put in place need not know.
+    fn stat(&self, _path: &Path) -> io::Result<Stat> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat {
+    /// No directory, device or the like.
+    pub(crate) is_file: bool,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    /// When it was last written to.
+    pub(crate) modified: UnixNanos,
 }
 
 /// The one that is there.
@@ -106,5 +124,16 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let metadata = fs::metadata(path)?;
+        let modified = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Ok(Stat {
+            is_file: metadata.is_file(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: UnixNanos(modified),
+        })
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Own {
     pub(crate) positions_written: Arc<Series>,
     /// Positions files that could not be written.
     pub(crate) positions_failed: Arc<Series>,
+    /// Files of the agent's own that were damaged and set aside.
+    pub(crate) state_damaged: Arc<Series>,
     sent_entries: Arc<Family>,
     sent_bytes: Arc<Family>,
     refused_entries: Arc<Family>,
@@ -144,6 +146,11 @@ impl Own {
             positions_failed: counter(
                 "tailwater_positions_failed_total",
                 "Positions files that could not be written",
+            )
+            .single(),
+            state_damaged: counter(
+                "tailwater_state_damaged_total",
+                "Positions files that were damaged and set aside",
             )
             .single(),
             sent_entries: counter("tailwater_sent_entries_total", "Entries Loki acknowledged"),
