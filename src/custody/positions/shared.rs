@@ -214,3 +214,6 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.rename(&temporary, path)?;
     disk.sync_directory(&directory_of(path))
 }
+
+#[cfg(test)]
+mod tests;
