@@ -2,8 +2,8 @@
 //! In: its log, and what happens when it ends.  Out: Docker's API on a Unix socket.  Owns: the socket.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -38,8 +38,7 @@ struct Served {
     streams: AtomicUsize,
     lists: AtomicUsize,
     event_requests: AtomicUsize,
-    /// What the last log request asked for.
-    log_query: Mutex<String>,
+    log_queries: Mutex<Vec<String>>,
 }
 
 impl FakeDocker {
@@ -51,7 +50,7 @@ impl FakeDocker {
             streams: counts(),
             lists: counts(),
             event_requests: counts(),
-            log_query: Mutex::default(),
+            log_queries: Mutex::default(),
         };
         let served = Arc::new(served);
         let api = Router::new().fallback(answer).with_state(served.clone());
@@ -73,9 +72,9 @@ impl FakeDocker {
         self.served.lists.load(Ordering::SeqCst)
     }
 
-    /// The query of the last request for the container's log.
-    pub fn log_query(&self) -> String {
-        self.served.log_query.lock().unwrap().clone()
+    /// What was asked for each time the container's log was opened.
+    pub fn log_queries(&self) -> Vec<String> {
+        self.served.log_queries.lock().unwrap().clone()
     }
 
     pub fn event_requests(&self) -> usize {
@@ -105,7 +104,7 @@ async fn answer(State(served): State<Arc<Served>>, request: Request) -> Response
         path if path.ends_with("/containers/json") => list(&served).into_response(),
         path if path.ends_with("/json") => inspect(&served),
         path if path.ends_with("/logs") => {
-            *served.log_query.lock().unwrap() = request.uri().query().unwrap_or_default().to_owned();
+            served.log_queries.lock().unwrap().push(request.uri().query().unwrap_or_default().to_owned());
             logs(&served).into_response()
         }
         path if path.ends_with("/events") => events(&served),
