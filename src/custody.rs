@@ -12,4 +12,6 @@ mod positions;
 pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use ledger::{Claim, Imported, Ledger, Outcome, Seam, Ticket, Track};
+#[cfg(any(fuzzing, test))]
+pub(crate) use positions::fuzz_promtail;
 pub(crate) use positions::{Settings, Store, StoreError};

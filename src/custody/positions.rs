@@ -24,6 +24,8 @@ use crate::custody::{Cursor, Ledger, RealDisk};
 use crate::record::UnixNanos;
 
 use aside::set_aside;
+#[cfg(any(fuzzing, test))]
+pub(crate) use promtail::holds as fuzz_promtail;
 use shared::{Remembered, Shared};
 
 /// The `positions` block.

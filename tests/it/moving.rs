@@ -85,6 +85,23 @@ async fn a_file_is_read_on_where_promtail_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_jobs_that_read_one_file_both_go_on_where_promtail_stopped() {
+    let host = Host::new();
+    host.append("one\ntwo\n");
+    host.others_positions(&format!("positions:\n  {}: \"4\"\n", host.log()));
+    let second = file_job(&host.log()).replace("files", "again");
+    let jobs = format!("{}\n{second}", file_job(&host.log()));
+    let text = configuration(host.directory.path(), &client(&host.loki.url()), &jobs);
+    let agent = Agent::start(host.directory.path(), &text);
+    host.arrived(2).await;
+    host.append("three\n");
+    let mut lines = host.arrived(4).await;
+    lines.sort();
+    assert_eq!(lines, ["three", "three", "two", "two"]);
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_rest_of_a_file_that_was_rotated_after_promtail_stopped_is_read_first() {
     let host = Host::new();
     host.append("one\ntwo\n");
