@@ -45,7 +45,9 @@ pub(crate) enum StartError {
     Server(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    #[error("{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can write to")]
+    #[error(
+        "{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can read and write"
+    )]
     Positions { error: StoreError, cause: String },
     #[error(transparent)]
     Client(#[from] ClientError),

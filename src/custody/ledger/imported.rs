@@ -44,7 +44,10 @@ impl Ledger {
                 // Those of second jobs go along if they were at the same place, as they are after a stop in order.
                 let plain = tracks.remove(&format!("docker:{id}")).and_then(|track| track.read_position());
                 let suffixed = format!("docker:{id}#");
-                tracks.retain(|key, track| !key.starts_with(&suffixed) || track.read_position() != plain);
+                let jobs = tracks.range(suffixed.clone()..).take_while(|(key, _)| key.starts_with(&suffixed));
+                let along = jobs.filter(|(_, track)| track.read_position() == plain);
+                let along: Vec<String> = along.map(|(key, _)| key.clone()).collect();
+                along.iter().for_each(|key| drop(tracks.remove(key)));
             }
             let cursor = Cursor::Promtail { value: *value, as_of, taken: None };
             tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor)));

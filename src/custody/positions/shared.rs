@@ -12,7 +12,7 @@ use crate::clock;
 use crate::custody::ledger::in_promtails_words;
 use crate::custody::positions::aside::set_aside;
 use crate::custody::positions::directory_of;
-use crate::custody::positions::promtail::{self, number};
+use crate::custody::positions::promtail::{self, Positions, number};
 use crate::custody::{Cursor, Disk, Ledger};
 use crate::record::UnixNanos;
 
@@ -87,17 +87,16 @@ impl Shared {
             shared.leave_alone = true;
             return Ok((shared, Found::default()));
         }
-        let bytes = if length > LONGEST { Vec::new() } else { disk.read(path)? };
-        let parsed =
-            if length > LONGEST { Err("it is too long".to_owned()) } else { promtail::parse(&bytes) };
-        let positions = match parsed {
-            Ok(positions) => positions,
+        let positions = match read(disk, path, length)? {
+            Ok((positions, crc)) => {
+                shared.crc = crc;
+                positions
+            }
             Err(reason) => {
                 set_aside(disk, path, &reason);
                 return Ok((shared, Found { damaged: true, ..Found::default() }));
             }
         };
-        shared.crc = crc32fast::hash(&bytes);
         if positions.of_alloy {
             info!(file = %path.display(), "these are positions of Alloy: they are read and never written");
             shared.leave_alone = true;
@@ -190,6 +189,15 @@ impl Shared {
         }
         entries
     }
+}
+
+/// What a file says and its CRC-32, or what is wrong with it.
+fn read(disk: &dyn Disk, path: &Path, length: u64) -> io::Result<Result<(Positions, u32), String>> {
+    if length > LONGEST {
+        return Ok(Err("it is too long".to_owned()));
+    }
+    let bytes = disk.read(path)?;
+    Ok(promtail::parse(&bytes).map(|positions| (positions, crc32fast::hash(&bytes))))
 }
 
 /// The position of a file or container; `None` for what another input keeps here.
