@@ -10,8 +10,10 @@ mod ledger;
 mod positions;
 mod spool;
 
-pub(crate) use cursor::{Cursor, DockerPoint, Head};
+pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
 pub(crate) use disk::{Disk, RealDisk};
-pub(crate) use ledger::{Claim, Ledger, Outcome, Seam, Ticket, Track};
+pub(crate) use ledger::{Claim, Imported, Ledger, Outcome, Seam, Ticket, Track};
+#[cfg(any(fuzzing, test))]
+pub(crate) use positions::fuzz_promtail;
 pub(crate) use positions::{Settings, Store, StoreError};
 pub(crate) use spool::{AppendError, Record, Settings as SpoolSettings, Spool, SpoolError, WhenFull};

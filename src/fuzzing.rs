@@ -6,17 +6,19 @@ use crate::agent::Settings;
 use crate::config::{
     Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
+use crate::custody::fuzz_promtail;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
 
 /// A name, as of the directory of its seeds, and what is done with each text.
 type Target = (&'static str, fn(&str));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("config", config),
     ("env", env),
     ("go_time", pipeline::go_time),
     ("logfmt", pipeline::logfmt),
+    ("positions", fuzz_promtail),
     ("re2", pipeline::re2),
     ("selector", pipeline::selector),
     ("template", pipeline::template),

@@ -57,7 +57,8 @@ async fn run(store: Store, period: Duration, ledger: Arc<Ledger>, own: Own, fini
         let to_save = ledger.clone();
         // fsync may take long on a busy disk; lines go on meanwhile.
         let saved = spawn_blocking(move || (owned.save(&to_save), owned)).await;
-        let Ok((saved, owned)) = saved else { return };
+        let Ok((saved, mut owned)) = saved else { return };
+        own.positions_failed.add(owned.take_shared_failures() as f64);
         store = Some(owned);
         match saved {
             Ok(wrote) => {

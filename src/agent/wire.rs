@@ -47,7 +47,9 @@ pub(crate) enum StartError {
     Server(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    #[error("{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can write to")]
+    #[error(
+        "{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can read and write"
+    )]
     Positions { error: StoreError, cause: String },
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -96,7 +98,7 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
-    let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger)?) };
+    let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger, &own)?) };
     if !settings.stdin {
         spools::adopt(&settings.clients, &settings.positions.file);
     }
@@ -185,11 +187,13 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
     })
 }
 
-fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError> {
-    Store::open(&settings.positions, ledger).map_err(|error| {
+fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<Store, StartError> {
+    let store = Store::open(&settings.positions, ledger).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
-    })
+    })?;
+    own.state_damaged.add(f64::from(store.damaged()));
+    Ok(store)
 }
 
 fn start_batcher(

@@ -27,6 +27,26 @@ pub(crate) enum Cursor {
         /// What the file began with, so that a reused inode is not taken for the same file.
         head: Head,
     },
+    /// What Promtail's positions file says of a path or a container, until it is known which file that is.
+    Promtail {
+        /// Bytes of a file, seconds of a container's log.
+        value: u64,
+        /// When Promtail wrote it.
+        as_of: UnixNanos,
+        /// The file that it was about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<Taken>,
+    },
+}
+
+/// The file that Promtail's position of a path was about, once that is known. The position is not forgotten then: a
+/// second job may come to read the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Taken {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) head: Head,
 }
 
 /// A point among a container's log messages. dockerd can start at a time, not at an offset, and several messages may

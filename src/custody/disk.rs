@@ -4,8 +4,10 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use crate::record::UnixNanos;
 
 /// A file system. What was written is durable after [`sync`](Self::sync), what was created, renamed or removed after
 /// [`sync_directory`](Self::sync_directory); a crash before that may keep any part of it.
@@ -45,6 +47,22 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
     /// Takes a file, made where there is none, for whoever keeps the lock; `None` while another has it.
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
+
+    /// Which file is at a path, and since when it is as it is. A file system that is put in place need not know.
+    fn stat(&self, _path: &Path) -> io::Result<Stat> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat {
+    /// No directory, device or the like.
+    pub(crate) is_file: bool,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    /// When it was last written to.
+    pub(crate) modified: UnixNanos,
 }
 
 /// Given back on drop, or by the kernel when the process ends in any way.
@@ -133,5 +151,16 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let metadata = fs::metadata(path)?;
+        let modified = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Ok(Stat {
+            is_file: metadata.is_file(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: UnixNanos(modified),
+        })
     }
 }

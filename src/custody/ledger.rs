@@ -2,6 +2,8 @@
 //! In: `admit` for each chunk read, `settle` for each ticket.  Out: the committed cursor of each track.
 //! Owns: a track per target; a track's slots are bounded by the byte budget, which each open slot holds a share of.
 
+mod imported;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use crate::clock;
 use crate::custody::Cursor;
 use crate::flow::Share;
 use crate::record::UnixNanos;
+
+pub(crate) use imported::{Imported, in_promtails_words};
 
 /// How a ticket's lines ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +31,8 @@ pub(crate) enum Outcome {
     Lost,
 }
 
-/// All targets ever read and not yet forgotten, by key (`docker:<id>`, `file:<device>:<inode>`).
+/// All targets ever read and not yet forgotten, by key (`docker:<id>`, `file:<device>:<inode>`), and what Promtail's
+/// file says of targets (`promtail:<its key>`).
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     tracks: Mutex<BTreeMap<String, Arc<Track>>>,
@@ -161,9 +166,9 @@ impl Ledger {
         count - tracks.len()
     }
 
-    /// Number of tracks.
+    /// Number of targets.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.tracks).len()
+        lock(&self.tracks).keys().filter(|key| !key.starts_with(imported::PREFIX)).count()
     }
 
     /// Chunks read and not yet settled, over all tracks.
@@ -191,6 +196,14 @@ impl Track {
     /// Where reading goes on: after the newest chunk admitted, settled or not.
     pub(crate) fn read_position(&self) -> Option<Cursor> {
         self.lock().read
+    }
+
+    /// Begins at a position that another track of the same target had, unless this one has its own.
+    pub(crate) fn begin_at(&self, cursor: Cursor) {
+        let mut state = self.lock();
+        if state.committed.is_none() && state.read.is_none() {
+            (state.committed, state.read) = (Some(cursor), Some(cursor));
+        }
     }
 
     /// Takes a chunk on: its lines end at `cursor`, `share` of the budget is held until it settles.

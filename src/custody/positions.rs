@@ -3,7 +3,12 @@
 //!
 //! One header line (format, time, CRC-32 of the rest), then a JSON object with one target per line. A new generation
 //! is written to a temporary file, fsynced, and renamed; the one before stays as `.previous`. A damaged file is set
-//! aside under another name and the previous one used: the agent always starts.
+//! aside under another name and the previous one used: the agent always starts. Promtail's own file is kept beside it
+//! (`shared`), for those who come from there and go back.
+
+mod aside;
+mod promtail;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,16 +17,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::clock;
-use crate::custody::{Cursor, Ledger};
+use crate::custody::{Cursor, Ledger, RealDisk};
 use crate::record::UnixNanos;
+
+use aside::set_aside;
+#[cfg(any(fuzzing, test))]
+pub(crate) use promtail::holds as fuzz_promtail;
+use shared::{Remembered, Shared};
 
 /// The `positions` block.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The file Promtail would use; ours stands beside it with the extension `state`.
+    /// Promtail's file; ours stands beside it with the extension `state`.
     pub(crate) file: PathBuf,
     /// How often positions are written.
     pub(crate) sync_period: Duration,
@@ -41,8 +51,11 @@ pub(crate) struct Store {
     path: PathBuf,
     /// What the last write held, so that an idle agent writes nothing.
     written: Option<String>,
-    /// When the positions found at start were saved; `None` on a first start.
+    /// When the positions found at start were saved, by Promtail or by us; `None` where there were none.
     saved_before: Option<UnixNanos>,
+    shared: Shared,
+    /// Files that were damaged and set aside at start.
+    damaged: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +65,9 @@ struct Header {
     version: u32,
     saved_at: UnixNanos,
     crc32: u32,
+    /// CRC-32 of Promtail's file as it was left: one that differs was written by somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    promtail_crc32: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,25 +84,48 @@ impl Store {
     /// Opens the store, fills `ledger` from it, and makes sure that it can be written to.
     pub(crate) fn open(settings: &Settings, ledger: &Ledger) -> Result<Store, StoreError> {
         let path = settings.file.with_extension("state");
-        let mut store = Store { path, written: None, saved_before: None };
-        let directory = store.directory();
+        let directory = directory_of(&path);
         fs::create_dir_all(&directory).map_err(|source| StoreError { path: display(&directory), source })?;
-        store.saved_before = match store.load(&store.path, ledger)? {
-            Some(saved) => Some(saved),
-            None => store.load(&store.previous(), ledger)?,
+        let mut damaged = 0;
+        let found = match load(&path, ledger, &mut damaged)? {
+            Some(found) => Some(found),
+            None => load(&previous(&path), ledger, &mut damaged)?,
         };
+        let remembered = match &found {
+            None => Remembered::Nothing,
+            Some(header) => header.promtail_crc32.map_or(Remembered::Unread, Remembered::Left),
+        };
+        let (shared, promtail) = Shared::open(&RealDisk, &settings.file, remembered, ledger)
+            .map_err(|source| StoreError { path: display(&settings.file), source })?;
+        damaged += u32::from(promtail.damaged);
+        let saved_before = found.map(|header| header.saved_at).or(promtail.imported_as_of);
+        let mut store = Store { path, written: None, saved_before, shared, damaged };
         // Unwritable state is found now, with the person watching, and not at the first sync.
         store.save(ledger)?;
         Ok(store)
     }
 
-    /// When the last run saved its positions.
+    /// When the last run saved its positions, Promtail's where there was none of ours.
     pub(crate) fn saved_before(&self) -> Option<UnixNanos> {
         self.saved_before
     }
 
+    /// How many files were damaged and set aside at start.
+    pub(crate) fn damaged(&self) -> u32 {
+        self.damaged
+    }
+
+    /// How often Promtail's file could not be written since this was last asked.
+    pub(crate) fn take_shared_failures(&mut self) -> u64 {
+        self.shared.take_failures()
+    }
+
     /// Writes the committed cursors if they changed. Says whether it wrote.
     pub(crate) fn save(&mut self, ledger: &Ledger) -> Result<bool, StoreError> {
+        // Promtail's first: a crash in between leaves it ahead of our header, and what it then says has been acknowledged.
+        if self.shared.save(&RealDisk, ledger) {
+            self.written = None;
+        }
         let body = render(ledger);
         if self.written.as_ref() == Some(&body) {
             return Ok(false);
@@ -102,6 +141,7 @@ impl Store {
             version: VERSION,
             saved_at: clock::now(),
             crc32: crc32fast::hash(body.as_bytes()),
+            promtail_crc32: Some(self.shared.crc()),
         };
         let temporary = self.path.with_extension("state.tmp");
         let mut file = File::create(&temporary)?;
@@ -110,49 +150,48 @@ impl Store {
         file.write_all(body.as_bytes())?;
         file.sync_all()?;
         if self.path.exists() {
-            fs::rename(&self.path, self.previous())?;
+            fs::rename(&self.path, previous(&self.path))?;
         }
         fs::rename(&temporary, &self.path)?;
         // A rename is durable only once its directory is.
-        File::open(self.directory())?.sync_all()
+        File::open(directory_of(&self.path))?.sync_all()
     }
+}
 
-    /// When the generation in `path` was saved; `None` where there is none or it is damaged. One that is there and cannot
-    /// be read (its owner is another user) is an error: starting without it would overwrite it.
-    fn load(&self, path: &Path, ledger: &Ledger) -> Result<Option<UnixNanos>, StoreError> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StoreError { path: display(path), source }),
-        };
-        Ok(match parse(&text) {
-            Ok((header, records)) => {
-                info!(file = %path.display(), targets = records.len(), "positions found");
-                for (key, record) in records {
-                    ledger.restore(key, &record.name, record.cursor);
-                }
-                Some(header.saved_at)
+/// The header of the generation in `path`, whose positions are put into `ledger`; `None` where there is none or it is
+/// damaged. One that is there and cannot be read (its owner is another user) is an error: starting without it would
+/// overwrite it.
+fn load(path: &Path, ledger: &Ledger, damaged: &mut u32) -> Result<Option<Header>, StoreError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError { path: display(path), source }),
+    };
+    Ok(match parse(&text) {
+        Ok((header, records)) => {
+            info!(file = %path.display(), targets = records.len(), "positions found");
+            for (key, record) in records {
+                ledger.restore(key, &record.name, record.cursor);
             }
-            Err(reason) => {
-                let aside = path.with_extension(format!("damaged-{}", clock::now().seconds()));
-                let moved = fs::rename(path, &aside).map_err(|error| error.to_string());
-                warn!(file = %path.display(), reason, set_aside = %aside.display(), moved = ?moved.err(),
-                    "positions are damaged");
-                None
-            }
-        })
-    }
-
-    fn directory(&self) -> PathBuf {
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
+            Some(header)
         }
-    }
+        Err(reason) => {
+            set_aside(&RealDisk, path, &reason);
+            *damaged += 1;
+            None
+        }
+    })
+}
 
-    fn previous(&self) -> PathBuf {
-        self.path.with_extension("state.previous")
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
     }
+}
+
+fn previous(path: &Path) -> PathBuf {
+    path.with_extension("state.previous")
 }
 
 fn render(ledger: &Ledger) -> String {

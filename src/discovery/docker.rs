@@ -231,12 +231,16 @@ impl Containers {
             return;
         }
         info!(job = %self.job, container = %name, id = short(id), "following container");
+        let track = self.ledger.track(&self.key(id), &name);
+        if let Some(cursor) = self.ledger.imported_container(id) {
+            track.begin_at(cursor);
+        }
         let follow = Follow {
             id: id.to_owned(),
             name: name.clone(),
             endpoint: self.settings.endpoint.clone(),
             docker: docker.clone(),
-            track: self.ledger.track(&self.key(id), &name),
+            track,
             intake: Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet),
             own: self.own.clone(),
             openings: openings.clone(),
@@ -263,7 +267,7 @@ impl Containers {
     /// while nobody looked. Containers that were dead before the agent first ran are left alone. `None` where Docker does
     /// not say; the next list asks again.
     async fn wants_stopped(&self, docker: &Docker, id: &str) -> Option<bool> {
-        if self.ledger.find(&self.key(id)).is_some() {
+        if self.ledger.find(&self.key(id)).is_some() || self.ledger.imported_container(id).is_some() {
             return Some(true);
         }
         let Ok(inspected) = docker.inspect_container(id, None).await else {

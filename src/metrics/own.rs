@@ -55,6 +55,8 @@ pub(crate) struct Own {
     pub(crate) dead_letters: Arc<Family>,
     received_entries: Arc<Family>,
     in_flight_entries: Arc<Family>,
+    /// Files of the agent's own that were damaged and set aside.
+    pub(crate) state_damaged: Arc<Series>,
     sent_entries: Arc<Family>,
     sent_bytes: Arc<Family>,
     refused_entries: Arc<Family>,
@@ -196,6 +198,11 @@ impl Own {
                 "tailwater_in_flight_entries",
                 "Entries a client has in memory, neither settled nor in its spool",
             ),
+            state_damaged: counter(
+                "tailwater_state_damaged_total",
+                "Positions files that were damaged and set aside",
+            )
+            .single(),
             sent_entries: counter("tailwater_sent_entries_total", "Entries Loki acknowledged"),
             sent_bytes: counter("tailwater_sent_bytes_total", "Compressed bytes of acknowledged pushes"),
             refused_entries: counter("tailwater_refused_entries_total", "Entries Loki refused for good"),

@@ -35,6 +35,11 @@ impl UnixNanos {
         self.0.rem_euclid(Self::PER_SECOND) as i32
     }
 
+    /// This moment and `more`, saturating.
+    pub(crate) fn plus(self, more: Duration) -> Self {
+        UnixNanos(self.0.saturating_add(i64::try_from(more.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// This moment less `age`, saturating.
     pub(crate) fn minus(self, age: Duration) -> Self {
         UnixNanos(self.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)))

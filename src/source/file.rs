@@ -5,5 +5,6 @@ mod identity;
 mod reader;
 mod rotation;
 mod tail;
+mod takeover;
 
 pub(crate) use tail::{Tail, Wake};

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "source",
         ],
     ),
-    ("fuzzing", &["agent", "config", "metrics", "pipeline"]),
+    ("fuzzing", &["agent", "config", "custody", "metrics", "pipeline"]),
     ("server", &["clock", "custody", "flow", "http", "metrics", "record"]),
     ("discovery", &["clock", "config", "custody", "metrics", "pipeline", "record", "source"]),
     ("source", &["clock", "custody", "flow", "metrics", "pipeline", "record"]),

@@ -17,6 +17,7 @@ mod doubles;
 mod files;
 mod https;
 mod layout;
+mod moving;
 mod restart;
 mod service;
 mod stages;

@@ -104,9 +104,11 @@ async fn damaged_positions_do_not_keep_the_agent_from_starting() {
     let path = bench.directory.path();
     fs::write(path.join("positions.state"), vec![0u8; 300]).unwrap();
     fs::write(path.join("positions.state.previous"), "{").unwrap();
+    fs::write(path.join("positions.yaml"), "positions: {").unwrap();
     bench.writer.lines(100);
     let agent = bench.start();
     assert!(agent.log().contains("positions are damaged"), "{}", agent.log());
+    assert_eq!(agent.metric("tailwater_state_damaged_total"), 3.0);
     // Without positions the file is read from its beginning: repeated, not lost.
     bench.arrived(300).await;
     agent.terminate();

@@ -2,8 +2,8 @@
 //! In: its log, and what happens when it ends.  Out: Docker's API on a Unix socket.  Owns: the socket.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-const ID: &str = "4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c";
+/// The container's id.
+pub const ID: &str = "4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c4f1c";
 
 /// What the daemon serves.
 pub struct Script {
@@ -37,14 +38,21 @@ struct Served {
     streams: AtomicUsize,
     lists: AtomicUsize,
     event_requests: AtomicUsize,
+    log_queries: Mutex<Vec<String>>,
 }
 
 impl FakeDocker {
     pub fn start(directory: &Path, script: Script) -> FakeDocker {
         let socket = directory.join("docker.sock");
         let counts = || AtomicUsize::new(0);
-        let served =
-            Arc::new(Served { script, streams: counts(), lists: counts(), event_requests: counts() });
+        let served = Served {
+            script,
+            streams: counts(),
+            lists: counts(),
+            event_requests: counts(),
+            log_queries: Mutex::default(),
+        };
+        let served = Arc::new(served);
         let api = Router::new().fallback(answer).with_state(served.clone());
         let listener = UnixListener::bind(&socket).unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, api).await.unwrap() });
@@ -62,6 +70,11 @@ impl FakeDocker {
 
     pub fn lists(&self) -> usize {
         self.served.lists.load(Ordering::SeqCst)
+    }
+
+    /// What was asked for each time the container's log was opened.
+    pub fn log_queries(&self) -> Vec<String> {
+        self.served.log_queries.lock().unwrap().clone()
     }
 
     pub fn event_requests(&self) -> usize {
@@ -90,7 +103,10 @@ async fn answer(State(served): State<Arc<Served>>, request: Request) -> Response
     match request.uri().path() {
         path if path.ends_with("/containers/json") => list(&served).into_response(),
         path if path.ends_with("/json") => inspect(&served),
-        path if path.ends_with("/logs") => logs(&served).into_response(),
+        path if path.ends_with("/logs") => {
+            served.log_queries.lock().unwrap().push(request.uri().query().unwrap_or_default().to_owned());
+            logs(&served).into_response()
+        }
         path if path.ends_with("/events") => events(&served),
         _ => r#"{"ApiVersion":"1.41","Version":"20.10","Os":"linux","Arch":"amd64"}"#.into_response(),
     }

@@ -137,3 +137,19 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn a_track_begins_where_another_of_its_target_was_unless_it_has_its_own_place() {
+    let budget = Budget::new(ByteCount::mib(1));
+    let track = Ledger::default().track("file:1:1", "a.log");
+    track.begin_at(at(10));
+    assert_eq!(committed(&track), Some(10), "kept, though the file may stay idle");
+    track.begin_at(at(20));
+    assert_eq!(committed(&track), Some(10));
+    let read = Ledger::default().track("file:1:1", "a.log");
+    let ticket = read.admit(at(5), budget.take(1).await);
+    read.begin_at(at(10));
+    assert_eq!(committed(&read), None, "its first chunk is not settled");
+    ticket.settle(Outcome::Delivered);
+    assert_eq!(committed(&read), Some(5));
+}

@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
-use crate::custody::{Cursor, Head};
+use crate::custody::{Cursor, Head, Taken};
 
 /// Bytes of a file's beginning that tell it from another under the same inode.
 const HEAD_LENGTH: usize = 1024;
@@ -21,6 +21,11 @@ impl Identity {
     /// Of an open file or a path's metadata.
     pub(super) fn of(metadata: &Metadata) -> Identity {
         Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    /// As the ledger remembers which file a position of Promtail was about.
+    pub(super) fn taken(self, head: Head) -> Taken {
+        Taken { device: self.device, inode: self.inode, head }
     }
 
     /// The inode alone.

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{self, Instant};
-use crate::custody::{Claim, Cursor, Head, Ledger};
+use crate::custody::{Claim, Cursor, Head, Imported, Ledger, Taken};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, UnixNanos};
 use crate::source::file::identity::{Identity, begins_with, read_head, resume};
 use crate::source::file::reader::Reader;
 use crate::source::file::rotation::{Rotated, rotated};
+use crate::source::file::takeover::take_over;
 
 /// A last line without a newline is handed on when nothing followed it for so long.
 const UNFINISHED_LINE_WAIT: Duration = Duration::from_secs(1);
@@ -85,6 +86,10 @@ impl Tail {
     }
 
     async fn follow(&mut self) {
+        if let Some(imported) = self.imported() {
+            // Until then Promtail looked. Its position tells what it has read, so there is no slack.
+            self.looked = self.looked.max(imported.as_of.plus(LOOK_SLACK));
+        }
         let (shortest, longest) = self.polls;
         let mut pause = shortest;
         let mut state =
@@ -152,6 +157,7 @@ impl Tail {
 
     fn open_current(&self, state: &mut State) -> io::Result<()> {
         let file = File::open(&self.path)?;
+        take_over(&self.ledger, &self.path, &file)?;
         self.open_rotated(state, Identity::of(&file.metadata()?))?;
         state.files.extend(self.open(file)?);
         Ok(())
@@ -178,7 +184,8 @@ impl Tail {
 
     /// True for a file that was read in part, or that nobody ever opened although somebody should have.
     fn is_unread(&self, file: &File, metadata: &Metadata, rotated: &Rotated) -> io::Result<bool> {
-        let cursor = self.ledger.find(&self.key(rotated.identity)).and_then(|track| track.read_position());
+        let own = self.ledger.find(&self.key(rotated.identity)).and_then(|track| track.read_position());
+        let cursor = own.or_else(|| self.imported_position(rotated.identity));
         Ok(match cursor.map(|cursor| resume(file, metadata.len(), cursor)).transpose()? {
             Some(offset) if offset > 0 => offset < metadata.len(),
             // Never read, or another file under the inode of one that was.
@@ -193,12 +200,18 @@ impl Tail {
         let Some(claim) = self.ledger.claim(&self.key(identity), &self.path.display().to_string()) else {
             return Ok(None);
         };
-        let known = claim.track().read_position().or_else(|| self.position_on_another_device(identity));
+        let known = claim.track().read_position();
+        let known = known.or_else(|| self.imported_position(identity));
+        let known = known.or_else(|| self.position_on_another_device(identity));
         let offset = match known {
             Some(cursor) => resume(&file, metadata.len(), cursor)?,
             None => 0,
         };
         let head = read_head(&file)?;
+        if offset > 0 {
+            // A file that stays idle keeps its position, whatever the track is called that it came from.
+            claim.track().begin_at(Cursor::File { offset, head });
+        }
         Ok(Some(Open {
             reader: Reader::new(file, offset),
             identity,
@@ -295,6 +308,17 @@ impl Tail {
 
     fn is_at_path(&self, open: &Open) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|metadata| Identity::of(&metadata) == open.identity)
+    }
+
+    fn imported(&self) -> Option<Imported> {
+        self.ledger.imported(&self.path.display().to_string())
+    }
+
+    /// Promtail's position of the path, if it was about this file.
+    fn imported_position(&self, identity: Identity) -> Option<Cursor> {
+        let Imported { offset, taken, .. } = self.imported()?;
+        let Taken { head, .. } = taken.filter(|taken| identity.taken(taken.head) == *taken)?;
+        Some(Cursor::File { offset, head })
     }
 
     /// Device numbers may change over a reboot: the position of a file of the same path and inode, whose head is compared
