@@ -5,5 +5,5 @@ mod client;
 mod printer;
 mod verdict;
 
-pub(crate) use client::{Client, ClientError, Settings, run};
+pub(crate) use client::{Client, ClientError, Leftover, Settings, Stop, forsake, run};
 pub(crate) use printer::run as print;

@@ -9,4 +9,4 @@ mod own;
 mod registry;
 
 pub(crate) use own::{ClientMetrics, Own};
-pub(crate) use registry::{Family, Kind, Registry, Series};
+pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};

@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::metrics::{Own, Registry};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, RateLimit};
 use crate::record::Labels;
 use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) server: Option<ServerSettings>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
+    /// Whether there is a /reload page, and the configuration file is watched.
+    pub(crate) runtime_reload: bool,
     pub(crate) positions: custody::Settings,
     /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) sync_period: Duration,
     /// Shortest and longest pause between two looks at a file that no event told of.
     pub(crate) file_polls: (Duration, Duration),
+    /// What all pipelines together may let through.
+    pub(crate) rate: Option<RateLimit>,
     /// Read standard input instead of the jobs' targets.
     pub(crate) stdin: bool,
     /// A pipeline that changes nothing, the limits aside.
@@ -142,12 +146,23 @@ static NO_KEYS: Table = Table(&[]);
 
 impl Settings {
     /// Reads the root of a configuration.
+    #[cfg(any(fuzzing, test))]
     pub(crate) fn decode(root: &Node, registry: &Registry, own: &Own) -> Result<Settings, Invalid> {
+        Settings::decode_beside(None, root, registry, own)
+    }
+
+    /// Reads the root of a configuration, where another runs with this limit of its rate.
+    pub(super) fn decode_beside(
+        running: Option<&RateLimit>,
+        root: &Node,
+        registry: &Registry,
+        own: &Own,
+    ) -> Result<Settings, Invalid> {
         let block = root.block(&ROOT)?;
         let server = server::decode(&block.block("server")?)?;
         let positions = positions(&block.block("positions")?)?;
         let clients = clients::decode(&block)?;
-        let limits = limits::decode(&block.block("limits_config")?, own)?;
+        let limits = limits::decode(&block.block("limits_config")?, own, running)?;
         let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
         let targets = block.block("target_config")?;
         let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
@@ -159,11 +174,13 @@ impl Settings {
             server: server.http,
             log_level: server.log_level,
             log_format: server.log_format,
+            runtime_reload: server.runtime_reload,
             positions,
             clients: reader.limits.apply_to(clients),
             jobs: jobs.unwrap_or_default(),
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
             file_polls,
+            rate: reader.limits.pipeline.rate.clone(),
             stdin,
             no_stages: Arc::new(no_stages),
             inspect: false,

@@ -1,5 +1,6 @@
 //! Pushes one client's parcels to its Loki, in order, until each is settled.
-//! In: parcels.  Out: settled tickets, metrics.  Owns: an HTTP client and the parcel being sent.
+//! In: parcels.  Out: settled tickets, metrics; to a successor, what is not settled.  Owns: an HTTP client and the
+//! parcel being sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,6 +62,21 @@ pub(crate) struct Client {
     metrics: ClientMetrics,
 }
 
+/// What a sender had not settled when it was told to retire, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Leftover {
+    parcels: VecDeque<Parcel>,
+}
+
+/// How a sender is told to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop {
+    /// Leave what is not settled to a successor.
+    pub(crate) retire: CancellationToken,
+    /// Time is up: what is not acknowledged stays before its position.
+    pub(crate) abandon: CancellationToken,
+}
+
 /// What came back from one attempt.
 struct Answer {
     verdict: Verdict,
@@ -79,11 +95,15 @@ impl Client {
     }
 
     /// Sends until the parcel, or each part it had to be split into, is settled. Cancel-safe in the way that counts:
-    /// a parcel not settled drops its tickets, and the positions stay before its lines.
-    async fn deliver(&self, parcel: Parcel) {
+    /// a parcel not settled drops its tickets, and the positions stay before its lines. Told to retire, it gives back what
+    /// is not settled after the attempt at hand.
+    async fn deliver(&self, parcel: Parcel, retire: &CancellationToken) -> VecDeque<Parcel> {
         let mut pending = VecDeque::from([parcel]);
         while let Some(parcel) = pending.pop_front() {
-            let answer = self.send_until_judged(&parcel).await;
+            let Some(answer) = self.send_until_judged(&parcel, retire).await else {
+                pending.push_front(parcel);
+                break;
+            };
             match answer.verdict {
                 Verdict::Delivered => {
                     self.metrics.sent_entries.add(parcel.entries as f64);
@@ -118,10 +138,11 @@ impl Client {
                 Verdict::Retry { .. } => {}
             }
         }
+        pending
     }
 
-    /// Repeats a push while the answer is to try again.
-    async fn send_until_judged(&self, parcel: &Parcel) -> Answer {
+    /// Repeats a push while the answer is to try again; `None` when it is told to retire instead.
+    async fn send_until_judged(&self, parcel: &Parcel, retire: &CancellationToken) -> Option<Answer> {
         let mut backoff = Backoff::new(self.settings.backoff);
         let (mut attempts, mut told) = (0u64, None);
         loop {
@@ -130,7 +151,7 @@ impl Client {
                 if attempts > 0 {
                     info!(client = %self.settings.name, attempts, "push is answered again");
                 }
-                return answer;
+                return Some(answer);
             };
             attempts += 1;
             self.metrics.retried(reason);
@@ -140,7 +161,7 @@ impl Client {
                     "push failed, its lines are kept and tried again");
                 told = Some(reason);
             }
-            sleep(delay).await;
+            retire.run_until_cancelled(sleep(delay)).await?;
         }
     }
 
@@ -183,21 +204,50 @@ impl Client {
     }
 }
 
-/// Delivers parcels until there are no more, or until it is told to abandon them: what is not acknowledged by then stays
-/// before its position.
+/// Delivers what a predecessor left and then parcels, until there are no more or until it is told to end. Retiring, it
+/// waits for the last parcel and gives back what is not settled.
 pub(crate) async fn run(
     client: Arc<Client>,
+    leftover: Leftover,
+    parcels: mpsc::Receiver<Parcel>,
+    stop: Stop,
+) -> Leftover {
+    let delivered = deliver_all(&client, leftover, parcels, &stop.retire);
+    stop.abandon.run_until_cancelled(delivered).await.unwrap_or_default()
+}
+
+async fn deliver_all(
+    client: &Client,
+    leftover: Leftover,
     mut parcels: mpsc::Receiver<Parcel>,
-    abandon: CancellationToken,
-) {
-    let deliver_all = async {
-        while let Some(parcel) = parcels.recv().await {
-            client.deliver(parcel).await;
-        }
-    };
-    tokio::select! {
-        () = deliver_all => {}
-        () = abandon.cancelled() => {}
+    retire: &CancellationToken,
+) -> Leftover {
+    let mut waiting = leftover.parcels;
+    while !retire.is_cancelled() {
+        let parcel = match waiting.pop_front() {
+            Some(parcel) => parcel,
+            None => match retire.run_until_cancelled(parcels.recv()).await {
+                Some(Some(parcel)) => parcel,
+                Some(None) => return Leftover::default(),
+                None => break,
+            },
+        };
+        let unsettled = client.deliver(parcel, retire).await;
+        unsettled.into_iter().rev().for_each(|parcel| waiting.push_front(parcel));
+    }
+    while let Some(parcel) = parcels.recv().await {
+        waiting.push_back(parcel);
+    }
+    Leftover { parcels: waiting }
+}
+
+/// Gives up what a client that is not configured any more still had to deliver.
+pub(crate) fn forsake(client: &Client, leftover: Leftover) {
+    let entries = leftover.parcels.iter().map(|parcel| parcel.entries).sum();
+    leftover.parcels.into_iter().for_each(|parcel| parcel.settle(Outcome::DroppedByRule));
+    if entries > 0 {
+        client.metrics.refused("client_removed", entries);
+        warn!(client = %client.settings.name, entries, "the client is not configured any more, what it did not take is dropped");
     }
 }
 

@@ -46,6 +46,10 @@ pub(crate) struct Own {
     pub(crate) positions_written: Arc<Series>,
     /// Positions files that could not be written.
     pub(crate) positions_failed: Arc<Series>,
+    /// Configurations read again, by `result` (success, failure).
+    pub(crate) config_reloads: Arc<Family>,
+    /// 1 when the configuration that was read last is in force.
+    pub(crate) config_last_reload_successful: Arc<Series>,
     sent_entries: Arc<Family>,
     sent_bytes: Arc<Family>,
     refused_entries: Arc<Family>,
@@ -144,6 +148,15 @@ impl Own {
             positions_failed: counter(
                 "tailwater_positions_failed_total",
                 "Positions files that could not be written",
+            )
+            .single(),
+            config_reloads: counter(
+                "tailwater_config_reloads_total",
+                "Times the configuration was read again",
+            ),
+            config_last_reload_successful: gauge(
+                "tailwater_config_last_reload_successful",
+                "1 when the configuration that was read last is in force",
             )
             .single(),
             sent_entries: counter("tailwater_sent_entries_total", "Entries Loki acknowledged"),

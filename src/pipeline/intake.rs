@@ -5,29 +5,18 @@ use std::io::{self, IsTerminal as _};
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
 use crate::batch::Handover;
 use crate::clock::{self, Instant};
 use crate::custody::{Cursor, Outcome, Ticket, Track};
-use crate::flow::Budget;
-use crate::metrics::{Own, Series};
+use crate::metrics::Series;
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
+use crate::pipeline::outlet::Outlet;
 use crate::record::{self, Chunk, Labels};
-
-/// The way out of every pipeline: one bounded queue per client, and the budget over all of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Outlet {
-    pub(crate) clients: Vec<mpsc::Sender<Handover>>,
-    pub(crate) budget: Budget,
-    /// Print to standard error what stages do to each line.
-    pub(crate) inspect: bool,
-    pub(crate) own: Own,
-}
 
 /// One target's entrance.
 #[derive(Debug)]
@@ -169,9 +158,13 @@ impl Intake {
         let Output { groups, mut tickets, .. } = output;
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
-        if !groups.is_empty() && !self.outlet.clients.is_empty() {
+        if !groups.is_empty() {
+            let inlets = self.outlet.inlets();
+            if inlets.is_empty() {
+                return Err(IntakeClosed);
+            }
             let groups = Arc::new(groups);
-            for client in &self.outlet.clients {
+            for client in inlets.iter() {
                 let tickets = tickets.iter().map(Ticket::split).collect();
                 let handover = Handover { groups: groups.clone(), tickets };
                 client.send(handover).await.map_err(|_| IntakeClosed)?;

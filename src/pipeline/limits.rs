@@ -1,7 +1,7 @@
 //! What `limits_config` ends every pipeline with: a rate over all of them, and a longest line.
 //! In: entries that passed all stages.  Out: the same, later, shorter or not at all.  Owns: the one bucket of tokens.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::flow::TokenBucket;
 use crate::metrics::{Own, Series};
@@ -57,6 +57,18 @@ impl RateLimit {
         let bucket = Arc::new(Mutex::new(TokenBucket::new(rate, burst)));
         RateLimit { bucket, reason: drops.then(|| DropReason::new("global_rate_limiter_drop", own)) }
     }
+
+    /// The limit that runs already, where it says the same: jobs that stay and jobs that change share one rate.
+    pub(crate) fn or_running(self, running: Option<&RateLimit>) -> RateLimit {
+        let same = |running: &&RateLimit| {
+            running.reason.is_some() == self.reason.is_some() && running.bucket().is_like(&self.bucket())
+        };
+        running.filter(same).cloned().unwrap_or(self)
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, TokenBucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LineLimit {
@@ -73,7 +85,7 @@ impl LineLimit {
 
 impl Stage for RateLimit {
     fn apply<'s>(&'s self, _: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = self.bucket();
         match &self.reason {
             Some(_) if bucket.allow(context.instant) => Flow::Continue,
             Some(reason) => Flow::Drop(reason),

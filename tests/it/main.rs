@@ -16,6 +16,7 @@ mod doubles;
 mod files;
 mod https;
 mod layout;
+mod reload;
 mod restart;
 mod service;
 mod stages;

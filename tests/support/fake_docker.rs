@@ -2,8 +2,8 @@
 //! In: its log, and what happens when it ends.  Out: Docker's API on a Unix socket.  Owns: the socket.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +34,8 @@ pub struct FakeDocker {
 
 struct Served {
     script: Script,
+    /// What the container has printed.
+    log: Mutex<Vec<u8>>,
     streams: AtomicUsize,
     lists: AtomicUsize,
     event_requests: AtomicUsize,
@@ -43,8 +45,9 @@ impl FakeDocker {
     pub fn start(directory: &Path, script: Script) -> FakeDocker {
         let socket = directory.join("docker.sock");
         let counts = || AtomicUsize::new(0);
+        let log = Mutex::new(script.log.clone());
         let served =
-            Arc::new(Served { script, streams: counts(), lists: counts(), event_requests: counts() });
+            Arc::new(Served { log, script, streams: counts(), lists: counts(), event_requests: counts() });
         let api = Router::new().fallback(answer).with_state(served.clone());
         let listener = UnixListener::bind(&socket).unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, api).await.unwrap() });
@@ -53,6 +56,11 @@ impl FakeDocker {
 
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// The container prints something more.
+    pub fn print(&self, frame: &[u8]) {
+        self.served.log.lock().unwrap().extend_from_slice(frame);
     }
 
     /// How often the container's log was opened.
@@ -113,7 +121,7 @@ fn inspect(served: &Served) -> Response {
 
 fn logs(served: &Served) -> Vec<u8> {
     served.streams.fetch_add(1, Ordering::SeqCst);
-    served.script.log.clone()
+    served.log.lock().unwrap().clone()
 }
 
 fn events(served: &Served) -> Response {

@@ -40,12 +40,15 @@ pub(crate) type Wake = Arc<Notify>;
 /// One path of one job.
 pub(crate) struct Tail {
     pub(crate) path: PathBuf,
-    /// What is added to the ledger's keys when another job reads the same file.
-    pub(crate) key_suffix: String,
+    /// The job.
+    pub(crate) reader: String,
+    /// The jobs before it that read the same path.
+    pub(crate) seniors: Vec<String>,
     pub(crate) intake: Intake,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) own: Own,
     pub(crate) wake: Wake,
+    /// Noticed between chunks only: a chunk that is given up midway is lost to this process.
     pub(crate) stop: CancellationToken,
     /// When somebody last looked at the path, this run or the one before. Rotated files nobody has a position for are
     /// read if they were written to after this.
@@ -77,11 +80,12 @@ struct State {
 }
 
 impl Tail {
-    /// Follows the path until it is gone and drained, or until it is told to stop.
-    pub(crate) async fn run(mut self) {
+    /// Follows the path until it is gone and drained, or until it is told to stop; when it last looked at the path.
+    pub(crate) async fn run(mut self) -> UnixNanos {
         self.follow().await;
         // Nobody to take it is nobody to tell: the lines stay before their position.
         drop(self.intake.finish().await);
+        self.looked
     }
 
     async fn follow(&mut self) {
@@ -89,24 +93,18 @@ impl Tail {
         let mut pause = shortest;
         let mut state =
             State { files: VecDeque::new(), chunk: Chunk::default(), last_stamp: UnixNanos(0), told: None };
-        loop {
+        let stop = self.stop.clone();
+        while !stop.is_cancelled() {
             let before = state.last_stamp;
             let there = self.look(&mut state);
-            let stop = self.stop.clone();
-            let drained = tokio::select! {
-                drained = self.drain(&mut state) => drained,
-                () = stop.cancelled() => return,
-            };
-            if drained.is_err() || (!there && state.files.is_empty()) {
+            if self.drain(&mut state).await.is_err() || (!there && state.files.is_empty()) {
                 return;
             }
             pause = if state.last_stamp == before { (pause * 2).min(longest) } else { shortest };
             let wake = self.wake.clone();
-            tokio::select! {
-                // Poll or hint, both mean: look again.
-                _ = self.intake.meanwhile(timeout(pause, wake.notified())) => {}
-                () = stop.cancelled() => return,
-            }
+            // Poll or hint, both mean: look again.
+            let waited = stop.run_until_cancelled(timeout(pause, wake.notified()));
+            self.intake.meanwhile(waited).await;
         }
     }
 
@@ -179,8 +177,10 @@ impl Tail {
     /// True for a file that was read in part, or that nobody ever opened although somebody should have.
     fn is_unread(&self, file: &File, metadata: &Metadata, rotated: &Rotated) -> io::Result<bool> {
         let cursor = self.ledger.find(&self.key(rotated.identity)).and_then(|track| track.read_position());
+        // A writer that has not noticed the rotation goes on for a while.
+        let written_lately = rotated.modified > clock::now().minus(ROTATED_WAIT);
         Ok(match cursor.map(|cursor| resume(file, metadata.len(), cursor)).transpose()? {
-            Some(offset) if offset > 0 => offset < metadata.len(),
+            Some(offset) if offset > 0 => offset < metadata.len() || written_lately,
             // Never read, or another file under the inode of one that was.
             _ => rotated.modified > self.looked.minus(LOOK_SLACK),
         })
@@ -209,11 +209,14 @@ impl Tail {
         }))
     }
 
-    /// Reads every open file to its end, oldest first, and lets go of those that are done.
+    /// Reads every open file to its end, oldest first, and lets go of those that are done. Told to stop, it breaks off.
     async fn drain(&mut self, state: &mut State) -> Result<(), IntakeClosed> {
         let mut index = 0;
         while index < state.files.len() {
             self.read_to_end(state, index).await?;
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
             let rotated_away = index + 1 < state.files.len() || !self.is_at_path(&state.files[index]);
             let open = &mut state.files[index];
             let quiet = open.grew.elapsed();
@@ -241,7 +244,7 @@ impl Tail {
                 }
             };
             self.hand_on(state, index).await?;
-            if end {
+            if end || self.stop.is_cancelled() {
                 return Ok(());
             }
             // A backlog is read in many steps, and others want to run between them.
@@ -300,12 +303,14 @@ impl Tail {
     /// Device numbers may change over a reboot: the position of a file of the same path and inode, whose head is compared
     /// before it is believed.
     fn position_on_another_device(&self, identity: Identity) -> Option<Cursor> {
-        let ending = format!(":{}{}", identity.inode(), self.key_suffix);
+        let key = self.key(identity);
+        let suffix = key.strip_prefix(&identity.key()).unwrap_or_default();
+        let ending = format!(":{}{suffix}", identity.inode());
         self.ledger.position_named(&self.path.display().to_string(), |key| key.ends_with(&ending))
     }
 
     fn key(&self, identity: Identity) -> String {
-        format!("{}{}", identity.key(), self.key_suffix)
+        self.ledger.key_of(&identity.key(), &self.reader, &self.seniors)
     }
 }
 
