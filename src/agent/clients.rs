@@ -100,11 +100,6 @@ impl Clients {
         self.outlet.lead_to(vec![inlet]);
     }
 
-    /// True where lines are printed.
-    pub(super) fn are_none(&self) -> bool {
-        self.running.is_empty()
-    }
-
     /// Leads to these clients from now on. One that stays as it was is not touched. What one that goes has not delivered is
     /// delivered, first and in order, by the one that takes its place.
     pub(super) fn change(&mut self, wanted: Vec<delivery::Settings>) -> Result<Changed, ClientError> {

@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use crate::agent::load::{self, LoadError, Loaded, Request, Source};
-use crate::agent::settings::LogFormat;
+use crate::agent::settings::{LogFormat, Settings};
 use crate::agent::sources::Wanted;
 use crate::agent::wire::Running;
 use crate::clock;
@@ -29,6 +29,8 @@ use crate::server;
 
 /// Requests of the page that may wait.
 const PAGE_QUEUE: usize = 16;
+
+const PRINTING: &str = "printing what would be pushed, for want of clients, begins or ends";
 
 /// Changes how the agent logs.
 pub(crate) type SetLog = Box<dyn Fn(LevelFilter, LogFormat)>;
@@ -73,6 +75,8 @@ pub(super) struct Reloads {
     rate: Option<RateLimit>,
     /// In force since the start, where only a restart changes it.
     started: Node,
+    /// Nothing can be replaced, because this takes a restart.
+    fixed: Option<&'static str>,
     /// What was read last, usable or not: a hint without a change is none.
     seen: Result<Source, String>,
     signalled: bool,
@@ -108,6 +112,7 @@ impl Reloads {
             root: loaded.root.clone(),
             rate: loaded.settings.rate.clone(),
             started: loaded.root.clone(),
+            fixed: fixed(&loaded.settings),
             seen: Ok(loaded.source.clone()),
             signalled: false,
             pages,
@@ -164,14 +169,17 @@ impl Reloads {
     /// Reads and compiles on a thread of its own: lines and signals go on meanwhile.
     fn begin(&self, is_hint: bool) -> JoinHandle<Outcome> {
         let (request, registry, own) = (self.request.clone(), self.registry.clone(), self.own.clone());
-        let (rate, before) = (self.rate.clone(), self.seen.clone());
+        let (rate, before, fixed) = (self.rate.clone(), self.seen.clone(), self.fixed);
         spawn_blocking(move || {
             let found = load::find(&request);
             let seen = found.as_ref().map(Source::clone).map_err(ToString::to_string);
             if is_hint && seen == before {
                 return Outcome { seen, result: None };
             }
-            let compile = |source| compile(&request, source, rate.as_ref(), &registry, &own);
+            let compile = |source| match fixed {
+                Some(part) => Err(ReloadError::NeedsRestart(part)),
+                None => compile(&request, source, rate.as_ref(), &registry, &own),
+            };
             let result = found.map_err(ReloadError::from).and_then(compile);
             Outcome { seen, result: Some(result) }
         })
@@ -198,14 +206,6 @@ impl Reloads {
         if loaded.root == self.root {
             info!(config = loaded.name, "the configuration is unchanged");
             return Ok(());
-        }
-        if running.finite {
-            return Err(ReloadError::NeedsRestart("what reads standard input takes another configuration"));
-        }
-        if running.clients.are_none() || loaded.settings.clients.is_empty() {
-            return Err(ReloadError::NeedsRestart(
-                "pushing takes the place of printing, or the other way round,",
-            ));
         }
         loaded.log_warnings();
         let Loaded { name, root, settings, .. } = loaded;
@@ -237,11 +237,25 @@ fn compile(
     own: &Own,
 ) -> Result<Loaded, ReloadError> {
     let trial = Registry::default();
-    load::decode(request, source.clone(), rate, &trial, &Own::register(&trial))?;
-    if let Some(conflict) = registry.conflict(&trial) {
-        return Err(ReloadError::Metric(conflict));
+    let trial_own = Own::register(&trial);
+    let tried = load::decode(request, source.clone(), rate, &trial, &trial_own)?;
+    if tried.settings.clients.is_empty() {
+        return Err(ReloadError::NeedsRestart(PRINTING));
     }
-    Ok(load::decode(request, source, rate, registry, own)?)
+    tried.verify(&trial_own)?;
+    match registry.conflict(&trial) {
+        Some(conflict) => Err(ReloadError::Metric(conflict)),
+        None => Ok(load::decode(request, source, rate, registry, own)?),
+    }
+}
+
+/// What of a configuration that runs keeps any other from taking its place.
+fn fixed(settings: &Settings) -> Option<&'static str> {
+    match settings {
+        Settings { stdin: true, .. } => Some("reading standard input ends"),
+        settings if settings.clients.is_empty() => Some(PRINTING),
+        _ => None,
+    }
 }
 
 /// All that the sources of a job are made of.

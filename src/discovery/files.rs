@@ -168,7 +168,7 @@ impl Files {
     }
 
     fn start(&self, index: usize, job: &Job, group: &Group, path: PathBuf, active: &mut Active) {
-        if active.tails.get(&path).is_some_and(|jobs| jobs.contains_key(&job.name)) {
+        if active.tails.get(&path).is_some_and(|jobs| jobs.contains_key(&job.name)) || active.is_left(&path) {
             return;
         }
         if active.running.len() >= MOST_FILES {
@@ -209,6 +209,12 @@ impl Files {
 }
 
 impl Active {
+    /// True while a job that is not wanted any more still reads there: whoever comes after it may have its key.
+    fn is_left(&self, path: &Path) -> bool {
+        let wanted = |name: &String| self.wanted.jobs.iter().any(|job| job.name == *name);
+        self.tails.get(path).is_some_and(|jobs| !jobs.keys().all(wanted))
+    }
+
     fn forget(&mut self, ended: Ended) {
         let Ended { path, job, looked, stopped } = ended;
         if let Some(jobs) = self.tails.get_mut(&path) {

@@ -122,6 +122,19 @@ pub(super) fn floor_char_boundary(text: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Registry;
+
+    #[test]
+    fn a_rate_that_stays_the_same_stays_one_rate() {
+        let own = Own::register(&Registry::default());
+        let limit = |rate, drops| RateLimit::over_all(rate, 10, drops, &own);
+        let running = limit(5.0, true);
+        let shares =
+            |other: RateLimit| Arc::ptr_eq(&other.or_running(Some(&running)).bucket, &running.bucket);
+        assert!(shares(limit(5.0, true)));
+        assert!(!shares(limit(6.0, true)));
+        assert!(!shares(limit(5.0, false)));
+    }
 
     #[test]
     fn a_line_is_cut_at_a_character() {
