@@ -1,27 +1,31 @@
 //! The agent as a whole: wired, running, stopped.
 //! In: settings.  Out: an exit, with everything settled that could be.  Owns: every task.
 
+mod clients;
 mod inspect;
 mod lint;
 mod load;
 mod reference;
+mod reload;
 mod saver;
 mod settings;
 mod signals;
+mod sources;
 mod spools;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::task::JoinSet;
 use tokio::time::{interval, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::agent::reload::{Reloads, SetLog};
 use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
 use crate::clock::Instant;
-use crate::delivery::Leftover;
+use crate::metrics::{Own, Registry};
 use crate::server::Readiness;
 
 pub(crate) use inspect::{Format as InspectFormat, inspect};
@@ -30,23 +34,38 @@ pub(crate) use reference::reference;
 pub(crate) use settings::LogFormat;
 #[cfg(any(fuzzing, test))]
 pub(crate) use settings::Settings;
-pub(crate) use wire::{Parts, StartError};
+pub(crate) use wire::StartError;
 
 /// From the signal to the exit, with a margin to the 5 s that are promised.
 const STOP_WITHIN: Duration = Duration::from_millis(4500);
 
-/// What the senders get of that to have lines acknowledged.
+/// What sources and senders get of that to have lines acknowledged.
 const FLUSH_WITHIN: Duration = Duration::from_millis(2500);
 
 /// Until then what is left is on disk; the rest is for positions.
 const SPOOL_WITHIN: Duration = Duration::from_millis(3700);
 
+/// What sources get of that, to hand on the chunk at hand: nobody takes it, or a stage limits its rate.
+const END_WITHIN: Duration = Duration::from_millis(1500);
+
+/// What is needed to run.
+pub(crate) struct Parts {
+    pub(crate) loaded: Loaded,
+    /// To load it again.
+    pub(crate) request: Request,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) own: Own,
+    pub(crate) set_log: SetLog,
+}
+
 /// Runs until a signal, or until delivery has no one to deliver to.
 pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    let mut running = wire::start(parts)?;
+    let Parts { loaded, request, registry, own, set_log } = parts;
+    let (mut reloads, pages) = Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log);
+    let mut running = wire::start(loaded.settings, registry, own, pages)?;
     running.readiness.send_replace(Readiness::Ready);
-    notify(NotifyState::Ready);
+    notify(&[NotifyState::Ready]);
     info!("ready");
     // systemd kills a service that stays silent; the runtime that carries lines is the one that must speak.
     let watchdog = sd_notify::watchdog_enabled().map(|within| within / 2).filter(|period| !period.is_zero());
@@ -60,27 +79,25 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                     info!(signal = name, "stopping");
                     break;
                 }
-                // Not to die of it: log rotation and service managers send it without asking.
-                Signal::Reload => {
-                    warn!(signal = "SIGHUP", "this version does not read its configuration again, restart it");
-                }
+                Signal::Reload => reloads.signal(),
             },
-            ended = running.delivery.join_next() => {
+            read = reloads.next() => reloads.apply(read, &mut running),
+            ended = running.clients.ended() => {
                 match ended {
-                    Some(Err(error)) => error!(%error, "delivery ended unexpectedly, stopping"),
-                    _ => info!("nobody takes lines any more, stopping"),
+                    Err(error) => error!(%error, "delivery ended unexpectedly, stopping"),
+                    Ok(()) => info!("nobody takes lines any more, stopping"),
                 }
                 break;
             }
-            () = end(&mut running.sources), if running.finite => {
+            () = running.sources.ended(), if running.finite => {
                 info!("the input is at its end, stopping");
                 at_end = true;
                 break;
             }
-            _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
+            _ = heartbeat.tick() => if watchdog.is_some() { notify(&[NotifyState::Watchdog]) },
         }
     }
-    notify(NotifyState::Stopping);
+    notify(&[NotifyState::Stopping]);
     tokio::select! {
         // An input that cannot be read again is carried to its end, however long that takes.
         () = stop(running, (!at_end).then_some(FLUSH_WITHIN)) => {}
@@ -92,57 +109,46 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Waits for sources that come to an end by themselves.
-async fn end(sources: &mut JoinSet<()>) {
-    while sources.join_next().await.is_some() {}
-}
-
 /// Sources end, inlets close in flow order, each stage drains, one deadline over all.
 async fn stop(mut running: Running, within: Option<Duration>) {
     let started = Instant::now();
     running.readiness.send_replace(Readiness::Stopping);
     running.stop.cancel();
-    let (sent_before, spooled_before) = (running.counted.sent(), running.counted.spooled());
-    // The last inlets are gone with the sources: batchers seal what they hold, senders send it and end.
-    drop(running.outlet);
-    let in_time = match within {
-        Some(within) => {
-            let drained = drain(&mut running.sources, &mut running.batchers, &mut running.delivery);
-            timeout_at(started + within, drained).await.is_ok()
+    let (sent_before, spooled_before) = (running.clients.sent(), running.clients.spooled());
+    let drained = async {
+        match within {
+            Some(_) => running.sources.end(END_WITHIN).await,
+            None => running.sources.ended().await,
         }
+        // Nothing comes any more: batchers seal what they hold, senders send it and end.
+        running.clients.drain().await;
+    };
+    let in_time = match within {
+        Some(within) => timeout_at(started + within, drained).await.is_ok(),
         None => {
-            drain(&mut running.sources, &mut running.batchers, &mut running.delivery).await;
+            drained.await;
             true
         }
     };
-    // Time is up: sources that wait for room end where they are, and what they handed on goes to disk.
-    running.abandon.cancel();
-    running.sources.abort_all();
-    let drained = drain(&mut running.sources, &mut running.batchers, &mut running.delivery);
-    drop(timeout_at(started + SPOOL_WITHIN, drained).await);
+    // Time is up: what sources handed on and nobody acknowledged goes to disk.
+    running.sources.abandon();
+    running.clients.give_up();
+    drop(timeout_at(started + SPOOL_WITHIN, running.clients.drain()).await);
     // What hangs (a dead mount, a terminal nobody reads) is not waited for: positions come first.
-    running.batchers.abort_all();
-    running.delivery.abort_all();
+    running.clients.abandon();
     if timeout_at(Instant::now() + (STOP_WITHIN - SPOOL_WITHIN), running.saver.finish()).await.is_err() {
         warn!("positions were not saved in time");
     }
-    let flushed = running.counted.sent() - sent_before;
-    let spooled = running.counted.spooled() - spooled_before;
+    let flushed = running.clients.sent() - sent_before;
+    let spooled = running.clients.spooled() - spooled_before;
     let remaining = running.ledger.open_chunks();
     info!(flushed, spooled, remaining, in_time, took = ?started.elapsed(),
         "stopped: flushed entries are acknowledged, spooled ones are on disk, remaining chunks will be read again");
 }
 
-/// Waits for each stage to end, in the order of flow.
-async fn drain(sources: &mut JoinSet<()>, batchers: &mut JoinSet<()>, delivery: &mut JoinSet<Leftover>) {
-    end(sources).await;
-    while batchers.join_next().await.is_some() {}
-    while delivery.join_next().await.is_some() {}
-}
-
 /// Tells systemd; outside systemd this does nothing.
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "systemd cannot be told");
     }
 }

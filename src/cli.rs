@@ -27,9 +27,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Parsed::Help(verb)) => return print(&flags::help_text(verb)),
         Err(error) => return wrong(&error),
     };
-    if let Some(error) = given.refused() {
-        return wrong(&error);
-    }
     match given.verb {
         Verb::Version => print(VERSION_LINE),
         Verb::Help => match flags::topic(given.positional.first().map(String::as_str)) {
@@ -79,7 +76,7 @@ fn run(given: &Given) -> ExitCode {
         Ok(request) => request,
         Err(error) => return wrong(&error),
     };
-    let loaded = match agent::load(&request, &registry, &own) {
+    let mut loaded = match agent::load(&request, &registry, &own) {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error),
     };
@@ -91,11 +88,10 @@ fn run(given: &Given) -> ExitCode {
     if !ignored.is_empty() {
         warn!(flags = ignored.join(" "), "flags of Promtail that change nothing here");
     }
-    let mut settings = loaded.settings;
-    settings.inspect = given.is_true("inspect");
+    loaded.settings.inspect = given.is_true("inspect");
     if given.is_true("dry-run") {
         // Without clients lines are printed and positions left alone.
-        settings.clients.clear();
+        loaded.settings.clients.clear();
     }
     use_ring();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -105,7 +101,8 @@ fn run(given: &Given) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(agent::run(Parts { settings, registry, own }));
+    let set_log = Box::new(move |level, format| log.set(level, format));
+    let ended = runtime.block_on(agent::run(Parts { loaded, request, registry, own, set_log }));
     // Does not wait for tasks that hang.
     runtime.shutdown_background();
     match ended {

@@ -10,5 +10,5 @@ mod registry;
 mod tally;
 
 pub(crate) use own::{ClientMetrics, Own};
-pub(crate) use registry::{Family, Kind, Registry, Series};
+pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
 pub(crate) use tally::Tally;

@@ -21,6 +21,7 @@ mod json_path;
 mod lane;
 mod limits;
 mod observe;
+mod outlet;
 mod re2;
 mod selector;
 mod stages;
@@ -28,8 +29,9 @@ mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
-pub(crate) use intake::{Inlet, Intake, IntakeClosed, Outlet};
+pub(crate) use intake::{Intake, IntakeClosed};
 pub(crate) use lane::{Lane, Output, Scratch};
 pub(crate) use limits::{Limits, LineLimit, RateLimit};
+pub(crate) use outlet::{Inlet, Outlet};
 pub(crate) use re2::{Replacement, compile_anchored_dotall};
 pub(crate) use stages::{Options as StageOptions, STAGES, StageKind};

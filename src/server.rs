@@ -1,5 +1,5 @@
-//! The HTTP server: `/metrics` and `/ready`, over TLS if so configured.
-//! In: requests.  Out: numbers and readiness.  Owns: a thread and a runtime of its own, so that it answers while the
+//! The HTTP server: `/metrics`, `/ready` and `/reload`, over TLS if so configured.
+//! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
 mod listener;
@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 use crate::clock;
@@ -46,6 +46,10 @@ pub(crate) enum Readiness {
     Stopping,
 }
 
+/// Somebody asks for the configuration to be read again, and waits to hear how it went.
+#[derive(Debug)]
+pub(crate) struct Reload(pub(crate) oneshot::Sender<Result<(), String>>);
+
 /// What the pages show.
 #[derive(Clone)]
 pub(crate) struct View {
@@ -55,6 +59,8 @@ pub(crate) struct View {
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
+    /// Where there is a page for it.
+    pub(crate) reload: Option<mpsc::Sender<Reload>>,
 }
 
 /// The port cannot be listened on.
@@ -80,6 +86,9 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     let mut pages = Router::new().route("/ready", get(ready));
     if settings.metrics {
         pages = pages.route("/metrics", get(metrics));
+    }
+    if view.reload.is_some() {
+        pages = pages.route("/reload", get(reload).post(reload));
     }
     if !settings.prefix.is_empty() {
         pages = Router::new().nest(&settings.prefix, pages);
@@ -119,5 +128,20 @@ async fn ready(State(view): State<View>) -> (StatusCode, String) {
         Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, format!("in trouble\n{troubles}")),
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
         Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
+    }
+}
+
+/// Answers when the configuration is in force, or with the reason why it is not.
+async fn reload(State(view): State<View>) -> (StatusCode, String) {
+    let (answer, answered) = oneshot::channel();
+    let asked = match view.reload {
+        Some(reload) => reload.send(Reload(answer)).await.is_ok(),
+        None => false,
+    };
+    let failed = |reason: &str| (StatusCode::INTERNAL_SERVER_ERROR, format!("{reason}\n"));
+    match answered.await {
+        Ok(Ok(())) if asked => (StatusCode::OK, String::new()),
+        Ok(Err(reason)) => failed(&reason),
+        _ => failed("the agent is stopping"),
     }
 }

@@ -1,9 +1,10 @@
 //! Finds the configuration file and reads it.
 //! In: what the command line says.  Out: settings.  Owns: the built-in configuration.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
@@ -12,6 +13,7 @@ use crate::agent::settings::{self, CLIENT, ROOT, Settings};
 use crate::config::{Invalid, Node, Position, dump, expand_env, parse_yaml, suspicious_references};
 use crate::delivery::{Client, ClientError};
 use crate::metrics::{Own, Registry};
+use crate::pipeline::RateLimit;
 
 /// Used without arguments.
 const DEFAULT_FILE: &str = "config/tailwater.yaml";
@@ -45,11 +47,28 @@ pub(crate) struct Request {
     pub(crate) external_labels: Vec<(String, String)>,
 }
 
+impl Request {
+    /// The files to look for, in this order.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let list = self.files.as_deref().unwrap_or(DEFAULT_FILE);
+        list.split(',').map(str::trim).filter(|file| !file.is_empty())
+    }
+
+    /// Where these files are, or may appear.
+    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
+        let parents = self.names().filter_map(|file| Path::new(file).parent());
+        let here = Path::new(".");
+        parents.map(|parent| if parent.as_os_str().is_empty() { here } else { parent }.to_owned()).collect()
+    }
+}
+
 /// A configuration that can run.
 pub(crate) struct Loaded {
     /// The file's name.
     pub(crate) name: String,
-    root: Node,
+    /// As it was read.
+    pub(super) source: Source,
+    pub(super) root: Node,
     pub(crate) settings: Settings,
     /// What is allowed and looks like a mistake.
     warnings: Vec<Warning>,
@@ -97,25 +116,49 @@ impl Warning {
     }
 }
 
+/// The text of a configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
 /// Loads the first existing file of the list; without one, the default.
 pub(crate) fn load(request: &Request, registry: &Registry, own: &Own) -> Result<Loaded, LoadError> {
-    let (name, text) = match &request.files {
+    decode(request, find(request)?, None, registry, own)
+}
+
+/// Reads the first existing file of the list; without one, the default.
+pub(super) fn find(request: &Request) -> Result<Source, LoadError> {
+    let source = |name: &str, text| Source { name: name.to_owned(), text };
+    match &request.files {
         Some(list) => {
-            let named = list.split(',').map(str::trim).filter(|file| !file.is_empty());
-            let Some(file) = named.clone().find(|file| Path::new(file).exists()) else {
+            let Some(file) = request.names().find(|file| Path::new(file).exists()) else {
                 return Err(LoadError::Missing(list.to_owned()));
             };
-            (file, read(file)?)
+            Ok(source(file, read(file)?))
         }
-        None if Path::new(DEFAULT_FILE).exists() => (DEFAULT_FILE, read(DEFAULT_FILE)?),
-        None => (BUILT_IN_NAME, BUILT_IN.to_owned()),
-    };
-    let (text, mut warnings) = if request.expand_env { expanded(name, &text)? } else { (text, Vec::new()) };
+        None if Path::new(DEFAULT_FILE).exists() => Ok(source(DEFAULT_FILE, read(DEFAULT_FILE)?)),
+        None => Ok(source(BUILT_IN_NAME, BUILT_IN.to_owned())),
+    }
+}
+
+/// Makes settings of a text. `running` limits the rate already.
+pub(super) fn decode(
+    request: &Request,
+    source: Source,
+    running: Option<&RateLimit>,
+    registry: &Registry,
+    own: &Own,
+) -> Result<Loaded, LoadError> {
+    let Source { name, text } = &source;
+    let (text, mut warnings) =
+        if request.expand_env { expanded(name, text)? } else { (text.clone(), Vec::new()) };
     let decoded = parse_yaml(&text).and_then(|mut root| {
         for (path, value) in &request.overlay {
             root.set(&path.split('.').collect::<Vec<_>>(), value);
         }
-        let settings = Settings::decode(&root, registry, own)?;
+        let settings = Settings::decode_beside(running, &root, registry, own)?;
         Ok((root, settings))
     });
     match decoded {
@@ -124,7 +167,7 @@ pub(crate) fn load(request: &Request, registry: &Registry, own: &Own) -> Result<
             let decoded = std::mem::take(&mut settings.warnings);
             let found = lint::warnings(&root).into_iter().chain(decoded);
             warnings.extend(found.map(|invalid| Warning::of(invalid, name, &text)));
-            Ok(Loaded { name: name.to_owned(), root, settings, warnings })
+            Ok(Loaded { name: name.clone(), source, root, settings, warnings })
         }
         Err(invalid) => {
             // Promtail's hint: much of what does not decode was meant to be expanded first.

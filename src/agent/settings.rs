@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::delivery::DeadLetterSettings;
 use crate::metrics::{Own, Registry};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, RateLimit};
 use crate::record::{ByteCount, Labels};
 use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) server: Option<ServerSettings>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
+    /// Whether there is a /reload page, and the configuration file is watched.
+    pub(crate) runtime_reload: bool,
     pub(crate) positions: custody::Settings,
     /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
@@ -42,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) sync_period: Duration,
     /// Shortest and longest pause between two looks at a file that no event told of.
     pub(crate) file_polls: (Duration, Duration),
+    /// What all pipelines together may let through.
+    pub(crate) rate: Option<RateLimit>,
     /// Read standard input instead of the jobs' targets.
     pub(crate) stdin: bool,
     /// A pipeline that changes nothing, the limits aside.
@@ -157,14 +161,25 @@ static NO_KEYS: Table = Table(&[]);
 
 impl Settings {
     /// Reads the root of a configuration.
+    #[cfg(any(fuzzing, test))]
     pub(crate) fn decode(root: &Node, registry: &Registry, own: &Own) -> Result<Settings, Invalid> {
+        Settings::decode_beside(None, root, registry, own)
+    }
+
+    /// Reads the root of a configuration, where another runs with this limit of its rate.
+    pub(super) fn decode_beside(
+        running: Option<&RateLimit>,
+        root: &Node,
+        registry: &Registry,
+        own: &Own,
+    ) -> Result<Settings, Invalid> {
         let block = root.block(&ROOT)?;
         let server = server::decode(&block.block("server")?)?;
         let positions = positions(&block.block("positions")?)?;
         let mut clients = clients::decode(&block)?;
         clients::place_spools(&mut clients, &positions.file);
         let dead_letters = dead_letters(&block.block("dead_letter")?, &positions.file)?;
-        let limits = limits::decode(&block.block("limits_config")?, own)?;
+        let limits = limits::decode(&block.block("limits_config")?, own, running)?;
         let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
         let targets = block.block("target_config")?;
         let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
@@ -176,12 +191,14 @@ impl Settings {
             server: server.http,
             log_level: server.log_level,
             log_format: server.log_format,
+            runtime_reload: server.runtime_reload,
             positions,
             clients: reader.limits.apply_to(clients),
             dead_letters,
             jobs: jobs.unwrap_or_default(),
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
             file_polls,
+            rate: reader.limits.pipeline.rate.clone(),
             stdin,
             no_stages: Arc::new(no_stages),
             inspect: false,

@@ -6,12 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::clock;
-use crate::custody::{RealDisk, Spool, SpoolError};
-use crate::delivery;
+use crate::batch::Parcel;
+use crate::custody::{Outcome, RealDisk, Spool, SpoolError, SpoolSettings};
+use crate::delivery::{Client, Leftover};
+use crate::flow::Troubles;
 use crate::metrics::ClientMetrics;
+use crate::{clock, delivery, http};
 
 /// Opens a client's spool, if it has one.
 pub(super) fn open(
@@ -31,6 +34,87 @@ pub(super) fn open(
         warn!(client = %client.name, file = %file.display(), "the spool is damaged, kept for a look");
     }
     Ok(Some(spool))
+}
+
+/// What a client leaves to the one that takes its place. Its spool goes along, under the directory of the new one.
+pub(super) async fn inherit(
+    left: Leftover,
+    from: (&delivery::Settings, &ClientMetrics),
+    to: (&delivery::Settings, &ClientMetrics),
+    troubles: &Troubles,
+) -> Leftover {
+    let Leftover { mut parcels, spool } = left;
+    let ((settings, metrics), (new_settings, new_metrics)) = (from, to);
+    let renamed = settings.name != new_settings.name;
+    if renamed {
+        let entries: u64 = parcels.iter().map(Parcel::entries).sum();
+        metrics.left_entries.add(entries as f64);
+        new_metrics.received_entries.add(entries as f64);
+        parcels.iter_mut().for_each(|parcel| parcel.content.entries.move_to(&new_metrics.in_flight_entries));
+    }
+    if !renamed && settings.spool == new_settings.spool {
+        return Leftover { parcels, spool };
+    }
+    // Closed, so that its directory can be opened again.
+    let entries = spool.as_ref().map_or(0, Spool::entries);
+    drop(spool);
+    let (before, after) = (settings.spool.clone(), new_settings.clone());
+    let opened = spawn_blocking(move || reopen(before.as_ref(), &after)).await;
+    match opened {
+        Ok(Ok((spool, moved))) => {
+            if renamed && moved {
+                metrics.left_entries.add(entries as f64);
+                metrics.spool_entries.set(0.0);
+                metrics.spool_bytes.set(0.0);
+                new_metrics.received_entries.add(entries as f64);
+            }
+            Leftover { parcels, spool }
+        }
+        Ok(Err(error)) => {
+            let what = http::chain(&error);
+            warn!(client = %new_settings.name, what, "the spool cannot be used, lines wait in memory and at their sources");
+            troubles.set(&format!("spool of client {}", new_settings.name), what);
+            Leftover { parcels, spool: None }
+        }
+        // The runtime is ending.
+        Err(_) => Leftover { parcels, spool: None },
+    }
+}
+
+/// Opens the spool that `settings` want, moving there what was in the one before. Says whether it was moved, or stayed.
+fn reopen(
+    before: Option<&SpoolSettings>,
+    settings: &delivery::Settings,
+) -> Result<(Option<Spool>, bool), SpoolError> {
+    let Some(wanted) = settings.spool.clone() else { return Ok((None, false)) };
+    let mut moved = before.is_some_and(|before| before.directory == wanted.directory);
+    if let Some(before) = before.filter(|before| before.directory != wanted.directory)
+        && !wanted.directory.exists()
+    {
+        let parent = wanted.directory.parent().map_or(Ok(()), fs::create_dir_all);
+        match parent.and_then(|()| fs::rename(&before.directory, &wanted.directory)) {
+            Ok(()) => moved = true,
+            Err(error) => {
+                warn!(from = %before.directory.display(), to = %wanted.directory.display(), %error, "a spool cannot be moved");
+            }
+        }
+    }
+    let (spool, _) = Spool::open(Arc::new(RealDisk), wanted, clock::now())?;
+    Ok((Some(spool), moved))
+}
+
+/// A client is not configured any more, and nobody takes its place: what it has not delivered stays on disk, or is dropped
+/// and counted where it has no spool.
+pub(super) async fn forsake(client: &Client, left: Leftover) {
+    let entries: u64 = left.parcels.iter().map(Parcel::entries).sum();
+    let left = client.put_away(left).await;
+    let lost: u64 = left.parcels.iter().map(Parcel::entries).sum();
+    left.parcels.into_iter().for_each(|parcel| parcel.settle(Outcome::DroppedByRule));
+    client.metrics().dropped("client_removed", lost);
+    let on_disk = left.spool.as_ref().map_or(0, Spool::entries);
+    if entries > 0 || on_disk > 0 {
+        warn!(client = %client.name(), dropped = lost, on_disk, "the client is not configured any more, and has not delivered everything");
+    }
 }
 
 /// What a client left on disk that is not configured any more. Where just one client is new, that is the same one with

@@ -3,40 +3,24 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::agent::clients::Clients;
+use crate::agent::clients::UnusableClient;
 use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
-use crate::agent::spools;
+use crate::agent::sources::{Sources, Wanted};
+use crate::clock;
 use crate::custody::{Ledger, Store, StoreError};
-use crate::delivery::{Around, Client, ClientError, DeadLetters, Leftover};
-use crate::discovery::{docker, files};
+use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
-use crate::metrics::{ClientMetrics, Own, Registry};
-use crate::pipeline::{Inlet, Intake, Outlet};
-use crate::record::UnixNanos;
+use crate::metrics::{Own, Registry};
+use crate::pipeline::{Intake, Outlet};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::stdin::Stdin;
-use crate::{batch, clock, delivery, http};
-
-/// Parcels that wait for their sender beside the one it is sending.
-const PARCEL_QUEUE: usize = 1;
-
-/// How long lines may wait to be printed where there is no client.
-const PRINT_WAIT: Duration = Duration::from_millis(200);
-
-/// What is needed to start.
-pub(crate) struct Parts {
-    pub(crate) settings: Settings,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) own: Own,
-}
 
 /// The agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +31,10 @@ pub(crate) enum StartError {
     Server(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    #[error(
-        "{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can read and write"
-    )]
+    #[error("{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can write to")]
     Positions { error: StoreError, cause: String },
     #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(
-        "the spool of client {client} cannot be used: {error}\n  = help: set `spool: {{directory: …}}` or `spool: {{enabled: false}}` for it"
-    )]
-    Spool { client: String, error: String },
+    Client(#[from] UnusableClient),
 }
 
 /// A running agent, by stage.
@@ -64,127 +42,65 @@ pub(super) struct Running {
     /// The sources come to an end by themselves.
     pub(super) finite: bool,
     pub(super) stop: CancellationToken,
-    /// Tells senders that time is up.
-    pub(super) abandon: CancellationToken,
-    pub(super) sources: JoinSet<()>,
-    pub(super) outlet: Outlet,
-    pub(super) batchers: JoinSet<()>,
-    pub(super) delivery: JoinSet<Leftover>,
+    pub(super) sources: Sources,
+    pub(super) clients: Clients,
     pub(super) saver: Saver,
     pub(super) ledger: Arc<Ledger>,
     pub(super) readiness: watch::Sender<Readiness>,
-    pub(super) counted: Counted,
-}
-
-/// The counters the last words are made of.
-pub(super) struct Counted(Vec<ClientMetrics>);
-
-impl Counted {
-    /// Entries acknowledged so far, over all clients.
-    pub(super) fn sent(&self) -> u64 {
-        self.0.iter().map(|client| client.sent_entries.value() as u64).sum()
-    }
-
-    /// Entries put on disk so far.
-    pub(super) fn spooled(&self) -> u64 {
-        self.0.iter().map(|client| client.spooled_entries.value() as u64).sum()
-    }
 }
 
 /// Starts everything. What can fail comes before what runs.
-pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
-    let Parts { settings, registry, own } = parts;
+pub(super) fn start(
+    settings: Settings,
+    registry: Arc<Registry>,
+    own: Own,
+    reload: Option<mpsc::Sender<server::Reload>>,
+) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
     let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger, &own)?) };
-    if !settings.stdin {
-        spools::adopt(&settings.clients, &settings.positions.file);
-    }
-    let mut clients = Vec::new();
-    let mut counted = Counted(Vec::new());
-    for mut client in settings.clients.clone() {
-        // A second agent that pushes its standard input must not take the spool of the first.
-        client.spool = client.spool.filter(|_| !settings.stdin);
-        let metrics = own.client(&client.name);
-        counted.0.push(metrics.clone());
-        let name = client.name.clone();
-        let spool = spools::open(&client, &metrics)
-            .map_err(|error| StartError::Spool { client: name, error: http::chain(&error) })?;
-        clients.push((client.batch.clone(), metrics.clone(), Arc::new(Client::new(client, metrics)?), spool));
-    }
+    let budget = Budget::new(IN_FLIGHT_LIMIT);
+    let outlet = Outlet::new(budget.clone(), settings.inspect, own.clone());
+    let stop = CancellationToken::new();
+    // A second agent that pushes its standard input must not take what belongs to the first.
+    let state = (!settings.stdin).then(|| settings.positions.file.clone());
+    let letters = settings.dead_letters.clone().filter(|_| !settings.stdin);
     let around = Around {
-        clients: Arc::new(AtomicUsize::new(clients.len())),
-        dead_letters: settings
-            .dead_letters
-            .clone()
-            .filter(|_| !settings.stdin)
-            .map(|letters| Arc::new(DeadLetters::new(letters, &own))),
+        clients: Arc::default(),
+        dead_letters: letters.map(|letters| Arc::new(DeadLetters::new(letters, &own))),
         troubles: Troubles::default(),
     };
-    let budget = Budget::new(IN_FLIGHT_LIMIT);
+    let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
+    if printing {
+        info!("no clients are configured: printing what would be pushed, positions are not kept");
+        clients.print();
+    } else {
+        clients.change(settings.clients.clone())?;
+    }
     let (readiness, ready) = watch::channel(Readiness::Starting);
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
-        let (registry, own, ledger, budget) = (registry, own.clone(), ledger.clone(), budget.clone());
+        let (registry, own, ledger) = (registry, own.clone(), ledger.clone());
         let view =
-            View { registry, own, ledger, budget, readiness: ready, troubles: around.troubles.clone() };
+            View { registry, own, ledger, budget, readiness: ready, reload, troubles: around.troubles };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
     let saver = Saver::start(store, settings.positions.sync_period, ledger.clone(), own.clone());
-    let abandon = CancellationToken::new();
-    let (mut delivery, mut batchers) = (JoinSet::new(), JoinSet::new());
-    let mut inlets = Vec::new();
-    let queue = batch::queue_length(clients.len());
-    for (batch, metrics, client, spool) in clients {
-        let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
-        let leftover = Leftover { parcels: Vec::new(), spool };
-        let stop = delivery::Stop { retire: CancellationToken::new(), abandon: abandon.clone() };
-        delivery.spawn(delivery::run(client, around.clone(), leftover, outlet, stop));
-        let queue = start_batcher(batch, queue, parcels, &mut batchers);
-        inlets.push(Inlet { queue, metrics });
-    }
-    if printing {
-        info!("no clients are configured: printing what would be pushed, positions are not kept");
-        let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
-        let metrics = own.client("terminal");
-        let print = delivery::print(outlet, metrics.clone());
-        delivery.spawn(async move {
-            print.await;
-            Leftover::default()
-        });
-        let batch = batch::Settings {
-            wait: PRINT_WAIT,
-            size: 1024 * 1024,
-            external_labels: crate::record::Labels::default(),
-            max_streams: None,
-            tenant: None,
-        };
-        let queue = start_batcher(batch, queue, parcels, &mut batchers);
-        inlets.push(Inlet { queue, metrics });
-    }
-    let outlet = Outlet { clients: inlets, budget, inspect: settings.inspect, own: own.clone() };
-    let stop = CancellationToken::new();
     let finite = settings.stdin;
-    let sources = match finite {
-        true => start_stdin(settings, &outlet, &own, &stop),
-        false => start_sources(settings, &outlet, &ledger, &own, &stop, horizon),
-    };
-    Ok(Running {
-        finite,
-        stop,
-        abandon,
-        sources,
-        outlet,
-        batchers,
-        delivery,
-        saver,
-        ledger,
-        readiness,
-        counted,
-    })
+    let mut sources = Sources::new(outlet.clone(), ledger.clone(), own.clone(), stop.clone());
+    if finite {
+        sources.start_stdin(stdin(settings, &outlet, own, stop.clone()));
+    } else {
+        let Settings { jobs, sync_period, file_polls, .. } = settings;
+        sources.change(Wanted { jobs, sync_period, file_polls, horizon }, |_| true);
+        if sources.are_none() {
+            warn!("no job is configured, there is nothing to read");
+        }
+    }
+    Ok(Running { finite, stop, sources, clients, saver, ledger, readiness })
 }
 
 fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<Store, StartError> {
@@ -196,19 +112,8 @@ fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<Store, 
     Ok(store)
 }
 
-fn start_batcher(
-    settings: batch::Settings,
-    queue: usize,
-    parcels: mpsc::Sender<batch::Sealed>,
-    batchers: &mut JoinSet<()>,
-) -> mpsc::Sender<batch::Inbound> {
-    let (inlet, handovers) = mpsc::channel(queue);
-    batchers.spawn(batch::run(settings, handovers, parcels));
-    inlet
-}
-
 /// Standard input, through the first job's stages.
-fn start_stdin(settings: Settings, outlet: &Outlet, own: &Own, stop: &CancellationToken) -> JoinSet<()> {
+fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken) -> Stdin {
     let (pipeline, labels) = match settings.jobs.into_iter().next() {
         Some(job) => (job.pipeline, job.static_labels),
         None => {
@@ -216,66 +121,5 @@ fn start_stdin(settings: Settings, outlet: &Outlet, own: &Own, stop: &Cancellati
             (settings.no_stages, [("job", "stdin"), ("hostname", host.trim())].into_iter().collect())
         }
     };
-    let intake = Intake::new(&pipeline, "stdin", Some(&labels), None, outlet);
-    let stdin = Stdin { intake, own: own.clone(), stop: stop.clone() };
-    let mut sources = JoinSet::new();
-    sources.spawn(stdin.run());
-    sources
-}
-
-fn start_sources(
-    settings: Settings,
-    outlet: &Outlet,
-    ledger: &Arc<Ledger>,
-    own: &Own,
-    stop: &CancellationToken,
-    horizon: UnixNanos,
-) -> JoinSet<()> {
-    let mut sources = JoinSet::new();
-    let mut file_jobs = Vec::new();
-    let mut plain_key_taken = false;
-    for job in settings.jobs {
-        for (number, docker) in job.docker.into_iter().enumerate() {
-            // Two that follow one container must not move each other's position: the first has the plain key.
-            let key_suffix = match (plain_key_taken, number) {
-                (false, _) => String::new(),
-                (true, 0) => format!("#{}", job.name),
-                (true, _) => format!("#{}/{number}", job.name),
-            };
-            plain_key_taken = true;
-            let containers = docker::Containers {
-                settings: docker,
-                job: job.name.clone(),
-                key_suffix,
-                rules: job.rules.clone(),
-                pipeline: job.pipeline.clone(),
-                outlet: outlet.clone(),
-                ledger: ledger.clone(),
-                own: own.clone(),
-                stop: stop.clone(),
-                horizon,
-            };
-            sources.spawn(containers.run());
-        }
-        if !job.files.is_empty() {
-            file_jobs.push(files::Job { name: job.name, groups: job.files, pipeline: job.pipeline });
-        }
-    }
-    if !file_jobs.is_empty() {
-        let files = files::Files {
-            jobs: file_jobs,
-            sync_period: settings.sync_period,
-            polls: settings.file_polls,
-            outlet: outlet.clone(),
-            ledger: ledger.clone(),
-            own: own.clone(),
-            stop: stop.clone(),
-            horizon,
-        };
-        sources.spawn(files.run());
-    }
-    if sources.is_empty() {
-        warn!("no job is configured, there is nothing to read");
-    }
-    sources
+    Stdin { intake: Intake::new(&pipeline, "stdin", Some(&labels), None, outlet), own, stop }
 }

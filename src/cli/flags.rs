@@ -71,8 +71,6 @@ pub(crate) enum Effect {
     Supported,
     /// Nothing: Promtail has it, there is nothing here it could change. One notice names all such flags given.
     Accepted,
-    /// A refusal by name: Promtail has it, this version does not yet.
-    Later,
 }
 
 /// Where help lists a flag.
@@ -87,12 +85,11 @@ pub(crate) enum Group {
     /// Only for the command `inspect`.
     Inspect,
     Ignored,
-    Refused,
 }
 
 impl Group {
     /// In the order of help.
-    pub(crate) const ALL: [Group; 9] = [
+    pub(crate) const ALL: [Group; 8] = [
         Group::General,
         Group::Client,
         Group::Positions,
@@ -101,7 +98,6 @@ impl Group {
         Group::Server,
         Group::Inspect,
         Group::Ignored,
-        Group::Refused,
     ];
 
     pub(crate) fn title(self) -> &'static str {
@@ -114,7 +110,6 @@ impl Group {
             Group::Inspect => "Of the command inspect",
             Group::Server => "HTTP server",
             Group::Ignored => "Promtail's, accepted and ignored",
-            Group::Refused => "Promtail's, refused by this version",
         }
     }
 }

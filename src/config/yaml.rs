@@ -15,7 +15,7 @@ use crate::config::lenient::Lenient;
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 200_000;
 
-/// One YAML value and where it starts.
+/// One YAML value and where it starts. Two that say the same are equal, wherever they stand.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) value: Value,
@@ -23,7 +23,7 @@ pub(crate) struct Node {
 }
 
 /// What stands at a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     /// A scalar; `plain` when written without quotes, so that its text may mean a number, a boolean or null.
     Scalar {
@@ -33,6 +33,12 @@ pub(crate) enum Value {
     Sequence(Vec<Node>),
     /// Keys are always scalars; order as written.
     Mapping(Vec<(Node, Node)>),
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        self.value == other.value
+    }
 }
 
 /// Nothing at all, for blocks that are not there.
@@ -58,6 +64,14 @@ impl Node {
             entries.len() - 1
         });
         entries[index].1.set(rest, text);
+    }
+
+    /// What stands under a key; nothing where there is no such key, or no mapping.
+    pub(crate) fn under(&self, key: &str) -> &Node {
+        match &self.value {
+            Value::Mapping(entries) => find(entries, key).unwrap_or(&NOTHING),
+            _ => &NOTHING,
+        }
     }
 
     /// True for nothing at all, `~` and `null`.
@@ -317,6 +331,15 @@ mod tests {
         root.set(&["server", "log_level"], "debug");
         root.set(&["positions", "filename"], "/p");
         assert_eq!(show(&root), "{server={log_level=debug x=1} positions={filename=/p}}");
+    }
+
+    #[test]
+    fn what_says_the_same_is_equal_wherever_it_stands() {
+        let same = |one: &str, other: &str| parse(one).unwrap() == parse(other).unwrap();
+        assert!(same("a: {b: 1, c: [x]}\n", "# moved\na:\n  b: 1\n  c:\n  - x\n"));
+        assert!(!same("a: 1\n", "a: '1'\n"), "one may be a number, the other is a text");
+        assert_eq!(parse("a: {b: c}\n").unwrap().under("a").under("b").scalar(), Some("c"));
+        assert!(parse("a: b\n").unwrap().under("a").under("b").is_null());
     }
 
     #[test]

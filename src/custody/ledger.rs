@@ -127,6 +127,16 @@ impl Ledger {
         }
     }
 
+    /// The key under which `reader` keeps its place in a target that `seniors` read too. The first reader of a target has
+    /// the target's own key, each other one with its name behind it; who has a key keeps it, whatever readers come and go.
+    pub(crate) fn key_of(&self, target: &str, reader: &str, seniors: &[String]) -> String {
+        let tracks = lock(&self.tracks);
+        let own_key = |reader: &str| format!("{target}#{reader}");
+        let has_own = |reader: &str| tracks.contains_key(&own_key(reader));
+        let is_first = !has_own(reader) && seniors.iter().all(|senior| has_own(senior));
+        if is_first { target.to_owned() } else { own_key(reader) }
+    }
+
     /// The track of `key` for one reader alone; `None` while another has it. A file may be reached by two paths.
     pub(crate) fn claim(&self, key: &str, name: &str) -> Option<Claim> {
         let track = self.track(key, name);

@@ -5,10 +5,13 @@ use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
+use crate::batch::Parcel;
 use crate::clock::Instant;
-use crate::custody::SpoolSettings;
+use crate::custody::{Outcome, SpoolSettings};
+use crate::delivery::keep::Keep;
 use crate::delivery::verdict::{Verdict, judge};
-use crate::flow::BackoffSettings;
+use crate::delivery::worker::Leftover;
+use crate::flow::{BackoffSettings, Troubles};
 use crate::http::{self, BuildError, SendError};
 use crate::metrics::ClientMetrics;
 
@@ -75,6 +78,36 @@ impl Client {
             Ok(http) => Ok(Client { settings, http, metrics }),
             Err(cause) => Err(ClientError { name: settings.name, cause }),
         }
+    }
+
+    /// What logs and metrics call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What it counts with.
+    pub(crate) fn metrics(&self) -> &ClientMetrics {
+        &self.metrics
+    }
+
+    /// Puts on disk what a worker has left in memory, as far as that is possible.
+    pub(crate) async fn put_away(&self, left: Leftover) -> Leftover {
+        let mut keep = Keep::new(left.spool, self.metrics.clone(), &self.settings.name, Troubles::default());
+        let mut parcels = Vec::new();
+        for mut parcel in left.parcels {
+            match keep.append(vec![parcel.record()]).await {
+                true => self.spooled(&mut parcel),
+                false => parcels.push(parcel),
+            }
+        }
+        Leftover { parcels, spool: keep.close().await }
+    }
+
+    /// A parcel's lines are on disk.
+    pub(super) fn spooled(&self, parcel: &mut Parcel) {
+        self.metrics.spooled_entries.add(parcel.entries() as f64);
+        parcel.settle_now(Outcome::Spooled);
+        parcel.content.entries.give_up();
     }
 
     /// Sends one push; cancelled, nobody knows whether Loki has it.

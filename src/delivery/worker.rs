@@ -20,7 +20,7 @@ use tracing::info;
 
 use crate::batch::{Parcel, Sealed};
 use crate::clock::{self, Instant};
-use crate::custody::{Outcome, Spool};
+use crate::custody::Spool;
 use crate::delivery::attempt::{Origin, Sending};
 use crate::delivery::client::{Answer, Client};
 use crate::delivery::dead_letter::DeadLetters;
@@ -180,13 +180,6 @@ async fn wait(due: Option<Instant>) {
     }
 }
 
-/// A parcel's lines are on disk.
-fn spooled(parcel: &mut Parcel, client: &Client) {
-    client.metrics.spooled_entries.add(parcel.entries() as f64);
-    parcel.settle_now(Outcome::Spooled);
-    parcel.content.entries.give_up();
-}
-
 impl Worker {
     /// Takes a parcel in. True where what there is must not wait in memory.
     fn take(&mut self, sealed: Sealed) -> bool {
@@ -288,7 +281,7 @@ impl Worker {
                 return;
             }
             for piece in &mut sending.pieces {
-                spooled(&mut piece.parcel, &self.client);
+                self.client.spooled(&mut piece.parcel);
                 piece.ends_record = true;
             }
             // What is under way is the head of the spool now, if nothing was there before it; else it is sent in its turn.
@@ -306,7 +299,7 @@ impl Worker {
             if !self.keep.append(records).await {
                 return;
             }
-            self.queue.drain(..group).for_each(|mut parcel| spooled(&mut parcel, &self.client));
+            self.queue.drain(..group).for_each(|mut parcel| self.client.spooled(&mut parcel));
         }
         if was_empty && !self.keep.is_empty() {
             info!(client = %self.client.settings.name, entries = self.keep.entries(), "lines wait on disk until Loki takes them");

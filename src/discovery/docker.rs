@@ -53,8 +53,10 @@ pub(crate) struct Settings {
 pub(crate) struct Containers {
     pub(crate) settings: Settings,
     pub(crate) job: String,
-    /// Added to the ledger's keys where several jobs may follow the same container.
-    pub(crate) key_suffix: String,
+    /// What its keys in the ledger end in where several follow the same container.
+    pub(crate) reader: String,
+    /// The readers before it.
+    pub(crate) seniors: Vec<String>,
     pub(crate) rules: Arc<Vec<Rule>>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) outlet: Outlet,
@@ -89,7 +91,9 @@ impl Containers {
             () = self.look(&mut state) => {}
             () = self.stop.cancelled() => {}
         }
-        while state.running.join_next().await.is_some() {}
+        while let Some(ended) = state.running.join_next().await {
+            self.ended(ended, &mut state);
+        }
     }
 
     async fn look(&self, state: &mut State) {
@@ -231,19 +235,21 @@ impl Containers {
             return;
         }
         info!(job = %self.job, container = %name, id = short(id), "following container");
-        let track = self.ledger.track(&self.key(id), &name);
+        let key = self.key(id);
         if let Some(cursor) = self.ledger.imported_container(id) {
-            track.begin_at(cursor);
+            self.ledger.track(&key, &name).begin_at(cursor);
         }
         let follow = Follow {
             id: id.to_owned(),
             name: name.clone(),
             endpoint: self.settings.endpoint.clone(),
             docker: docker.clone(),
-            track,
+            ledger: self.ledger.clone(),
+            key,
             intake: Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet),
             own: self.own.clone(),
             openings: openings.clone(),
+            vanishes: false,
             stop: self.stop.clone(),
         };
         let id = id.to_owned();
@@ -294,7 +300,7 @@ impl Containers {
     }
 
     fn key(&self, id: &str) -> String {
-        format!("docker:{id}{}", self.key_suffix)
+        self.ledger.key_of(&format!("docker:{id}"), &self.reader, &self.seniors)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -34,14 +34,24 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) groups: Vec<Group>,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// Ends its tails. Whoever cancels it has taken the job out of what is [`Wanted`] before.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What is to be followed, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// The longest known first: of those that read one file, the first has the plain key.
+    pub(crate) jobs: Vec<Arc<Job>>,
+    pub(crate) sync_period: Duration,
+    /// Shortest and longest pause between two looks at a file that no event told of.
+    pub(crate) polls: (Duration, Duration),
 }
 
 /// Everything the file side needs.
 pub(crate) struct Files {
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) sync_period: Duration,
-    /// Shortest and longest pause between two looks at a file that no event told of.
-    pub(crate) polls: (Duration, Duration),
+    /// Changes when the configuration does. Tails of a job that stays go on; a job that changed has another token.
+    pub(crate) wanted: watch::Receiver<Wanted>,
     pub(crate) outlet: Outlet,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) own: Own,
@@ -51,9 +61,12 @@ pub(crate) struct Files {
 }
 
 struct Active {
+    wanted: Wanted,
     /// By path, then by job: the tails that run.
-    tails: BTreeMap<PathBuf, BTreeMap<usize, Wake>>,
-    running: JoinSet<(PathBuf, usize)>,
+    tails: BTreeMap<PathBuf, BTreeMap<String, Wake>>,
+    running: JoinSet<Ended>,
+    /// Of paths whose tails were stopped since everything was last looked at: when they last looked.
+    left: BTreeMap<PathBuf, UnixNanos>,
     watched: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     /// Patterns in trouble, told once.
@@ -62,11 +75,23 @@ struct Active {
     scanned: UnixNanos,
 }
 
+/// A tail that has ended.
+struct Ended {
+    path: PathBuf,
+    job: String,
+    /// When it last looked at the path.
+    looked: UnixNanos,
+    /// Its job has ended, not its file.
+    stopped: bool,
+}
+
 impl Files {
     /// Runs until stopped; returns when every tail has ended.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let (events, mut hints) = mpsc::channel(EVENT_QUEUE);
         let mut active = Active {
+            wanted: Wanted::default(),
+            left: BTreeMap::new(),
             tails: BTreeMap::new(),
             running: JoinSet::new(),
             watched: BTreeSet::new(),
@@ -75,20 +100,29 @@ impl Files {
             scanned: self.horizon,
         };
         let mut next_scan = Instant::now();
-        loop {
+        while !self.stop.is_cancelled() {
+            // Before tails that ended are heard of: one that ended because its job did must not start again.
+            active.wanted = self.wanted.borrow_and_update().clone();
             if Instant::now() >= next_scan {
                 self.scan(&mut active);
-                next_scan = Instant::now() + self.sync_period;
+                next_scan = Instant::now() + active.wanted.sync_period;
             }
             let until_scan = next_scan.saturating_duration_since(Instant::now());
             tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = self.stop.cancelled() => {}
                 () = sleep(until_scan) => {}
+                Ok(()) = self.wanted.changed() => next_scan = Instant::now(),
                 Some(hint) = hints.recv() => self.hint(&hint, &mut active, &mut next_scan),
                 Some(ended) = active.running.join_next(), if !active.running.is_empty() => {
                     // In release builds a panic has ended the process before.
                     match ended {
-                        Ok((path, job)) => active.forget(&path, job),
+                        Ok(ended) => {
+                            if ended.stopped {
+                                // What takes its place waits for this.
+                                next_scan = Instant::now();
+                            }
+                            active.forget(ended);
+                        }
                         Err(error) => warn!(%error, "a tail ended unexpectedly"),
                     }
                     self.own.targets_active.with("source", "file").set(active.running.len() as f64);
@@ -102,7 +136,7 @@ impl Files {
     fn hint(&self, path: &Path, active: &mut Active, next_scan: &mut Instant) {
         if let Some(jobs) = active.tails.get(path) {
             jobs.values().for_each(|wake| wake.notify_one());
-        } else if self.jobs.iter().flat_map(|job| &job.groups).any(|group| group.matches(path)) {
+        } else if active.wanted.jobs.iter().flat_map(|job| &job.groups).any(|group| group.matches(path)) {
             *next_scan = Instant::now();
         }
     }
@@ -110,7 +144,7 @@ impl Files {
     fn scan(&self, active: &mut Active) {
         let now = clock::now();
         let mut directories = BTreeSet::new();
-        for (index, job) in self.jobs.iter().enumerate() {
+        for (index, job) in active.wanted.jobs.clone().iter().enumerate() {
             for group in &job.groups {
                 let found = walk::find(group);
                 if found.failed {
@@ -128,12 +162,13 @@ impl Files {
             }
         }
         active.watch_only(directories);
+        active.left.clear();
         active.scanned = now;
         self.own.targets_active.with("source", "file").set(active.running.len() as f64);
     }
 
     fn start(&self, index: usize, job: &Job, group: &Group, path: PathBuf, active: &mut Active) {
-        if active.tails.get(&path).is_some_and(|jobs| jobs.contains_key(&index)) {
+        if active.tails.get(&path).is_some_and(|jobs| jobs.contains_key(&job.name)) || active.is_left(&path) {
             return;
         }
         if active.running.len() >= MOST_FILES {
@@ -143,40 +178,53 @@ impl Files {
             }
             return;
         }
-        // Two jobs that read one file must not move each other's position. The first job in the configuration has
-        // the plain key, so that it keeps its position when another job comes or goes.
-        let first = !self.jobs[..index].iter().flat_map(|job| &job.groups).any(|group| group.matches(&path));
-        let key_suffix = if first { String::new() } else { format!("#{}", job.name) };
+        // Two jobs that read one file must not move each other's position.
+        let before = active.wanted.jobs[..index].iter();
+        let seniors = before.filter(|job| job.groups.iter().any(|group| group.matches(&path)));
+        let seniors = seniors.map(|job| job.name.clone()).collect();
         let mut labels = group.labels.clone();
         labels.set("filename", path.display().to_string());
         let wake: Wake = Arc::new(Notify::new());
         let tail = Tail {
             path: path.clone(),
-            key_suffix,
+            reader: job.name.clone(),
+            seniors,
             intake: Intake::new(&job.pipeline, "file", Some(&labels), None, &self.outlet),
             ledger: self.ledger.clone(),
             own: self.own.clone(),
             wake: wake.clone(),
-            stop: self.stop.clone(),
-            looked: active.scanned,
-            polls: self.polls,
+            stop: job.stop.clone(),
+            looked: active.left.get(&path).copied().unwrap_or(active.scanned),
+            polls: active.wanted.polls,
         };
         info!(job = %job.name, file = %path.display(), "following file");
-        active.tails.entry(path.clone()).or_default().insert(index, wake);
+        active.tails.entry(path.clone()).or_default().insert(job.name.clone(), wake);
+        let name = job.name.clone();
+        let stop = job.stop.clone();
         active.running.spawn(async move {
-            tail.run().await;
-            (path, index)
+            let looked = tail.run().await;
+            Ended { path, job: name, looked, stopped: stop.is_cancelled() }
         });
     }
 }
 
 impl Active {
-    fn forget(&mut self, path: &Path, job: usize) {
-        if let Some(jobs) = self.tails.get_mut(path) {
+    /// True while a job that is not wanted any more still reads there: whoever comes after it may have its key.
+    fn is_left(&self, path: &Path) -> bool {
+        let wanted = |name: &String| self.wanted.jobs.iter().any(|job| job.name == *name);
+        self.tails.get(path).is_some_and(|jobs| !jobs.keys().all(wanted))
+    }
+
+    fn forget(&mut self, ended: Ended) {
+        let Ended { path, job, looked, stopped } = ended;
+        if let Some(jobs) = self.tails.get_mut(&path) {
             jobs.remove(&job);
             if jobs.is_empty() {
-                self.tails.remove(path);
+                self.tails.remove(&path);
             }
+        }
+        if stopped {
+            self.left.entry(path).and_modify(|before| *before = looked.min(*before)).or_insert(looked);
         }
     }
 

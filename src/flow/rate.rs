@@ -25,6 +25,11 @@ impl TokenBucket {
         TokenBucket { rate, burst: burst as f64, tokens: burst as f64, filled: None }
     }
 
+    /// True for a bucket that fills as this one does.
+    pub(crate) fn is_like(&self, other: &TokenBucket) -> bool {
+        self.rate == other.rate && self.burst == other.burst
+    }
+
     /// Takes a token if there is one.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
         self.fill(now);

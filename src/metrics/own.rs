@@ -57,10 +57,15 @@ pub(crate) struct Own {
     in_flight_entries: Arc<Family>,
     /// Files of the agent's own that were damaged and set aside.
     pub(crate) state_damaged: Arc<Series>,
+    /// Configurations read again, by `result` (success, failure).
+    pub(crate) config_reloads: Arc<Family>,
+    /// 1 when the configuration that was read last is in force.
+    pub(crate) config_last_reload_successful: Arc<Series>,
     sent_entries: Arc<Family>,
     sent_bytes: Arc<Family>,
     refused_entries: Arc<Family>,
     dropped_entries: Arc<Family>,
+    left_entries: Arc<Family>,
     retries: Arc<Family>,
     splits: Arc<Family>,
     request_seconds: Arc<Family>,
@@ -86,6 +91,8 @@ pub(crate) struct ClientMetrics {
     pub(crate) received_entries: Arc<Series>,
     /// Those of them in memory, not settled.
     pub(crate) in_flight_entries: Arc<Series>,
+    /// Entries left to the client that took its place.
+    pub(crate) left_entries: Arc<Series>,
     /// Entries Loki acknowledged.
     pub(crate) sent_entries: Arc<Series>,
     /// Compressed bytes of acknowledged pushes.
@@ -203,12 +210,25 @@ impl Own {
                 "Positions files that were damaged and set aside",
             )
             .single(),
+            config_reloads: counter(
+                "tailwater_config_reloads_total",
+                "Times the configuration was read again",
+            ),
+            config_last_reload_successful: gauge(
+                "tailwater_config_last_reload_successful",
+                "1 when the configuration that was read last is in force",
+            )
+            .single(),
             sent_entries: counter("tailwater_sent_entries_total", "Entries Loki acknowledged"),
             sent_bytes: counter("tailwater_sent_bytes_total", "Compressed bytes of acknowledged pushes"),
             refused_entries: counter("tailwater_refused_entries_total", "Entries Loki refused for good"),
             dropped_entries: counter(
                 "tailwater_dropped_entries_total",
                 "Entries a client gave up because the configuration says so, or lost in its spool",
+            ),
+            left_entries: counter(
+                "tailwater_left_entries_total",
+                "Entries a client left to the one that took its place",
             ),
             retries: counter("tailwater_push_retries_total", "Pushes tried again"),
             splits: counter(
@@ -247,6 +267,7 @@ impl Own {
             client: client.to_owned(),
             received_entries: self.received_entries.series(labels()),
             in_flight_entries: self.in_flight_entries.series(labels()),
+            left_entries: self.left_entries.series(labels()),
             sent_entries: self.sent_entries.series(labels()),
             sent_bytes: self.sent_bytes.series(labels()),
             splits: self.splits.series(labels()),
@@ -310,6 +331,7 @@ impl ClientMetrics {
         let given_up = |family: &Family| family.sum_where("client", &self.client);
         let settled =
             self.sent_entries.value() + given_up(&self.refused_entries) + given_up(&self.dropped_entries);
+        let settled = settled + self.left_entries.value();
         let under_way = self.spool_entries.value() + self.in_flight_entries.value();
         self.received_entries.value() + self.spool_recovered.value() - settled - under_way
     }

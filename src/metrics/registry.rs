@@ -88,6 +88,15 @@ impl Registry {
         if family.kind == kind { Ok(family.clone()) } else { Err(FamilyError { name: name.to_owned() }) }
     }
 
+    /// A name that the other has for something else.
+    pub(crate) fn conflict(&self, other: &Registry) -> Option<FamilyError> {
+        let mine = lock(&self.families);
+        let clashes =
+            |theirs: &Arc<Family>| mine.get(&theirs.name).is_some_and(|family| family.kind != theirs.kind);
+        let clash = other.families().into_iter().find(clashes)?;
+        Some(FamilyError { name: clash.name.clone() })
+    }
+
     /// Every family, by name.
     pub(crate) fn families(&self) -> Vec<Arc<Family>> {
         lock(&self.families).values().cloned().collect()
@@ -235,5 +244,11 @@ mod tests {
         registry.family("x", "", Kind::Counter, None).unwrap();
         assert!(registry.family("x", "", Kind::Counter, None).is_ok());
         assert!(registry.family("x", "", Kind::Gauge, None).is_err());
+        let other = Registry::default();
+        other.family("x", "", Kind::Counter, None).unwrap();
+        assert!(registry.conflict(&other).is_none());
+        other.family("y", "", Kind::Counter, None).unwrap();
+        registry.family("y", "", Kind::Gauge, None).unwrap();
+        assert!(registry.conflict(&other).unwrap().to_string().contains("`y`"));
     }
 }

@@ -32,6 +32,13 @@ impl Tally {
         }
     }
 
+    /// Leaves the counting to another gauge from here on.
+    pub(crate) fn move_to(&mut self, gauge: &Arc<Series>) {
+        self.give_up();
+        gauge.add(self.count as f64);
+        self.gauge = Some(gauge.clone());
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.count
@@ -78,6 +85,8 @@ mod tests {
         let mut one = all.split(1);
         one.give_up();
         assert_eq!((one.count(), gauge.value()), (1, 11.0));
+        one.move_to(&gauge);
+        assert_eq!((one.count(), gauge.value()), (1, 12.0));
         drop((all, one));
         assert_eq!(gauge.value(), 0.0);
     }

@@ -5,36 +5,19 @@ use std::io::{self, IsTerminal as _};
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
 use crate::batch::{Handover, Inbound};
 use crate::clock::{self, Instant};
 use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
-use crate::metrics::{ClientMetrics, Own, Series, Tally};
+use crate::metrics::{Series, Tally};
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
+use crate::pipeline::outlet::{Inlet, Outlet};
 use crate::record::{self, Chunk, Labels};
-
-/// The way out of every pipeline: one bounded queue per client, and the budget over all of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Outlet {
-    pub(crate) clients: Vec<Inlet>,
-    pub(crate) budget: Budget,
-    /// Print to standard error what stages do to each line.
-    pub(crate) inspect: bool,
-    pub(crate) own: Own,
-}
-
-/// The way to one client.
-#[derive(Clone, Debug)]
-pub(crate) struct Inlet {
-    pub(crate) queue: mpsc::Sender<Inbound>,
-    pub(crate) metrics: ClientMetrics,
-}
 
 /// One target's entrance.
 #[derive(Debug)]
@@ -149,7 +132,7 @@ impl Intake {
 
     /// The target is going away, and what it has given so far cannot be read again.
     pub(crate) async fn secure(&mut self) -> Result<(), IntakeClosed> {
-        for client in &self.outlet.clients {
+        for client in self.outlet.inlets().iter() {
             client.queue.send(Inbound::Secure).await.map_err(|_| IntakeClosed)?;
         }
         Ok(())
@@ -188,10 +171,14 @@ impl Intake {
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
         let entries = groups.entries();
-        self.outlet.own.entries_made.add(entries as f64);
-        if entries > 0 && !self.outlet.clients.is_empty() {
+        if entries > 0 {
+            let inlets = self.outlet.inlets();
+            if inlets.is_empty() {
+                return Err(IntakeClosed);
+            }
+            self.outlet.own.entries_made.add(entries as f64);
             let groups = Arc::new(groups);
-            for Inlet { queue, metrics } in &self.outlet.clients {
+            for Inlet { queue, metrics } in inlets.iter() {
                 let tickets = tickets.iter().map(Ticket::split).collect();
                 metrics.received_entries.add(entries as f64);
                 let entries = Tally::new(&metrics.in_flight_entries, entries);

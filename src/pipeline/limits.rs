@@ -1,7 +1,7 @@
 //! What `limits_config` ends every pipeline with: a rate over all of them, and a longest line.
 //! In: entries that passed all stages.  Out: the same, later, shorter or not at all.  Owns: the one bucket of tokens.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::flow::TokenBucket;
 use crate::metrics::{Own, Series};
@@ -57,6 +57,18 @@ impl RateLimit {
         let bucket = Arc::new(Mutex::new(TokenBucket::new(rate, burst)));
         RateLimit { bucket, reason: drops.then(|| DropReason::new("global_rate_limiter_drop", own)) }
     }
+
+    /// The limit that runs already, where it says the same: jobs that stay and jobs that change share one rate.
+    pub(crate) fn or_running(self, running: Option<&RateLimit>) -> RateLimit {
+        let same = |running: &&RateLimit| {
+            running.reason.is_some() == self.reason.is_some() && running.bucket().is_like(&self.bucket())
+        };
+        running.filter(same).cloned().unwrap_or(self)
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, TokenBucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LineLimit {
@@ -73,7 +85,7 @@ impl LineLimit {
 
 impl Stage for RateLimit {
     fn apply<'s>(&'s self, _: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = self.bucket();
         match &self.reason {
             Some(_) if bucket.allow(context.instant) => Flow::Continue,
             Some(reason) => Flow::Drop(reason),
@@ -110,6 +122,19 @@ pub(super) fn floor_char_boundary(text: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Registry;
+
+    #[test]
+    fn a_rate_that_stays_the_same_stays_one_rate() {
+        let own = Own::register(&Registry::default());
+        let limit = |rate, drops| RateLimit::over_all(rate, 10, drops, &own);
+        let running = limit(5.0, true);
+        let shares =
+            |other: RateLimit| Arc::ptr_eq(&other.or_running(Some(&running)).bucket, &running.bucket);
+        assert!(shares(limit(5.0, true)));
+        assert!(!shares(limit(6.0, true)));
+        assert!(!shares(limit(5.0, false)));
+    }
 
     #[test]
     fn a_line_is_cut_at_a_character() {

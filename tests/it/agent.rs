@@ -72,7 +72,11 @@ impl Agent {
 
     /// Asks for a page of the agent's server: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
-        http_get(self.address(), path)
+        http(self.address(), "GET", path)
+    }
+
+    pub fn post(&self, path: &str) -> (u16, String) {
+        http(self.address(), "POST", path)
     }
 
     /// The value of a sample, such as `tailwater_lines_read_total{source="file"}`; 0 when it is not there.
@@ -241,10 +245,11 @@ pub fn file_job(path: &str) -> String {
     format!("- {{job_name: files, static_configs: [{{labels: {{job: files, __path__: '{path}'}}}}]}}")
 }
 
-fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+fn http(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+    write!(socket, "{method} {path} HTTP/1.1\r\nHost: test\r\n{length}Connection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -167,11 +167,6 @@ fn check_says_what_a_start_would_refuse_and_starts_nothing() {
     let (code, said) = check(suspicious, &["check", "-config.expand-env"]);
     assert!(code == Some(0) && said.contains("valid, with 3 warnings"), "{said}");
     assert!(said.contains("a.yaml:3:53: warning: -config.expand-env makes nothing of ${1}"), "{said}");
-    let (code, said) = check(good, &["-server.enable-runtime-reload"]);
-    assert!(
-        code == Some(2) && said.contains("-server.enable-runtime-reload is a flag of Promtail"),
-        "{said}"
-    );
 }
 
 #[test]

@@ -172,6 +172,35 @@ async fn containers_started_and_stopped_at_random_lose_and_double_nothing_over_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reloads_while_containers_start_and_stop_at_random_lose_and_double_nothing() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    let text = configuration(&engine, directory.path(), &loki)
+        .replace("http_listen_port: 0", "http_listen_port: 0, enable_runtime_reload: true");
+    // Another job, another stage, another client of the same name.
+    let other = text
+        .replace("job_name: containers", "job_name: others")
+        .replace("batchwait: 50ms", "batchwait: 20ms");
+    let stage = text
+        .replace("  - timestamp:", "  - static_labels: {reloaded: yes}\n  - timestamp:")
+        .replace(": yes", ": 'yes'");
+    let mut random = Random::seeded();
+    let crowd = Crowd::create(&engine, CONTAINERS / 2);
+    let agent = Agent::start(directory.path(), &text);
+    for round in 0..ACTIONS {
+        crowd.act(&mut random);
+        std::fs::write(directory.path().join("tailwater.yaml"), [&other, &stage, &text][round % 3]).unwrap();
+        assert_eq!(agent.post("/reload"), (200, String::new()));
+    }
+    let expected = crowd.finish();
+    let seen = loki.wait_for(arrived(&expected), PATIENCE).await;
+    println!("{}", agent.terminate().1);
+    check(&loki, &expected);
+    seen.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_agent_lose_nothing_and_what_they_repeat_loki_stores_once() {
     let Some(engine) = docker::engine_or_skip() else { return };
     let directory = tempfile::tempdir().unwrap();

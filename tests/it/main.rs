@@ -18,6 +18,7 @@ mod files;
 mod https;
 mod layout;
 mod moving;
+mod reload;
 mod restart;
 mod service;
 mod stages;

@@ -35,6 +35,8 @@ pub struct FakeDocker {
 
 struct Served {
     script: Script,
+    /// What the container has printed.
+    log: Mutex<Vec<u8>>,
     streams: AtomicUsize,
     lists: AtomicUsize,
     event_requests: AtomicUsize,
@@ -45,7 +47,9 @@ impl FakeDocker {
     pub fn start(directory: &Path, script: Script) -> FakeDocker {
         let socket = directory.join("docker.sock");
         let counts = || AtomicUsize::new(0);
+        let log = Mutex::new(script.log.clone());
         let served = Served {
+            log,
             script,
             streams: counts(),
             lists: counts(),
@@ -61,6 +65,11 @@ impl FakeDocker {
 
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// The container prints something more.
+    pub fn print(&self, frame: &[u8]) {
+        self.served.log.lock().unwrap().extend_from_slice(frame);
     }
 
     /// How often the container's log was opened.
@@ -129,7 +138,7 @@ fn inspect(served: &Served) -> Response {
 
 fn logs(served: &Served) -> Vec<u8> {
     served.streams.fetch_add(1, Ordering::SeqCst);
-    served.script.log.clone()
+    served.log.lock().unwrap().clone()
 }
 
 fn events(served: &Served) -> Response {

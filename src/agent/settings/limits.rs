@@ -44,7 +44,8 @@ pub(super) static LIMITS: Table = Table(&[
     row("max_line_size_truncate", Kind::Boolean, "false", "Cut it instead, at a character"),
 ]);
 
-pub(super) fn decode(block: &Block<'_>, own: &Own) -> Result<Limits, Invalid> {
+/// Reads the block; the rate that runs already stays in use where it is the same.
+pub(super) fn decode(block: &Block<'_>, own: &Own, running: Option<&RateLimit>) -> Result<Limits, Invalid> {
     let rate = block.optional("readline_rate", positive)?.unwrap_or(10_000.0);
     let burst = block.optional("readline_burst", |node| match node.count()? {
         0 => Err(node.invalid("`readline_burst` must be above 0")),
@@ -57,7 +58,8 @@ pub(super) fn decode(block: &Block<'_>, own: &Own) -> Result<Limits, Invalid> {
     let max_streams = block.optional("max_streams", Node::count)?.filter(|streams| *streams > 0);
     Ok(Limits {
         pipeline: PipelineLimits {
-            rate: limited.then(|| RateLimit::over_all(rate, burst.unwrap_or(10_000), drops, own)),
+            rate: limited
+                .then(|| RateLimit::over_all(rate, burst.unwrap_or(10_000), drops, own).or_running(running)),
             line: max_line.map(|size| LineLimit::new(size, truncate, own)),
         },
         max_streams: max_streams.map(|streams| usize::try_from(streams).unwrap_or(usize::MAX)),

@@ -17,6 +17,7 @@ pub(super) struct Server {
     pub(super) http: Option<server::Settings>,
     pub(super) log_level: LevelFilter,
     pub(super) log_format: LogFormat,
+    pub(super) runtime_reload: bool,
 }
 
 /// How the agent writes its own log.
@@ -55,7 +56,12 @@ pub(super) static SERVER: Table = Table(&[
         "VersionTLS12",
         "`VersionTLS12` or `VersionTLS13`; `VersionTLS10` and `VersionTLS11` mean `VersionTLS12`",
     ),
-    row("enable_runtime_reload", Kind::Boolean, "false", "A /reload page").not_yet(),
+    row(
+        "enable_runtime_reload",
+        Kind::Boolean,
+        "false",
+        "A /reload page, and a look at the configuration file when it changes; SIGHUP reloads in any case",
+    ),
     ignored("http_listen_network", Kind::Text, "tcp"),
     ignored("http_listen_conn_limit", Kind::Count, "0"),
     ignored("http_server_read_timeout", Kind::Duration, "30s"),
@@ -126,6 +132,7 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
         http: (!disabled).then_some(http),
         log_level: block.optional("log_level", log_level)?.unwrap_or(LevelFilter::INFO),
         log_format: block.optional("log_format", log_format)?.unwrap_or(LogFormat::Logfmt),
+        runtime_reload: block.optional("enable_runtime_reload", Node::boolean)?.unwrap_or(false),
     })
 }
 

@@ -125,7 +125,7 @@ fn what_no_block_can_mean_is_refused_where_it_stands() {
         ("positions: {sync_period: 0}", "f:1:26: this duration must be above 0"),
         ("server: {http_path_prefix: 'a b'}", "f:1:28: a path prefix begins with `/`"),
         ("server: {log_format: xml}", "f:1:22: unknown log format `xml`"),
-        ("server: {enable_runtime_reload: true}", "f:1:10: `enable_runtime_reload` is an option of Promtail"),
+        ("server: {enable_runtime_reload: maybe}", "f:1:33: expected true or false"),
         (
             "scrape_configs: [{job_name: j, docker_sd_configs: [{host: 'http://x', bearer_token: t}]}]",
             "f:1:59: `bearer_token` for a Docker host is not supported",

@@ -46,16 +46,6 @@ impl Given {
         self.values.iter().map(|(flag, value)| (*flag, value.as_str()))
     }
 
-    /// A flag that was given and that this version cannot follow.
-    pub(crate) fn refused(&self) -> Option<FlagError> {
-        let (flag, _) = self.iter().find(|(flag, _)| flag.effect == Effect::Later)?;
-        let sentence = format!("-{} is a flag of Promtail that this version does not support yet", flag.name);
-        Some(FlagError {
-            sentence,
-            help: Some("leave it out, or keep this host on Promtail for now".to_owned()),
-        })
-    }
-
     /// The flags that were given and change nothing; the caller says so once.
     pub(crate) fn ignored(&self) -> impl Iterator<Item = &'static Flag> {
         self.iter().map(|(flag, _)| flag).filter(|flag| flag.effect == Effect::Accepted)

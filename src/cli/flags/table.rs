@@ -4,10 +4,8 @@
 //! Names, kinds and defaults of Promtail's flags are Promtail 3.6's (`promtail -help`), so that its command lines stay
 //! valid; underscores in names are its own. One default differs: the port, which is 9080 in everyone's configurations.
 
-use crate::cli::flags::Effect::{Accepted, Later, Supported};
-use crate::cli::flags::Group::{
-    Client, Files, General, Ignored, Inspect, Limits, Positions, Refused, Server,
-};
+use crate::cli::flags::Effect::{Accepted, Supported};
+use crate::cli::flags::Group::{Client, Files, General, Ignored, Inspect, Limits, Positions, Server};
 use crate::cli::flags::Kind::{Bool, Bytes, Decimal, Duration, File, Labels, Number, OneOf, Text};
 use crate::cli::flags::{Flag, Group, Kind};
 
@@ -40,17 +38,6 @@ const fn ignored(
     help: &'static str,
 ) -> Flag {
     Flag { effect: Accepted, ..flag(Ignored, name, kind, default, yaml, help) }
-}
-
-/// A row that is refused by name until there is what it switches.
-const fn later(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    yaml: &'static str,
-    help: &'static str,
-) -> Flag {
-    Flag { effect: Later, ..flag(Refused, name, kind, default, yaml, help) }
 }
 
 /// The table.
@@ -149,8 +136,8 @@ pub(crate) static FLAGS: [Flag; 105] = [
         "Path that comes before every other, such as /tailwater"),
     flag(Server, "server.register-instrumentation", Bool, "true", "server.register_instrumentation",
         "Answer /metrics"),
-    later("server.enable-runtime-reload", Bool, "false", "server.enable_runtime_reload",
-        "Let a request to /reload read the configuration again"),
+    flag(Server, "server.enable-runtime-reload", Bool, "false", "server.enable_runtime_reload",
+        "Read the configuration again at a request to /reload, and when its file changes"),
     ignored("server.tls-cipher-suites", Text, "", "server.tls_cipher_suites",
         "Cipher suites, comma-separated"),
     ignored("server.graceful-shutdown-timeout", Duration, "30s", "server.graceful_shutdown_timeout",

@@ -245,7 +245,6 @@ fn the_rows_agree_with_themselves() {
             flag.default
         );
         assert_eq!(flag.effect == Effect::Accepted, flag.group == Group::Ignored, "{name}");
-        assert_eq!(flag.effect == Effect::Later, flag.group == Group::Refused, "{name}");
         assert!(!flag.help.is_empty() && !flag.help.ends_with('.') && !flag.help.contains('\n'), "{name}");
         assert!(
             !name.starts_with('-') && !name.contains(['=', ' ']) && !["h", "help"].contains(&name),

@@ -153,3 +153,19 @@ async fn a_track_begins_where_another_of_its_target_was_unless_it_has_its_own_pl
     ticket.settle(Outcome::Delivered);
     assert_eq!(committed(&read), Some(5));
 }
+
+#[test]
+fn each_reader_of_a_target_keeps_its_key_whatever_readers_come_and_go() {
+    let ledger = Ledger::default();
+    let key = |reader: &str, seniors: &[&str]| {
+        let seniors: Vec<String> = seniors.iter().map(ToString::to_string).collect();
+        let key = ledger.key_of("docker:1", reader, &seniors);
+        ledger.track(&key, "web");
+        key
+    };
+    assert_eq!(key("a", &[]), "docker:1");
+    assert_eq!(key("b", &["a"]), "docker:1#b");
+    assert_eq!(key("b", &[]), "docker:1#b", "a is gone");
+    assert_eq!(key("a", &["b"]), "docker:1", "a is back, behind b");
+    assert_eq!(key("c", &["a", "b"]), "docker:1#c");
+}

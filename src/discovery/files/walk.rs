@@ -11,7 +11,7 @@ use crate::record::Labels;
 pub(super) const MOST_FILES: usize = 100_000;
 
 /// One group of files of one job.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     /// Absolute, as written.
     pub(crate) pattern: String,

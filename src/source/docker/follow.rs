@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::custody::Track;
+use crate::custody::{Claim, Ledger, Track};
 use crate::flow::{Backoff, BackoffSettings};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
@@ -24,17 +24,25 @@ use crate::source::docker::stream::Decoder;
 const REOPEN: BackoffSettings =
     BackoffSettings { min: Duration::from_millis(100), max: Duration::from_secs(5) };
 
+/// Between two looks whether the reader before has let go of a container.
+const CLAIM_PAUSE: Duration = Duration::from_millis(50);
+
 /// One container of one job.
 pub(crate) struct Follow {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) endpoint: Endpoint,
     pub(crate) docker: Docker,
-    pub(crate) track: Arc<Track>,
+    pub(crate) ledger: Arc<Ledger>,
+    /// Of the container's track.
+    pub(crate) key: String,
     pub(crate) intake: Intake,
     pub(crate) own: Own,
     /// Streams opening at once over all containers: opening makes dockerd read a log from its beginning.
     pub(crate) openings: Arc<Semaphore>,
+    /// The container is removed as it ends (`docker run --rm`), and its log with it.
+    pub(crate) vanishes: bool,
+    /// Noticed between chunks only: a chunk that is given up midway is lost to this process.
     pub(crate) stop: CancellationToken,
 }
 
@@ -45,7 +53,7 @@ pub(crate) enum Ended {
     Drained,
     /// The container is gone.
     Removed,
-    /// The agent stops.
+    /// The agent stops, or the job ends.
     Stopped,
 }
 
@@ -53,6 +61,7 @@ enum Read {
     /// The daemon closed the stream in order.
     End,
     Broken(String),
+    /// Nothing more is to be read.
     Closed,
 }
 
@@ -60,39 +69,58 @@ impl Follow {
     /// Runs until the container has stopped and its log is read.
     pub(crate) async fn run(mut self) -> Ended {
         let stop = self.stop.clone();
-        let ended = tokio::select! {
-            ended = self.follow() => ended,
-            () = stop.cancelled() => Ended::Stopped,
-        };
-        match self.intake.finish().await {
+        let Some(claim) = stop.run_until_cancelled(self.claim()).await else { return Ended::Stopped };
+        let ended = self.follow(claim.track()).await;
+        let mut handed_on = self.intake.finish().await;
+        if handed_on.is_ok() && (ended == Ended::Removed || self.vanishes) {
+            handed_on = self.intake.secure().await;
+        }
+        match handed_on {
             Ok(()) => ended,
             Err(IntakeClosed) => Ended::Stopped,
         }
     }
 
-    async fn follow(&mut self) -> Ended {
-        let mut place = self.track.read_position().and_then(Place::from_cursor).unwrap_or(Place::START);
+    /// Waits until the reader before has handed on its last chunk: the job may have changed, and two readers of one track
+    /// would read everything twice.
+    async fn claim(&self) -> Claim {
+        loop {
+            match self.ledger.claim(&self.key, &self.name) {
+                Some(claim) => return claim,
+                None => sleep(CLAIM_PAUSE).await,
+            }
+        }
+    }
+
+    async fn follow(&mut self, track: &Arc<Track>) -> Ended {
+        let stop = self.stop.clone();
+        let mut place = track.read_position().and_then(Place::from_cursor).unwrap_or(Place::START);
         let mut backoff = Backoff::new(REOPEN);
         let mut told = false;
         // Of the stream that ended last, with the line it ended in.
         let mut last: Option<Decoder> = None;
         loop {
             // The state before the stream ends: what ran then and stopped meanwhile is seen as running, and read again.
-            let inspected = match self.docker.inspect_container(&self.id, None).await {
+            let asked = self.docker.inspect_container(&self.id, None);
+            let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
+            let inspected = match answered {
                 Ok(inspected) => inspected,
-                Err(error) if is_not_found(&error) => return self.removed(last).await,
+                Err(error) if is_not_found(&error) => return self.removed(last, track).await,
                 Err(error) => {
                     self.failed("inspect", &error, &mut told, &mut backoff).await;
                     self.renegotiate().await;
                     continue;
                 }
             };
+            self.vanishes = inspected.host_config.and_then(|host| host.auto_remove).unwrap_or(false);
             let running = inspected.state.and_then(|state| state.running).unwrap_or(false);
             let tty = inspected.config.and_then(|config| config.tty).unwrap_or(false);
-            let mut stream = match self.open(place).await {
+            let opening = self.open(place);
+            let Some(opened) = stop.run_until_cancelled(opening).await else { return Ended::Stopped };
+            let mut stream = match opened {
                 Ok(stream) => stream,
                 Err(OpenError::Refused { status, .. }) if status.as_u16() == 404 => {
-                    return self.removed(last).await;
+                    return self.removed(last, track).await;
                 }
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;
@@ -100,7 +128,7 @@ impl Follow {
                 }
             };
             let mut decoder = Decoder::new(tty, place);
-            let read = self.read(&mut stream, &mut decoder, running).await;
+            let read = self.read(&mut stream, &mut decoder, running, track).await;
             match &read {
                 Read::Closed => return Ended::Stopped,
                 Read::End if !running => return Ended::Drained,
@@ -113,18 +141,18 @@ impl Follow {
                 told = false;
             } else {
                 // An end without a line: not a busy loop.
-                sleep(backoff.next()).await;
+                stop.run_until_cancelled(sleep(backoff.next())).await;
             }
             last = Some(decoder);
         }
     }
 
     /// The container is gone before its log could be opened again: what its last stream ended in is all there is.
-    async fn removed(&mut self, last: Option<Decoder>) -> Ended {
+    async fn removed(&mut self, last: Option<Decoder>, track: &Arc<Track>) -> Ended {
         if let Some(mut decoder) = last {
             let mut chunk = Chunk::default();
             decoder.finish(&mut chunk);
-            if self.hand_on(&mut chunk, &mut decoder).await.is_err() {
+            if self.hand_on(&mut chunk, &mut decoder, track).await.is_err() {
                 return Ended::Stopped;
             }
         }
@@ -134,7 +162,7 @@ impl Follow {
     /// A daemon that was upgraded in place may not speak the old version any more.
     async fn renegotiate(&mut self) {
         if let Ok(docker) = self.endpoint.docker()
-            && let Ok(docker) = docker.negotiate_version().await
+            && let Some(Ok(docker)) = self.stop.run_until_cancelled(docker.negotiate_version()).await
         {
             self.docker = docker;
         }
@@ -152,10 +180,17 @@ impl Follow {
     /// Reads to the stream's end. `running` was the container's state before: only the log of a stopped one can end in
     /// the middle of a line. A running one's stream ends when the daemon does, or the container did just now; its
     /// unfinished line is read again from its beginning.
-    async fn read(&mut self, stream: &mut LogStream, decoder: &mut Decoder, running: bool) -> Read {
+    async fn read(
+        &mut self,
+        stream: &mut LogStream,
+        decoder: &mut Decoder,
+        running: bool,
+        track: &Arc<Track>,
+    ) -> Read {
         let mut chunk = Chunk::default();
         loop {
-            let mut next = self.intake.meanwhile(stream.next()).await;
+            let waited = self.stop.run_until_cancelled(stream.next());
+            let Some(mut next) = self.intake.meanwhile(waited).await else { return Read::Closed };
             // Take what has arrived already: one chunk instead of one per message.
             let read = loop {
                 match next {
@@ -178,7 +213,7 @@ impl Follow {
             if matches!(read, Some(Read::End)) && !running {
                 decoder.finish(&mut chunk);
             }
-            if self.hand_on(&mut chunk, decoder).await.is_err() {
+            if self.hand_on(&mut chunk, decoder, track).await.is_err() {
                 return Read::Closed;
             }
             if let Some(read) = read {
@@ -187,12 +222,17 @@ impl Follow {
         }
     }
 
-    async fn hand_on(&mut self, chunk: &mut Chunk, decoder: &mut Decoder) -> Result<(), IntakeClosed> {
+    async fn hand_on(
+        &mut self,
+        chunk: &mut Chunk,
+        decoder: &mut Decoder,
+        track: &Arc<Track>,
+    ) -> Result<(), IntakeClosed> {
         let counts = decoder.take_counts();
         self.own.lines_truncated.add(counts.cut as f64);
         self.own.frames_malformed.add(counts.malformed as f64);
         if !chunk.is_empty() {
-            self.intake.accept(chunk, decoder.place().cursor(), &self.track).await?;
+            self.intake.accept(chunk, decoder.place().cursor(), track).await?;
             chunk.clear();
         }
         Ok(())
@@ -206,7 +246,8 @@ impl Follow {
         backoff: &mut Backoff,
     ) {
         self.note_failure(operation, &error.to_string(), told);
-        self.intake.meanwhile(sleep(backoff.next())).await;
+        let pause = self.stop.run_until_cancelled(sleep(backoff.next()));
+        self.intake.meanwhile(pause).await;
     }
 
     /// Counts a failure, and says so once until something is read again.

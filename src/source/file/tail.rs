@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +42,15 @@ pub(crate) type Wake = Arc<Notify>;
 /// One path of one job.
 pub(crate) struct Tail {
     pub(crate) path: PathBuf,
-    /// What is added to the ledger's keys when another job reads the same file.
-    pub(crate) key_suffix: String,
+    /// The job.
+    pub(crate) reader: String,
+    /// The jobs before it that read the same path.
+    pub(crate) seniors: Vec<String>,
     pub(crate) intake: Intake,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) own: Own,
     pub(crate) wake: Wake,
+    /// Noticed between chunks only: a chunk that is given up midway is lost to this process.
     pub(crate) stop: CancellationToken,
     /// When somebody last looked at the path, this run or the one before. Rotated files nobody has a position for are
     /// read if they were written to after this.
@@ -66,6 +70,10 @@ struct Open {
     grew: Instant,
     /// When the path was first seen to name another file.
     rotated: Option<Instant>,
+    /// It was truncated since somebody last asked.
+    truncated: bool,
+    /// Up to here it was taken care that nothing is lost though the file is deleted.
+    secured: Option<u64>,
 }
 
 struct State {
@@ -78,11 +86,12 @@ struct State {
 }
 
 impl Tail {
-    /// Follows the path until it is gone and drained, or until it is told to stop.
-    pub(crate) async fn run(mut self) {
+    /// Follows the path until it is gone and drained, or until it is told to stop; when it last looked at the path.
+    pub(crate) async fn run(mut self) -> UnixNanos {
         self.follow().await;
         // Nobody to take it is nobody to tell: the lines stay before their position.
         drop(self.intake.finish().await);
+        self.looked
     }
 
     async fn follow(&mut self) {
@@ -94,24 +103,18 @@ impl Tail {
         let mut pause = shortest;
         let mut state =
             State { files: VecDeque::new(), chunk: Chunk::default(), last_stamp: UnixNanos(0), told: None };
-        loop {
+        let stop = self.stop.clone();
+        while !stop.is_cancelled() {
             let before = state.last_stamp;
             let there = self.look(&mut state);
-            let stop = self.stop.clone();
-            let drained = tokio::select! {
-                drained = self.drain(&mut state) => drained,
-                () = stop.cancelled() => return,
-            };
-            if drained.is_err() || (!there && state.files.is_empty()) {
+            if self.drain(&mut state).await.is_err() || (!there && state.files.is_empty()) {
                 return;
             }
             pause = if state.last_stamp == before { (pause * 2).min(longest) } else { shortest };
             let wake = self.wake.clone();
-            tokio::select! {
-                // Poll or hint, both mean: look again.
-                _ = self.intake.meanwhile(timeout(pause, wake.notified())) => {}
-                () = stop.cancelled() => return,
-            }
+            // Poll or hint, both mean: look again.
+            let waited = stop.run_until_cancelled(timeout(pause, wake.notified()));
+            self.intake.meanwhile(waited).await;
         }
     }
 
@@ -186,8 +189,10 @@ impl Tail {
     fn is_unread(&self, file: &File, metadata: &Metadata, rotated: &Rotated) -> io::Result<bool> {
         let own = self.ledger.find(&self.key(rotated.identity)).and_then(|track| track.read_position());
         let cursor = own.or_else(|| self.imported_position(rotated.identity));
+        // A writer that has not noticed the rotation goes on for a while.
+        let written_lately = rotated.modified > clock::now().minus(ROTATED_WAIT);
         Ok(match cursor.map(|cursor| resume(file, metadata.len(), cursor)).transpose()? {
-            Some(offset) if offset > 0 => offset < metadata.len(),
+            Some(offset) if offset > 0 => offset < metadata.len() || written_lately,
             // Never read, or another file under the inode of one that was.
             _ => rotated.modified > self.looked.minus(LOOK_SLACK),
         })
@@ -219,14 +224,20 @@ impl Tail {
             head,
             grew: Instant::now(),
             rotated: None,
+            truncated: false,
+            secured: None,
         }))
     }
 
-    /// Reads every open file to its end, oldest first, and lets go of those that are done.
+    /// Reads every open file to its end, oldest first, and lets go of those that are done. Told to stop, it breaks off.
     async fn drain(&mut self, state: &mut State) -> Result<(), IntakeClosed> {
         let mut index = 0;
         while index < state.files.len() {
             self.read_to_end(state, index).await?;
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            self.secure(&mut state.files[index]).await?;
             let rotated_away = index + 1 < state.files.len() || !self.is_at_path(&state.files[index]);
             let open = &mut state.files[index];
             let quiet = open.grew.elapsed();
@@ -244,6 +255,17 @@ impl Tail {
         Ok(())
     }
 
+    /// What was read of a deleted file cannot be read again.
+    async fn secure(&mut self, open: &mut Open) -> Result<(), IntakeClosed> {
+        let read = Some(open.reader.offset());
+        let is_deleted = open.reader.file().metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if is_deleted && open.secured != read {
+            open.secured = read;
+            self.intake.secure().await?;
+        }
+        Ok(())
+    }
+
     async fn read_to_end(&mut self, state: &mut State, index: usize) -> Result<(), IntakeClosed> {
         loop {
             let end = match self.read_chunk(state, index) {
@@ -253,8 +275,12 @@ impl Tail {
                     true
                 }
             };
+            if std::mem::take(&mut state.files[index].truncated) {
+                // What was there before cannot be read again.
+                self.intake.secure().await?;
+            }
             self.hand_on(state, index).await?;
-            if end {
+            if end || self.stop.is_cancelled() {
                 return Ok(());
             }
             // A backlog is read in many steps, and others want to run between them.
@@ -265,7 +291,7 @@ impl Tail {
     /// Reads up to a chunk. True at the end of the file.
     fn read_chunk(&self, state: &mut State, index: usize) -> io::Result<bool> {
         let State { files, chunk, last_stamp, .. } = state;
-        let Open { reader, head, grew, .. } = &mut files[index];
+        let Open { reader, head, grew, truncated, .. } = &mut files[index];
         let length = reader.file().metadata()?.len();
         if length == reader.read_to() {
             return Ok(true);
@@ -274,6 +300,7 @@ impl Tail {
         if length < reader.read_to() || !begins_with(reader.file(), *head)? {
             info!(file = %self.path.display(), "file was truncated, reading it from its beginning");
             reader.rewind();
+            *truncated = true;
         }
         let now = clock::now();
         let before = reader.read_to();
@@ -324,12 +351,14 @@ impl Tail {
     /// Device numbers may change over a reboot: the position of a file of the same path and inode, whose head is compared
     /// before it is believed.
     fn position_on_another_device(&self, identity: Identity) -> Option<Cursor> {
-        let ending = format!(":{}{}", identity.inode(), self.key_suffix);
+        let key = self.key(identity);
+        let suffix = key.strip_prefix(&identity.key()).unwrap_or_default();
+        let ending = format!(":{}{suffix}", identity.inode());
         self.ledger.position_named(&self.path.display().to_string(), |key| key.ends_with(&ending))
     }
 
     fn key(&self, identity: Identity) -> String {
-        format!("{}{}", identity.key(), self.key_suffix)
+        self.ledger.key_of(&identity.key(), &self.reader, &self.seniors)
     }
 }
 

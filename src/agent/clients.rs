@@ -1,0 +1,311 @@
+//! The clients that run, each a batcher and a sender, replaced while lines flow.
+//! In: settings of the clients that are wanted.  Out: an outlet that leads to them.  Owns: their tasks.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::spools;
+use crate::custody::{Spool, SpoolError};
+use crate::delivery::{Around, Client, ClientError, Leftover};
+use crate::metrics::{ClientMetrics, Own};
+use crate::pipeline::{Inlet, Outlet};
+use crate::record::Labels;
+use crate::{batch, delivery, http};
+
+/// Parcels that wait for their sender beside the one it is sending.
+const PARCEL_QUEUE: usize = 1;
+
+/// How long lines may wait to be printed where there is no client.
+const PRINT_WAIT: Duration = Duration::from_millis(200);
+
+/// How long a client that was taken out of the configuration may go on with what it has.
+const LAST_PUSHES: Duration = Duration::from_secs(5);
+
+/// All clients. Without any, lines are printed.
+pub(super) struct Clients {
+    /// In the order of the outlet's inlets.
+    running: Vec<Running>,
+    batchers: JoinSet<()>,
+    senders: JoinSet<Ended>,
+    outlet: Outlet,
+    own: Own,
+    /// The agent stops.
+    stop: CancellationToken,
+    /// Tells senders that time is up.
+    abandon: CancellationToken,
+    around: Around,
+    /// The positions file, beside which spools are. `None` where nothing is kept on disk.
+    state: Option<PathBuf>,
+}
+
+/// A client cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnusableClient {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("client {client}: {}\n  = help: set `spool: {{directory: …}}` for it, or `spool: {{enabled: false}}`", http::chain(.error))]
+    Spool { client: String, error: SpoolError },
+}
+
+struct Running {
+    settings: delivery::Settings,
+    /// Bound of its batcher's queue.
+    queue: usize,
+    client: Arc<Client>,
+    metrics: ClientMetrics,
+    retire: CancellationToken,
+    /// Comes when the sender has ended.
+    leftover: oneshot::Receiver<Leftover>,
+}
+
+/// Whether one may take the place of another.
+type Fits = fn(&Running, &delivery::Settings, usize) -> bool;
+
+/// Why a sender ended.
+enum Ended {
+    /// Nothing comes for it any more.
+    Idle,
+    /// Nobody looks at what is printed.
+    Unread,
+}
+
+/// How clients were changed: numbers of each.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    pub(super) started: usize,
+    pub(super) replaced: usize,
+    pub(super) removed: usize,
+}
+
+impl Clients {
+    pub(super) fn new(
+        outlet: Outlet,
+        own: Own,
+        stop: CancellationToken,
+        around: Around,
+        state: Option<PathBuf>,
+    ) -> Clients {
+        Clients {
+            running: Vec::new(),
+            batchers: JoinSet::new(),
+            senders: JoinSet::new(),
+            outlet,
+            own,
+            stop,
+            abandon: CancellationToken::new(),
+            around,
+            state,
+        }
+    }
+
+    /// Prints, in place of clients.
+    pub(super) fn print(&mut self) {
+        let batch = batch::Settings {
+            wait: PRINT_WAIT,
+            size: 1024 * 1024,
+            external_labels: Labels::default(),
+            max_streams: None,
+            tenant: None,
+        };
+        let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
+        let metrics = self.own.client("terminal");
+        let print = delivery::print(outlet, metrics.clone());
+        self.senders.spawn(async {
+            print.await;
+            Ended::Unread
+        });
+        let queue = self.start_batcher(batch, batch::queue_length(1), parcels);
+        self.outlet.lead_to(vec![Inlet { queue, metrics }]);
+    }
+
+    /// Leads to these clients from now on. One that stays as it was is not touched. What one that goes has not delivered is
+    /// delivered, first and in order, by the one that takes its place.
+    pub(super) fn change(&mut self, mut wanted: Vec<delivery::Settings>) -> Result<Changed, UnusableClient> {
+        while self.batchers.try_join_next().is_some() {}
+        match &self.state {
+            Some(positions) if self.running.is_empty() => spools::adopt(&wanted, positions),
+            Some(_) => {}
+            None => wanted.iter_mut().for_each(|client| client.spool = None),
+        }
+        let queue = batch::queue_length(wanted.len());
+        let places = self.places(&wanted, queue);
+        // What can fail comes before what changes.
+        let mut made = Vec::new();
+        for (settings, place) in wanted.iter().zip(&places) {
+            let stays = place.is_some_and(|place| self.running[place].is(settings, queue));
+            let metrics = self.own.client(&settings.name);
+            let spool = match place {
+                None => spools::open(settings, &metrics)
+                    .map_err(|error| UnusableClient::Spool { client: settings.name.clone(), error })?,
+                // It comes from the one whose place is taken.
+                Some(_) => None,
+            };
+            let new = || Client::new(settings.clone(), metrics.clone()).map(Arc::new);
+            made.push((metrics.clone(), if stays { None } else { Some((new()?, spool)) }));
+        }
+        self.around.clients.store(wanted.len(), Ordering::Relaxed);
+        let inlets = self.outlet.inlets();
+        let mut before: Vec<Option<Running>> = self.running.drain(..).map(Some).collect();
+        let mut next = Vec::new();
+        let mut changed = Changed::default();
+        for ((settings, place), (metrics, client)) in wanted.into_iter().zip(places).zip(made) {
+            let predecessor = place.and_then(|place| Some((before[place].take()?, inlets[place].clone())));
+            match (predecessor, client) {
+                (Some((same, inlet)), None) => {
+                    self.running.push(same);
+                    next.push(inlet);
+                }
+                (predecessor, Some((client, spool))) => {
+                    let predecessor = predecessor.map(|(running, _)| running);
+                    let count =
+                        if predecessor.is_some() { &mut changed.replaced } else { &mut changed.started };
+                    *count += 1;
+                    let start = Start { settings, queue, client, metrics, spool };
+                    next.push(self.start(start, predecessor));
+                }
+                (None, None) => {}
+            }
+        }
+        self.outlet.lead_to(next);
+        for removed in before.into_iter().flatten() {
+            changed.removed += 1;
+            self.forsake(removed);
+        }
+        Ok(changed)
+    }
+
+    /// Whose place each takes: its own, that of its namesake, or that of one that goes.
+    fn places(&self, wanted: &[delivery::Settings], queue: usize) -> Vec<Option<usize>> {
+        let fits: [Fits; 3] =
+            [Running::is, |running, settings, _| running.settings.name == settings.name, |_, _, _| true];
+        let mut places = vec![None; wanted.len()];
+        for fits in fits {
+            for index in 0..wanted.len() {
+                let free = |place: &usize| !places.contains(&Some(*place));
+                let mut found = (0..self.running.len()).filter(free);
+                let found = found.find(|place| fits(&self.running[*place], &wanted[index], queue));
+                places[index] = places[index].or(found);
+            }
+        }
+        places
+    }
+
+    fn start(&mut self, start: Start, predecessor: Option<Running>) -> Inlet {
+        let Start { settings, queue, client, metrics, spool } = start;
+        let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
+        let (leave, leftover) = oneshot::channel();
+        let retire = CancellationToken::new();
+        let stop = delivery::Stop { retire: retire.clone(), abandon: self.abandon.clone() };
+        let (sender, around) = (client.clone(), self.around.clone());
+        let (heir, heir_metrics) = (settings.clone(), metrics.clone());
+        self.senders.spawn(async move {
+            let inherited = match predecessor {
+                Some(predecessor) => {
+                    predecessor.retire.cancel();
+                    let left = predecessor.leftover.await.unwrap_or_default();
+                    let from = (&predecessor.settings, &predecessor.metrics);
+                    spools::inherit(left, from, (&heir, &heir_metrics), &around.troubles).await
+                }
+                None => Leftover { parcels: Vec::new(), spool },
+            };
+            // At the end of the agent there is no successor, and nothing left for it but what is abandoned.
+            drop(leave.send(delivery::run(sender, around, inherited, outlet, stop).await));
+            Ended::Idle
+        });
+        let inlet = self.start_batcher(settings.batch.clone(), queue, parcels);
+        let inlet = Inlet { queue: inlet, metrics: metrics.clone() };
+        self.running.push(Running { settings, queue, client, metrics, retire, leftover });
+        inlet
+    }
+
+    fn start_batcher(
+        &mut self,
+        settings: batch::Settings,
+        queue: usize,
+        parcels: mpsc::Sender<batch::Sealed>,
+    ) -> mpsc::Sender<batch::Inbound> {
+        let (inlet, handovers) = mpsc::channel(queue);
+        self.batchers.spawn(batch::run(settings, handovers, parcels));
+        inlet
+    }
+
+    /// Lets a client that nothing comes for any more deliver what it has, but not for long.
+    fn forsake(&mut self, removed: Running) {
+        let stop = self.stop.clone();
+        self.senders.spawn(async move {
+            let Running { client, retire, mut leftover, .. } = removed;
+            let left = tokio::select! {
+                left = &mut leftover => left,
+                _ = stop.run_until_cancelled(sleep(LAST_PUSHES)) => {
+                    retire.cancel();
+                    leftover.await
+                }
+            };
+            spools::forsake(&client, left.unwrap_or_default()).await;
+            Ended::Idle
+        });
+    }
+
+    /// Waits until nobody takes lines any more; with an error where that is a fault. Cancel-safe.
+    pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
+        loop {
+            match self.senders.join_next().await {
+                Some(Ok(Ended::Idle)) => {}
+                Some(Ok(Ended::Unread)) => return Ok(()),
+                Some(Err(error)) => return Err(error),
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Entries acknowledged so far, over all clients.
+    pub(super) fn sent(&self) -> u64 {
+        self.running.iter().map(|running| running.metrics.sent_entries.value() as u64).sum()
+    }
+
+    /// Entries put on disk so far, over all clients.
+    pub(super) fn spooled(&self) -> u64 {
+        self.running.iter().map(|running| running.metrics.spooled_entries.value() as u64).sum()
+    }
+
+    /// Closes the outlet and waits until all that came through it is delivered.
+    pub(super) async fn drain(&mut self) {
+        self.outlet.lead_to(Vec::new());
+        while self.batchers.join_next().await.is_some() {}
+        while self.senders.join_next().await.is_some() {}
+    }
+
+    /// Tells senders that time is up: what is not delivered goes to disk.
+    pub(super) fn give_up(&self) {
+        self.abandon.cancel();
+    }
+
+    /// Ends what hangs.
+    pub(super) fn abandon(&mut self) {
+        self.batchers.abort_all();
+        self.senders.abort_all();
+    }
+}
+
+/// What a client is started with.
+struct Start {
+    settings: delivery::Settings,
+    queue: usize,
+    client: Arc<Client>,
+    metrics: ClientMetrics,
+    spool: Option<Spool>,
+}
+
+impl Running {
+    fn is(&self, settings: &delivery::Settings, queue: usize) -> bool {
+        self.settings == *settings && self.queue == queue
+    }
+}

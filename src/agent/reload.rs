@@ -1,0 +1,291 @@
+//! Takes another configuration over while lines flow.
+//! In: requests, by signal, page or a change of the file.  Out: clients and sources that changed are replaced, or a reason
+//! why none is.  Owns: the configuration in force.
+//!
+//! A configuration is read whole, and all of it that can fail has been done, before anything of the old one ends. What
+//! says the same as before is not touched. The rest is replaced without waiting: an old source ends after the chunk at hand
+//! and its successor goes on from there, an old client leaves what it has not delivered to its successor.
+
+mod watch;
+
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
+
+use crate::agent::clients::UnusableClient;
+use crate::agent::load::{self, LoadError, Loaded, Request, Source};
+use crate::agent::settings::{LogFormat, Settings};
+use crate::agent::sources::Wanted;
+use crate::agent::wire::Running;
+use crate::clock;
+use crate::config::Node;
+use crate::metrics::{FamilyError, Own, Registry};
+use crate::pipeline::RateLimit;
+use crate::server;
+
+/// Requests of the page that may wait.
+const PAGE_QUEUE: usize = 16;
+
+const PRINTING: &str = "printing what would be pushed, for want of clients, begins or ends";
+
+/// Changes how the agent logs.
+pub(crate) type SetLog = Box<dyn Fn(LevelFilter, LogFormat)>;
+
+/// The configuration stays as it was.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("{0}: a restart is needed for that")]
+    Metric(FamilyError),
+    #[error(transparent)]
+    Client(#[from] UnusableClient),
+    #[error("{0} at a restart only")]
+    NeedsRestart(&'static str),
+    #[error("reading the configuration broke off")]
+    BrokeOff,
+}
+
+/// Who wants the configuration to be read again.
+enum Asked {
+    Signal,
+    Page(server::Reload),
+    /// Somebody saw that the file may have changed.
+    File,
+}
+
+/// What came of reading it.
+pub(super) struct Read {
+    asked: Asked,
+    result: Result<Loaded, ReloadError>,
+}
+
+/// Reads configurations again and takes them over.
+pub(super) struct Reloads {
+    request: Arc<Request>,
+    registry: Arc<Registry>,
+    own: Own,
+    set_log: SetLog,
+    /// In force.
+    root: Node,
+    rate: Option<RateLimit>,
+    /// In force since the start, where only a restart changes it.
+    started: Node,
+    /// Nothing can be replaced, because this takes a restart.
+    fixed: Option<&'static str>,
+    /// What was read last, usable or not: a hint without a change is none.
+    seen: Result<Source, String>,
+    signalled: bool,
+    pages: mpsc::Receiver<server::Reload>,
+    hint: Arc<Notify>,
+    /// Being read.
+    reading: Option<(Asked, JoinHandle<Outcome>)>,
+    watching: JoinSet<()>,
+}
+
+struct Outcome {
+    seen: Result<Source, String>,
+    /// `None` where a hint was none.
+    result: Option<Result<Loaded, ReloadError>>,
+}
+
+impl Reloads {
+    /// For the configuration that is about to start; and where the page sends its requests, if there is one.
+    pub(super) fn new(
+        loaded: &Loaded,
+        request: Request,
+        registry: Arc<Registry>,
+        own: Own,
+        set_log: SetLog,
+    ) -> (Reloads, Option<mpsc::Sender<server::Reload>>) {
+        let (sender, pages) = mpsc::channel(PAGE_QUEUE);
+        own.config_last_reload_successful.set(1.0);
+        let mut reloads = Reloads {
+            request: Arc::new(request),
+            registry,
+            own,
+            set_log,
+            root: loaded.root.clone(),
+            rate: loaded.settings.rate.clone(),
+            started: loaded.root.clone(),
+            fixed: fixed(&loaded.settings),
+            seen: Ok(loaded.source.clone()),
+            signalled: false,
+            pages,
+            hint: Arc::default(),
+            reading: None,
+            watching: JoinSet::new(),
+        };
+        if !loaded.settings.runtime_reload {
+            return (reloads, None);
+        }
+        reloads.watching.spawn(watch::watch(reloads.request.directories(), reloads.hint.clone()));
+        (reloads, Some(sender))
+    }
+
+    /// A signal asks for it.
+    pub(super) fn signal(&mut self) {
+        self.signalled = true;
+    }
+
+    /// The next configuration that somebody wants to be in force. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Read {
+        loop {
+            if self.reading.is_none() {
+                let asked = self.asked().await;
+                let reading = self.begin(matches!(asked, Asked::File));
+                self.reading = Some((asked, reading));
+            }
+            let Some((_, reading)) = &mut self.reading else { continue };
+            let outcome = reading.await;
+            let Some((asked, _)) = self.reading.take() else { continue };
+            match outcome {
+                Ok(Outcome { seen, result }) => {
+                    self.seen = seen;
+                    if let Some(result) = result {
+                        return Read { asked, result };
+                    }
+                }
+                // In release builds a panic has ended the process before.
+                Err(_) => return Read { asked, result: Err(ReloadError::BrokeOff) },
+            }
+        }
+    }
+
+    async fn asked(&mut self) -> Asked {
+        if std::mem::take(&mut self.signalled) {
+            return Asked::Signal;
+        }
+        tokio::select! {
+            Some(page) = self.pages.recv() => Asked::Page(page),
+            () = self.hint.notified() => Asked::File,
+        }
+    }
+
+    /// Reads and compiles on a thread of its own: lines and signals go on meanwhile.
+    fn begin(&self, is_hint: bool) -> JoinHandle<Outcome> {
+        let (request, registry, own) = (self.request.clone(), self.registry.clone(), self.own.clone());
+        let (rate, before, fixed) = (self.rate.clone(), self.seen.clone(), self.fixed);
+        spawn_blocking(move || {
+            let found = load::find(&request);
+            let seen = found.as_ref().map(Source::clone).map_err(ToString::to_string);
+            if is_hint && seen == before {
+                return Outcome { seen, result: None };
+            }
+            let compile = |source| match fixed {
+                Some(part) => Err(ReloadError::NeedsRestart(part)),
+                None => compile(&request, source, rate.as_ref(), &registry, &own),
+            };
+            let result = found.map_err(ReloadError::from).and_then(compile);
+            Outcome { seen, result: Some(result) }
+        })
+    }
+
+    /// Takes a configuration over, or says why not, to whoever asked.
+    pub(super) fn apply(&mut self, read: Read, running: &mut Running) {
+        tell_systemd_reloading();
+        let result = read.result.and_then(|loaded| self.take_over(loaded, running));
+        let outcome = if result.is_ok() { "success" } else { "failure" };
+        self.own.config_reloads.with("result", outcome).add(1.0);
+        self.own.config_last_reload_successful.set(f64::from(u8::from(result.is_ok())));
+        if let Err(error) = &result {
+            warn!(%error, "the configuration cannot be taken over, the one before stays in force");
+        }
+        if let Asked::Page(server::Reload(answer)) = read.asked {
+            // Whoever does not wait for the answer finds it in the log.
+            drop(answer.send(result.map_err(|error| error.to_string())));
+        }
+        super::notify(&[NotifyState::Ready]);
+    }
+
+    fn take_over(&mut self, loaded: Loaded, running: &mut Running) -> Result<(), ReloadError> {
+        if loaded.root == self.root {
+            info!(config = loaded.name, "the configuration is unchanged");
+            return Ok(());
+        }
+        loaded.log_warnings();
+        let Loaded { name, root, settings, .. } = loaded;
+        let clients = running.clients.change(settings.clients)?;
+        let is_changed = |job: &str| job_parts(&self.root, job) != job_parts(&root, job);
+        let wanted = Wanted {
+            jobs: settings.jobs,
+            sync_period: settings.sync_period,
+            file_polls: settings.file_polls,
+            horizon: clock::now(),
+        };
+        let jobs = running.sources.change(wanted, is_changed);
+        (self.set_log)(settings.log_level, settings.log_format);
+        for part in at_restart(&self.started, &root) {
+            warn!(part, "this part of the configuration is taken over at a restart only");
+        }
+        (self.root, self.rate) = (root, settings.rate);
+        info!(config = name, ?jobs, ?clients, "the configuration is in force");
+        Ok(())
+    }
+}
+
+/// Compiles against metrics of its own first, so that a configuration that is refused leaves none behind.
+fn compile(
+    request: &Request,
+    source: Source,
+    rate: Option<&RateLimit>,
+    registry: &Registry,
+    own: &Own,
+) -> Result<Loaded, ReloadError> {
+    let trial = Registry::default();
+    let trial_own = Own::register(&trial);
+    let tried = load::decode(request, source.clone(), rate, &trial, &trial_own)?;
+    if tried.settings.clients.is_empty() {
+        return Err(ReloadError::NeedsRestart(PRINTING));
+    }
+    tried.verify(&trial_own).map_err(UnusableClient::from)?;
+    match registry.conflict(&trial) {
+        Some(conflict) => Err(ReloadError::Metric(conflict)),
+        None => Ok(load::decode(request, source, rate, registry, own)?),
+    }
+}
+
+/// What of a configuration that runs keeps any other from taking its place.
+fn fixed(settings: &Settings) -> Option<&'static str> {
+    match settings {
+        Settings { stdin: true, .. } => Some("reading standard input ends"),
+        settings if settings.clients.is_empty() => Some(PRINTING),
+        _ => None,
+    }
+}
+
+/// All that the sources of a job are made of.
+fn job_parts<'n>(root: &'n Node, name: &str) -> [Option<&'n Node>; 3] {
+    let jobs = root.under("scrape_configs").list().unwrap_or_default();
+    let job = jobs.iter().find(|job| job.under("job_name").scalar() == Some(name));
+    [job, Some(root.under("limits_config")), Some(root.under("global"))]
+}
+
+/// What differs and stays as it was at the start.
+fn at_restart(started: &Node, now: &Node) -> Vec<&'static str> {
+    let server = |root: &Node| -> Vec<(Node, Node)> {
+        let entries = root.under("server").entries().unwrap_or_default().iter();
+        let applied = |key: &Node| matches!(key.scalar(), Some("log_level" | "log_format"));
+        entries.filter(|(key, _)| !applied(key)).cloned().collect()
+    };
+    let positions = |root: &Node| root.under("positions").clone();
+    let stdin = |root: &Node| root.under("target_config").under("stdin").clone();
+    let parts = [
+        ("server", server(started) != server(now)),
+        ("positions", positions(started) != positions(now)),
+        ("target_config.stdin", stdin(started) != stdin(now)),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+}
+
+/// The time tells systemd which READY is the answer.
+fn tell_systemd_reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => super::notify(&[NotifyState::Reloading, now]),
+        Err(error) => warn!(%error, "systemd cannot be told of a reload"),
+    }
+}

@@ -1,0 +1,166 @@
+//! The sources of all jobs, replaced while others go on.
+//! In: the jobs that are wanted.  Out: chunks through the outlet.  Owns: their tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::settings::Job;
+use crate::custody::Ledger;
+use crate::discovery::{docker, files};
+use crate::metrics::Own;
+use crate::pipeline::Outlet;
+use crate::record::UnixNanos;
+use crate::source::stdin::Stdin;
+
+/// All sources.
+pub(super) struct Sources {
+    /// The longest known first: their keys in the ledger stay theirs, whatever order a new configuration has them in.
+    running: Vec<Running>,
+    tasks: JoinSet<()>,
+    /// What the task that follows all files is told.
+    files: Option<watch::Sender<files::Wanted>>,
+    outlet: Outlet,
+    ledger: Arc<Ledger>,
+    own: Own,
+    stop: CancellationToken,
+}
+
+struct Running {
+    name: String,
+    /// Ends its sources between two chunks.
+    stop: CancellationToken,
+    /// Names of its Docker readers.
+    readers: Vec<String>,
+    files: Option<Arc<files::Job>>,
+    horizon: UnixNanos,
+}
+
+/// What is to be read, and how.
+pub(super) struct Wanted {
+    pub(super) jobs: Vec<Job>,
+    pub(super) sync_period: Duration,
+    pub(super) file_polls: (Duration, Duration),
+    /// What ended before this, and nobody has a position for, is left alone by jobs that are new.
+    pub(super) horizon: UnixNanos,
+}
+
+/// How jobs were changed: numbers of each.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    pub(super) started: usize,
+    pub(super) replaced: usize,
+    pub(super) removed: usize,
+}
+
+impl Sources {
+    pub(super) fn new(outlet: Outlet, ledger: Arc<Ledger>, own: Own, stop: CancellationToken) -> Sources {
+        let (running, tasks) = (Vec::new(), JoinSet::new());
+        Sources { running, tasks, files: None, outlet, ledger, own, stop }
+    }
+
+    /// Reads standard input and nothing else.
+    pub(super) fn start_stdin(&mut self, stdin: Stdin) {
+        self.tasks.spawn(stdin.run());
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Reads these jobs from now on. One that is there already is not touched unless it is among the `changed`. The old
+    /// sources end after the chunk at hand, and the new ones go on from there, target by target; nobody waits for it.
+    pub(super) fn change(&mut self, wanted: Wanted, is_changed: impl Fn(&str) -> bool) -> Changed {
+        while self.tasks.try_join_next().is_some() {}
+        let Wanted { mut jobs, sync_period, file_polls, horizon } = wanted;
+        let mut changed = Changed::default();
+        let mut leaving = Vec::new();
+        for before in std::mem::take(&mut self.running) {
+            match jobs.iter().position(|job| job.name == before.name) {
+                Some(index) if is_changed(&before.name) => {
+                    changed.replaced += 1;
+                    leaving.push(before.stop);
+                    self.start(jobs.remove(index), before.horizon);
+                }
+                Some(index) => {
+                    jobs.remove(index);
+                    self.running.push(before);
+                }
+                None => {
+                    changed.removed += 1;
+                    leaving.push(before.stop);
+                }
+            }
+        }
+        changed.started = jobs.len();
+        jobs.into_iter().for_each(|job| self.start(job, horizon));
+        let jobs = self.running.iter().filter_map(|job| job.files.clone()).collect();
+        self.follow_files(files::Wanted { jobs, sync_period, polls: file_polls }, horizon);
+        leaving.into_iter().for_each(|stop| stop.cancel());
+        changed
+    }
+
+    fn start(&mut self, job: Job, horizon: UnixNanos) {
+        let stop = self.stop.child_token();
+        let mut readers = Vec::new();
+        for (number, settings) in job.docker.into_iter().enumerate() {
+            let reader = if number == 0 { job.name.clone() } else { format!("{}/{number}", job.name) };
+            let seniors = self.running.iter().flat_map(|job| &job.readers).chain(&readers).cloned().collect();
+            readers.push(reader.clone());
+            let containers = docker::Containers {
+                settings,
+                job: job.name.clone(),
+                reader,
+                seniors,
+                rules: job.rules.clone(),
+                pipeline: job.pipeline.clone(),
+                outlet: self.outlet.clone(),
+                ledger: self.ledger.clone(),
+                own: self.own.clone(),
+                stop: stop.clone(),
+                horizon,
+            };
+            self.tasks.spawn(containers.run());
+        }
+        let files = (!job.files.is_empty()).then(|| {
+            let (name, groups, pipeline) = (job.name.clone(), job.files, job.pipeline);
+            Arc::new(files::Job { name, groups, pipeline, stop: stop.clone() })
+        });
+        self.running.push(Running { name: job.name, stop, readers, files, horizon });
+    }
+
+    /// One task follows the files of all jobs, from the first that has any.
+    fn follow_files(&mut self, wanted: files::Wanted, horizon: UnixNanos) {
+        if let Some(files) = &self.files {
+            files.send_replace(wanted);
+        } else if !wanted.jobs.is_empty() {
+            let (sender, wanted) = watch::channel(wanted);
+            self.files = Some(sender);
+            let (outlet, ledger, own) = (self.outlet.clone(), self.ledger.clone(), self.own.clone());
+            let files = files::Files { wanted, outlet, ledger, own, stop: self.stop.clone(), horizon };
+            self.tasks.spawn(files.run());
+        }
+    }
+
+    /// Waits for sources that come to an end by themselves, or were told to. Cancel-safe.
+    pub(super) async fn ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Waits for sources that were told to stop; those that hang in a chunk after `patience` lose it to this process.
+    pub(super) async fn end(&mut self, patience: Duration) {
+        if timeout(patience, self.ended()).await.is_err() {
+            self.tasks.abort_all();
+            self.ended().await;
+        }
+    }
+
+    /// Gives up what hangs.
+    pub(super) fn abandon(&mut self) {
+        self.tasks.abort_all();
+    }
+}

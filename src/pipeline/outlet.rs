@@ -1,0 +1,48 @@
+//! The way out of every pipeline: one bounded queue per client, and the budget over all of them.
+//! In: what takes lines now.  Out: a list to hand them to.  Owns: the list, which changes when the configuration does.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc;
+
+use crate::batch::Inbound;
+use crate::flow::Budget;
+use crate::metrics::{ClientMetrics, Own};
+
+/// The way to one client.
+#[derive(Clone, Debug)]
+pub(crate) struct Inlet {
+    pub(crate) queue: mpsc::Sender<Inbound>,
+    pub(crate) metrics: ClientMetrics,
+}
+
+/// The way to each client.
+pub(crate) type Inlets = Arc<[Inlet]>;
+
+/// Shared by all sources.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlet {
+    inlets: Arc<RwLock<Inlets>>,
+    pub(crate) budget: Budget,
+    /// Print to standard error what stages do to each line.
+    pub(crate) inspect: bool,
+    pub(crate) own: Own,
+}
+
+impl Outlet {
+    /// A way out that leads nowhere yet.
+    pub(crate) fn new(budget: Budget, inspect: bool, own: Own) -> Outlet {
+        Outlet { inlets: Arc::new(RwLock::new(Arc::new([]))), budget, inspect, own }
+    }
+
+    /// The queues there are, to hand one thing to all of them. A queue that is taken out closes when the last of these
+    /// lists is let go, so what is on its way still arrives.
+    pub(crate) fn inlets(&self) -> Inlets {
+        self.inlets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Leads to these queues from the next handover on; to none of them, it is closed.
+    pub(crate) fn lead_to(&self, inlets: Vec<Inlet>) {
+        *self.inlets.write().unwrap_or_else(PoisonError::into_inner) = inlets.into();
+    }
+}
