@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -38,6 +39,8 @@ pub(super) struct Sending {
     /// Failed attempts at the first piece.
     pub(super) failures: u64,
     answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    /// The pause before the request is over.
+    under_way: Arc<AtomicBool>,
 }
 
 impl Sending {
@@ -48,6 +51,7 @@ impl Sending {
             backoff: Backoff::new(client.settings.backoff),
             failures: 0,
             answer: None,
+            under_way: Arc::default(),
         }
     }
 
@@ -55,10 +59,18 @@ impl Sending {
     pub(super) fn push(&mut self, client: &Arc<Client>, pause: Duration) {
         let Some(Piece { parcel, .. }) = self.pieces.front() else { return };
         let (client, tenant, body) = (client.clone(), parcel.content.tenant.clone(), parcel.body.clone());
+        self.under_way = Arc::default();
+        let under_way = self.under_way.clone();
         self.answer = Some(Box::pin(async move {
             sleep(pause).await;
+            under_way.store(true, Ordering::Relaxed);
             client.send(tenant.as_deref(), body).await
         }));
+    }
+
+    /// True while Loki may be storing the first piece: who gives up now sends it twice.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// The answer to the first piece. Cancel-safe: the request goes on.
@@ -67,6 +79,7 @@ impl Sending {
             Some(answer) => {
                 let answer = answer.await;
                 self.answer = None;
+                self.under_way.store(false, Ordering::Relaxed);
                 answer
             }
             None => std::future::pending().await,

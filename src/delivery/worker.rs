@@ -132,8 +132,11 @@ pub(crate) async fn run(
     };
     let mut open = true;
     loop {
-        worker.begin().await;
-        if !open && worker.is_done(&stop) {
+        let retiring = !open && stop.retire.is_cancelled();
+        if !retiring {
+            worker.begin().await;
+        }
+        if !open && worker.is_done(retiring) {
             return worker.end().await;
         }
         let due = worker.due();
@@ -317,8 +320,11 @@ impl Worker {
         self.queue.iter().take_while(fits).count().max(1)
     }
 
-    fn is_done(&self, stop: &Stop) -> bool {
-        stop.retire.is_cancelled() || self.abandoned || (!self.has_live() && self.parked.is_empty())
+    /// True when nothing is left to do but what others can. A request under way is waited for: Loki may have it already.
+    fn is_done(&self, retiring: bool) -> bool {
+        let under_way = self.sending.as_ref().is_some_and(Sending::is_under_way);
+        let settled = !self.has_live() && self.parked.is_empty();
+        self.abandoned || (!under_way && (retiring || settled))
     }
 
     /// Hands on what is left, in order.
