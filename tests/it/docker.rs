@@ -42,17 +42,17 @@ scrape_configs:
 }
 
 /// A generator of pseudo-random numbers whose seed is printed, so that a failure can be repeated.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn seeded() -> Random {
+    pub fn seeded() -> Random {
         let seed = std::env::var("TAILWATER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
         println!("TAILWATER_TEST_SEED={seed}");
         Random(seed)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

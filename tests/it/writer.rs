@@ -38,6 +38,11 @@ impl Writer {
         }
     }
 
+    /// Writes something that nobody expects to arrive.
+    pub fn raw(&mut self, text: &str) {
+        self.file.write_all(text.as_bytes()).unwrap();
+    }
+
     fn line(&mut self, line: String) {
         self.file.write_all(format!("{line}\n").as_bytes()).unwrap();
         self.expected.exact(&format!("{}/0", self.source), self.next, line);

@@ -55,6 +55,14 @@ impl Expected {
         }
     }
 
+    /// Adds what another ledger holds, of other sources.
+    pub fn join(&mut self, other: Self) {
+        for (source, lines) in other.sources {
+            let before = self.sources.insert(source.clone(), lines);
+            assert!(before.is_none(), "{source} is in two ledgers");
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.sources.values().map(BTreeMap::len).sum()
     }
