@@ -7,6 +7,8 @@
 mod cursor;
 mod disk;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod positions;
 #[allow(dead_code, reason = "delivery does not use it yet")]
 mod spool;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
-use crate::custody::{Ledger, Store, StoreError};
+use crate::custody::{Ledger, RealDisk, Store, StoreError};
 use crate::delivery::{Client, ClientError};
 use crate::discovery::{docker, files};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT};
@@ -148,7 +148,7 @@ pub(super) fn start(parts: Parts) -> Result<Running, StartError> {
 }
 
 fn open_store(settings: &Settings, ledger: &Ledger) -> Result<Store, StartError> {
-    Store::open(&settings.positions, ledger).map_err(|error| {
+    Store::open(Arc::new(RealDisk), &settings.positions, ledger).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
     })

@@ -135,3 +135,6 @@ impl Disk for RealDisk {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod simulated;

@@ -6,16 +6,16 @@
 //! aside under another name and the previous one used: the agent always starts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::clock;
-use crate::custody::{Cursor, Ledger};
+use crate::custody::{Cursor, Disk, Ledger};
 use crate::record::UnixNanos;
 
 /// The `positions` block.
@@ -38,6 +38,7 @@ pub(crate) struct StoreError {
 /// The file on disk.
 #[derive(Debug)]
 pub(crate) struct Store {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// What the last write held, so that an idle agent writes nothing.
     written: Option<String>,
@@ -66,11 +67,16 @@ const VERSION: u32 = 1;
 
 impl Store {
     /// Opens the store, fills `ledger` from it, and makes sure that it can be written to.
-    pub(crate) fn open(settings: &Settings, ledger: &Ledger) -> Result<Store, StoreError> {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        settings: &Settings,
+        ledger: &Ledger,
+    ) -> Result<Store, StoreError> {
         let path = settings.file.with_extension("state");
-        let mut store = Store { path, written: None, saved_before: None };
+        let mut store = Store { disk, path, written: None, saved_before: None };
         let directory = store.directory();
-        fs::create_dir_all(&directory).map_err(|source| StoreError { path: display(&directory), source })?;
+        let made = store.disk.create_directory(&directory);
+        made.map_err(|source| StoreError { path: display(&directory), source })?;
         store.saved_before = match store.load(&store.path, ledger)? {
             Some(saved) => Some(saved),
             None => store.load(&store.previous(), ledger)?,
@@ -104,23 +110,24 @@ impl Store {
             crc32: crc32fast::hash(body.as_bytes()),
         };
         let temporary = self.path.with_extension("state.tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(serde_json::to_string(&header)?.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.write_all(body.as_bytes())?;
-        file.sync_all()?;
-        if self.path.exists() {
-            fs::rename(&self.path, self.previous())?;
+        let text = format!("{}\n{body}", serde_json::to_string(&header)?);
+        self.disk.write_at(&temporary, 0, text.as_bytes())?;
+        // It may be left from a failure, and longer.
+        self.disk.truncate(&temporary, text.len() as u64)?;
+        self.disk.sync(&temporary)?;
+        match self.disk.rename(&self.path, &self.previous()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        fs::rename(&temporary, &self.path)?;
+        self.disk.rename(&temporary, &self.path)?;
         // A rename is durable only once its directory is.
-        File::open(self.directory())?.sync_all()
+        self.disk.sync_directory(&self.directory())
     }
 
     /// When the generation in `path` was saved; `None` where there is none or it is damaged. One that is there and cannot
     /// be read (its owner is another user) is an error: starting without it would overwrite it.
     fn load(&self, path: &Path, ledger: &Ledger) -> Result<Option<UnixNanos>, StoreError> {
-        let text = match fs::read(path) {
+        let text = match self.disk.read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StoreError { path: display(path), source }),
@@ -135,7 +142,7 @@ impl Store {
             }
             Err(reason) => {
                 let aside = path.with_extension(format!("damaged-{}", clock::now().seconds()));
-                let moved = fs::rename(path, &aside).map_err(|error| error.to_string());
+                let moved = self.disk.rename(path, &aside).map_err(|error| error.to_string());
                 warn!(file = %path.display(), reason, set_aside = %aside.display(), moved = ?moved.err(),
                     "positions are damaged");
                 None
@@ -194,8 +201,14 @@ fn display(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::custody::{DockerPoint, Head};
+    use crate::custody::{DockerPoint, Head, RealDisk};
+
+    fn open(settings: &Settings, ledger: &Ledger) -> Result<Store, StoreError> {
+        Store::open(Arc::new(RealDisk), settings, ledger)
+    }
 
     fn settings(directory: &Path) -> Settings {
         Settings { file: directory.join("positions.yaml"), sync_period: Duration::from_secs(10) }
@@ -215,13 +228,13 @@ mod tests {
     #[test]
     fn what_was_saved_is_found_again() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(&settings(directory.path()), &Ledger::default()).unwrap();
+        let mut store = open(&settings(directory.path()), &Ledger::default()).unwrap();
         assert!(store.saved_before().is_none());
         assert!(store.save(&ledger_with(10)).unwrap());
         assert!(!store.save(&ledger_with(10)).unwrap(), "nothing changed, nothing is written");
 
         let found = Ledger::default();
-        let store = Store::open(&settings(directory.path()), &found).unwrap();
+        let store = open(&settings(directory.path()), &found).unwrap();
         assert_eq!(found.committed(), ledger_with(10).committed());
         assert!(store.saved_before().is_some());
     }
@@ -229,7 +242,7 @@ mod tests {
     #[test]
     fn damage_in_any_byte_is_set_aside_and_the_previous_generation_used() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(&settings(directory.path()), &ledger_with(10)).unwrap();
+        let mut store = open(&settings(directory.path()), &ledger_with(10)).unwrap();
         store.save(&ledger_with(20)).unwrap();
         let path = directory.path().join("positions.state");
         let whole = fs::read(&path).unwrap();
@@ -240,7 +253,7 @@ mod tests {
             fs::write(&path, &damaged).unwrap();
             fs::write(directory.path().join("positions.state.previous"), &previous).unwrap();
             let found = Ledger::default();
-            let loaded = Store::open(&settings(directory.path()), &found).unwrap();
+            let loaded = open(&settings(directory.path()), &found).unwrap();
             // A flipped digit in `saved_at` is the one damage that costs nothing.
             let same_positions = found.committed() == ledger_with(20).committed();
             assert!(same_positions || found.committed() == ledger_with(10).committed(), "byte {at}");
@@ -255,7 +268,7 @@ mod tests {
             fs::write(directory.path().join("positions.state"), vec![0; length]).unwrap();
             fs::write(directory.path().join("positions.state.previous"), b"{}").unwrap();
             let found = Ledger::default();
-            Store::open(&settings(directory.path()), &found).unwrap();
+            open(&settings(directory.path()), &found).unwrap();
             assert_eq!(found.len(), 0);
         }
         let aside = fs::read_dir(directory.path()).unwrap().filter_map(Result::ok);
@@ -265,6 +278,6 @@ mod tests {
     #[test]
     fn a_place_that_cannot_be_written_is_refused_at_start() {
         let settings = Settings { file: "/proc/none/positions.yaml".into(), sync_period: Duration::ZERO };
-        assert!(Store::open(&settings, &Ledger::default()).is_err());
+        assert!(open(&settings, &Ledger::default()).is_err());
     }
 }

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,8 @@ pub(crate) struct Spool {
     next_sequence: u64,
     /// The last segment is being written, and all of it so far is durable.
     writing: bool,
+    /// Bytes at the end of the last segment that a process before wrote and may not have synced.
+    unsure: Range<u64>,
     /// Everything before is acknowledged or lost and counted.
     head: u64,
     /// Number after the last durable entry.
@@ -186,7 +189,23 @@ impl Spool {
     }
 
     fn save_place(&mut self) -> io::Result<()> {
+        self.secure_tail()?;
         self.place.save(&*self.disk, Marks { head: self.head, durable: self.end })
+    }
+
+    /// Makes durable what the last process may have left in the memory of the kernel, before anything counts on it. Written
+    /// again: a sync that failed there may have made the next one say that all is well. Not at the start: a full disk must
+    /// not keep the spool from being drained.
+    fn secure_tail(&mut self) -> io::Result<()> {
+        let Some(last) = self.segments.back().filter(|_| !self.unsure.is_empty()) else { return Ok(()) };
+        let path = self.path(&last.name());
+        let mut bytes = vec![0; (self.unsure.end - self.unsure.start) as usize];
+        self.disk.read_at(&path, self.unsure.start, &mut bytes)?;
+        self.disk.write_at(&path, self.unsure.start, &bytes)?;
+        self.disk.sync(&path)?;
+        self.disk.sync_directory(&self.settings.directory)?;
+        self.unsure = 0..0;
+        Ok(())
     }
 
     /// Number after the last one the segment may hold.
@@ -240,8 +259,10 @@ impl Spool {
         }
         self.removing = true;
         self.segments.pop_front();
-        // Only the last one is written, and it was the first.
-        self.writing &= !self.segments.is_empty();
+        if self.segments.is_empty() {
+            self.writing = false;
+            self.unsure = 0..0;
+        }
         Ok(())
     }
 
@@ -269,5 +290,7 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

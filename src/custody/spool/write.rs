@@ -19,6 +19,7 @@ impl Spool {
         let lengths = records.iter().map(|record| record.length_on_disk());
         let length = lengths.sum::<Option<u64>>().ok_or(AppendError::Full)?;
         self.make_room(length)?;
+        self.secure_tail().map_err(AppendError::Disk)?;
 
         let segment_size = (self.settings.max_size.0 / SEGMENTS).min(LARGEST_SEGMENT);
         let segment = self.segments.pop_back_if(|last| self.writing && last.length + length <= segment_size);
