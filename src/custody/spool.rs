@@ -112,8 +112,8 @@ pub(crate) struct Spool {
     next_sequence: u64,
     /// The last segment is being written, and all of it so far is durable.
     writing: bool,
-    /// Bytes at the end of the last segment that a process before wrote and may not have synced.
-    unsure: Range<u64>,
+    /// Bytes at the end of the last segment that a process before may not have synced; `None` once all it left is durable.
+    unsure: Option<Range<u64>>,
     /// Everything before is acknowledged or lost and counted.
     head: u64,
     /// Number after the last durable entry.
@@ -193,18 +193,21 @@ impl Spool {
         self.place.save(&*self.disk, Marks { head: self.head, durable: self.end })
     }
 
-    /// Makes durable what the last process may have left in the memory of the kernel, before anything counts on it. Written
-    /// again: a sync that failed there may have made the next one say that all is well. Not at the start: a full disk must
-    /// not keep the spool from being drained.
+    /// Makes durable what the last process may have left in the memory of the kernel, before anything counts on it. Names: a
+    /// removed segment that came back in a crash would void a new one of a lower sequence. Bytes, written again: a sync
+    /// that failed there may have made the next one say that all is well. Not done at the start: a full disk must not keep
+    /// the spool from being drained.
     fn secure_tail(&mut self) -> io::Result<()> {
-        let Some(last) = self.segments.back().filter(|_| !self.unsure.is_empty()) else { return Ok(()) };
-        let path = self.path(&last.name());
-        let mut bytes = vec![0; (self.unsure.end - self.unsure.start) as usize];
-        self.disk.read_at(&path, self.unsure.start, &mut bytes)?;
-        self.disk.write_at(&path, self.unsure.start, &bytes)?;
-        self.disk.sync(&path)?;
+        let Some(unsure) = self.unsure.clone() else { return Ok(()) };
+        if let Some(last) = self.segments.back().filter(|_| !unsure.is_empty()) {
+            let path = self.path(&last.name());
+            let mut bytes = vec![0; (unsure.end - unsure.start) as usize];
+            self.disk.read_at(&path, unsure.start, &mut bytes)?;
+            self.disk.write_at(&path, unsure.start, &bytes)?;
+            self.disk.sync(&path)?;
+        }
         self.disk.sync_directory(&self.settings.directory)?;
-        self.unsure = 0..0;
+        self.unsure = None;
         Ok(())
     }
 
@@ -261,7 +264,7 @@ impl Spool {
         self.segments.pop_front();
         if self.segments.is_empty() {
             self.writing = false;
-            self.unsure = 0..0;
+            self.unsure = self.unsure.take().map(|_| 0..0);
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Spool {
             segments: segments.into(),
             next_sequence: newest.map_or(0, |newest| newest + 1),
             writing: false,
-            unsure: tail.unsure,
+            unsure: Some(tail.unsure),
             head,
             end: tail.end,
             given: None,
