@@ -255,6 +255,8 @@ impl Spool {
     fn remove_first(&mut self) -> io::Result<()> {
         let Some(first) = self.segments.front() else { return Ok(()) };
         let path = self.path(&first.name());
+        // Should the removal fail, nobody knows whether the file is still there: nothing more is written to it.
+        self.writing &= self.segments.len() > 1;
         if first.damaged {
             self.set_aside(&path)?;
         } else {
@@ -263,7 +265,6 @@ impl Spool {
         self.removing = true;
         self.segments.pop_front();
         if self.segments.is_empty() {
-            self.writing = false;
             self.unsure = self.unsure.take().map(|_| 0..0);
         }
         Ok(())
