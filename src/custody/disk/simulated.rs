@@ -54,11 +54,12 @@ struct File {
     pending: Vec<Change>,
 }
 
-/// A change of a file that is in the page cache: of one block, or of the length alone.
+/// A change of a file that is in the page cache: within one block, or of the length alone.
 #[derive(Clone, Debug)]
 enum Change {
     Write(usize, Vec<u8>),
-    Length(usize),
+    Grow(usize),
+    Cut(usize),
 }
 
 /// A change of a directory: under `to` there is now `file`, under `from` nothing.
@@ -115,7 +116,8 @@ impl SimDisk {
         }
         names.clone_from(durable_names);
         for file in files {
-            file.write_out(|| if dice.coin() { Fate::Written } else { Fate::Dropped });
+            file.write_out(|| dice.coin());
+            file.pending.clear();
             file.content.clone_from(&file.durable);
         }
         *faults = 0;
@@ -136,29 +138,18 @@ impl SimDisk {
     }
 }
 
-/// What becomes of a pending change.
-enum Fate {
-    Written,
-    Dropped,
-    Kept,
-}
-
 impl File {
     fn change(&mut self, change: Change) {
         change.apply(&mut self.content);
         self.pending.push(change);
     }
 
-    fn write_out(&mut self, mut fate: impl FnMut() -> Fate) {
-        let durable = &mut self.durable;
-        self.pending.retain(|change| match fate() {
-            Fate::Written => {
-                change.apply(durable);
-                false
+    fn write_out(&mut self, mut written: impl FnMut() -> bool) {
+        for change in &self.pending {
+            if written() {
+                change.apply(&mut self.durable);
             }
-            Fate::Dropped => false,
-            Fate::Kept => true,
-        });
+        }
     }
 }
 
@@ -172,7 +163,8 @@ impl Change {
                 }
                 content[*offset..end].copy_from_slice(bytes);
             }
-            Change::Length(length) => content.resize(*length, 0),
+            Change::Grow(length) => content.resize(content.len().max(*length), 0),
+            Change::Cut(length) => content.truncate(*length),
         }
     }
 }
@@ -277,7 +269,7 @@ impl Disk for SimDisk {
         while !rest.is_empty() && blocks > 0 {
             let (block, others) = rest.split_at(rest.len().min(BLOCK - offset % BLOCK));
             if file.content.len() < offset + block.len() {
-                file.change(Change::Length(offset + block.len()));
+                file.change(Change::Grow(offset + block.len()));
             }
             file.change(Change::Write(offset, block.to_vec()));
             (offset, rest, blocks) = (offset + block.len(), others, blocks - 1);
@@ -292,7 +284,7 @@ impl Disk for SimDisk {
         let state = &mut *self.state();
         let fault = state.fault(true);
         if fault.is_ok() || state.dice.coin() {
-            state.file(path)?.change(Change::Length(length as usize));
+            state.file(path)?.change(Change::Cut(length as usize));
         }
         fault
     }
@@ -306,15 +298,17 @@ impl Disk for SimDisk {
         let mut dice = state.dice.clone();
         let file = state.file(path)?;
         if fault.is_ok() {
-            file.write_out(|| Fate::Written);
+            file.write_out(|| true);
+            file.pending.clear();
             return Ok(());
         }
-        // What could not be written may be forgotten: the next sync says that all is well. Until memory is short the process
-        // still reads what it wrote.
-        file.write_out(|| match dice.below(3) {
-            0 => Fate::Written,
-            1 => Fate::Dropped,
-            _ => Fate::Kept,
+        file.write_out(|| dice.coin());
+        // Blocks that could not be written may be forgotten: the next sync says that all is well. Until memory is short the
+        // process still reads what it wrote.
+        let forgotten = dice.next();
+        file.pending.retain(|change| match change {
+            Change::Write(offset, _) => forgotten >> (offset / BLOCK % 64) & 1 == 0,
+            _ => true,
         });
         if dice.coin() {
             file.content.clone_from(&file.durable);
@@ -332,14 +326,14 @@ impl Disk for SimDisk {
         let fault = state.fault(true);
         let within = format!("{}/", directory.display());
         let State { dice, durable_names, pending_names, .. } = state;
+        // What a failed sync has done is done once more by the next, in order with the rest.
         pending_names.retain(|naming| {
             let name = naming.from.as_ref().or(naming.to.as_ref().map(|(name, _)| name));
             let here = name.is_some_and(|name| name.starts_with(&within));
-            let written = here && (fault.is_ok() || dice.coin());
-            if written {
+            if here && (fault.is_ok() || dice.coin()) {
                 naming.apply(durable_names);
             }
-            !written
+            !here || fault.is_err()
         });
         fault
     }
