@@ -22,7 +22,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::custody::disk::{Disk, Lock};
-use crate::record::{ByteCount, UnixNanos};
+use crate::record::ByteCount;
 
 mod place;
 mod read;

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::custody::RealDisk;
+use crate::record::UnixNanos;
 
 pub(super) const NOW: UnixNanos = UnixNanos(1_700_000_000_000_000_000);
 
