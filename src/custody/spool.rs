@@ -199,11 +199,14 @@ impl Spool {
     /// the spool from being drained.
     fn secure_tail(&mut self) -> io::Result<()> {
         let Some(unsure) = self.unsure.clone() else { return Ok(()) };
-        if let Some(last) = self.segments.back().filter(|_| !unsure.is_empty()) {
+        if let Some(last) = self.segments.back() {
             let path = self.path(&last.name());
             let mut bytes = vec![0; (unsure.end - unsure.start) as usize];
-            self.disk.read_at(&path, unsure.start, &mut bytes)?;
-            self.disk.write_at(&path, unsure.start, &bytes)?;
+            if !bytes.is_empty() {
+                self.disk.read_at(&path, unsure.start, &mut bytes)?;
+                self.disk.write_at(&path, unsure.start, &bytes)?;
+            }
+            // Also where its torn tail was cut off.
             self.disk.sync(&path)?;
         }
         self.disk.sync_directory(&self.settings.directory)?;
