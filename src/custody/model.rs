@@ -51,6 +51,8 @@ struct Case {
     done: Lines,
     /// Counted as lost by the spool.
     lost: Lines,
+    /// The position last saved.
+    saved: u32,
     /// Makes records distinct.
     records: u64,
     /// Records of failed appends since the last that succeeded. A restart may find them, and they may vanish again.
@@ -87,6 +89,7 @@ impl Case {
             done: 0,
             lost: 0,
             records: 0,
+            saved: 0,
             ghosts: Vec::new(),
             place_may_lag: false,
         }
@@ -101,8 +104,7 @@ impl Case {
                 8..=11 => self.settle(&mut run),
                 12..=18 => self.append(&mut run),
                 19..=23 => self.drain(&mut run),
-                // Whether it could be saved makes no difference to what must be true.
-                24..=26 => drop(run.store.save(&run.ledger)),
+                24..=26 => self.save(&mut run),
                 27 => _ = self.sync(&mut run),
                 28..=29 => self.fail(),
                 _ => run = self.restart(run),
@@ -121,6 +123,12 @@ impl Case {
     fn fail(&mut self) {
         self.disk.fail_next(1 + self.dice.below(8));
         self.place_may_lag = true;
+    }
+
+    fn save(&mut self, run: &mut Run) {
+        if run.store.save(&run.ledger).is_ok() {
+            self.saved = position(&run.ledger);
+        }
     }
 
     fn sync(&mut self, run: &mut Run) -> bool {
@@ -246,7 +254,7 @@ impl Case {
         let mut place_is_saved = false;
         match self.dice.below(4) {
             0 => {
-                drop(run.store.save(&run.ledger));
+                self.save(&mut run);
                 place_is_saved = self.sync(&mut run);
             }
             1 => {}
@@ -270,6 +278,7 @@ impl Case {
         assert!(!(place_is_saved && sent_again), "nothing is sent again after an orderly end");
         // (a) No position covers a line that is not settled.
         let position = position(&ledger);
+        assert!(position >= self.saved, "position {} was saved, {position} is found", self.saved);
         let covered = if position == MOST_LINES { Lines::MAX } else { (1 << position) - 1 };
         let in_spool = found.iter().fold(0, |all, record| all | lines(record));
         let forgotten = covered & !(self.done | self.lost | in_spool);
