@@ -7,6 +7,8 @@
 mod cursor;
 mod disk;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod positions;
 mod spool;
 

@@ -14,7 +14,7 @@ use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
 use crate::agent::sources::{Sources, Wanted};
 use crate::clock;
-use crate::custody::{Ledger, Store, StoreError};
+use crate::custody::{Ledger, RealDisk, Store, StoreError};
 use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
 use crate::metrics::{Own, Registry};
@@ -104,7 +104,7 @@ pub(super) fn start(
 }
 
 fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<Store, StartError> {
-    let store = Store::open(&settings.positions, ledger).map_err(|error| {
+    let store = Store::open(Arc::new(RealDisk), &settings.positions, ledger).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
     })?;

@@ -164,3 +164,6 @@ impl Disk for RealDisk {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod simulated;

@@ -11,16 +11,16 @@ mod promtail;
 mod shared;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use crate::clock;
-use crate::custody::{Cursor, Ledger, RealDisk};
+use crate::custody::{Cursor, Disk, Ledger};
 use crate::record::UnixNanos;
 
 use aside::set_aside;
@@ -48,6 +48,7 @@ pub(crate) struct StoreError {
 /// The file on disk.
 #[derive(Debug)]
 pub(crate) struct Store {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// What the last write held, so that an idle agent writes nothing.
     written: Option<String>,
@@ -82,24 +83,29 @@ const VERSION: u32 = 1;
 
 impl Store {
     /// Opens the store, fills `ledger` from it, and makes sure that it can be written to.
-    pub(crate) fn open(settings: &Settings, ledger: &Ledger) -> Result<Store, StoreError> {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        settings: &Settings,
+        ledger: &Ledger,
+    ) -> Result<Store, StoreError> {
         let path = settings.file.with_extension("state");
         let directory = directory_of(&path);
-        fs::create_dir_all(&directory).map_err(|source| StoreError { path: display(&directory), source })?;
+        disk.create_directory(&directory)
+            .map_err(|source| StoreError { path: display(&directory), source })?;
         let mut damaged = 0;
-        let found = match load(&path, ledger, &mut damaged)? {
+        let found = match load(&*disk, &path, ledger, &mut damaged)? {
             Some(found) => Some(found),
-            None => load(&previous(&path), ledger, &mut damaged)?,
+            None => load(&*disk, &previous(&path), ledger, &mut damaged)?,
         };
         let remembered = match &found {
             None => Remembered::Nothing,
             Some(header) => header.promtail_crc32.map_or(Remembered::Unread, Remembered::Left),
         };
-        let (shared, promtail) = Shared::open(&RealDisk, &settings.file, remembered, ledger)
+        let (shared, promtail) = Shared::open(&*disk, &settings.file, remembered, ledger)
             .map_err(|source| StoreError { path: display(&settings.file), source })?;
         damaged += u32::from(promtail.damaged);
         let saved_before = found.map(|header| header.saved_at).or(promtail.imported_as_of);
-        let mut store = Store { path, written: None, saved_before, shared, damaged };
+        let mut store = Store { disk, path, written: None, saved_before, shared, damaged };
         // Unwritable state is found now, with the person watching, and not at the first sync.
         store.save(ledger)?;
         Ok(store)
@@ -123,7 +129,7 @@ impl Store {
     /// Writes the committed cursors if they changed. Says whether it wrote.
     pub(crate) fn save(&mut self, ledger: &Ledger) -> Result<bool, StoreError> {
         // Promtail's first: a crash in between leaves it ahead of our header, and what it then says has been acknowledged.
-        if self.shared.save(&RealDisk, ledger) {
+        if self.shared.save(&*self.disk, ledger) {
             self.written = None;
         }
         let body = render(ledger);
@@ -144,25 +150,26 @@ impl Store {
             promtail_crc32: Some(self.shared.crc()),
         };
         let temporary = self.path.with_extension("state.tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(serde_json::to_string(&header)?.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.write_all(body.as_bytes())?;
-        file.sync_all()?;
-        if self.path.exists() {
-            fs::rename(&self.path, previous(&self.path))?;
+        let text = format!("{}\n{body}", serde_json::to_string(&header)?);
+        self.disk.write_at(&temporary, 0, text.as_bytes())?;
+        // It may be left from a failure, and longer.
+        self.disk.truncate(&temporary, text.len() as u64)?;
+        self.disk.sync(&temporary)?;
+        match self.disk.rename(&self.path, &previous(&self.path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        fs::rename(&temporary, &self.path)?;
+        self.disk.rename(&temporary, &self.path)?;
         // A rename is durable only once its directory is.
-        File::open(directory_of(&self.path))?.sync_all()
+        self.disk.sync_directory(&directory_of(&self.path))
     }
 }
 
 /// The header of the generation in `path`, whose positions are put into `ledger`; `None` where there is none or it is
 /// damaged. One that is there and cannot be read (its owner is another user) is an error: starting without it would
 /// overwrite it.
-fn load(path: &Path, ledger: &Ledger, damaged: &mut u32) -> Result<Option<Header>, StoreError> {
-    let text = match fs::read(path) {
+fn load(disk: &dyn Disk, path: &Path, ledger: &Ledger, damaged: &mut u32) -> Result<Option<Header>, StoreError> {
+    let text = match disk.read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StoreError { path: display(path), source }),
@@ -176,7 +183,7 @@ fn load(path: &Path, ledger: &Ledger, damaged: &mut u32) -> Result<Option<Header
             Some(header)
         }
         Err(reason) => {
-            set_aside(&RealDisk, path, &reason);
+            set_aside(disk, path, &reason);
             *damaged += 1;
             None
         }
@@ -233,8 +240,14 @@ fn display(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::custody::{DockerPoint, Head};
+    use crate::custody::{DockerPoint, Head, RealDisk};
+
+    fn open(settings: &Settings, ledger: &Ledger) -> Result<Store, StoreError> {
+        Store::open(Arc::new(RealDisk), settings, ledger)
+    }
 
     fn settings(directory: &Path) -> Settings {
         Settings { file: directory.join("positions.yaml"), sync_period: Duration::from_secs(10) }
@@ -254,13 +267,13 @@ mod tests {
     #[test]
     fn what_was_saved_is_found_again() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(&settings(directory.path()), &Ledger::default()).unwrap();
+        let mut store = open(&settings(directory.path()), &Ledger::default()).unwrap();
         assert!(store.saved_before().is_none());
         assert!(store.save(&ledger_with(10)).unwrap());
         assert!(!store.save(&ledger_with(10)).unwrap(), "nothing changed, nothing is written");
 
         let found = Ledger::default();
-        let store = Store::open(&settings(directory.path()), &found).unwrap();
+        let store = open(&settings(directory.path()), &found).unwrap();
         assert_eq!(found.committed(), ledger_with(10).committed());
         assert!(store.saved_before().is_some());
     }
@@ -268,7 +281,7 @@ mod tests {
     #[test]
     fn damage_in_any_byte_is_set_aside_and_the_previous_generation_used() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(&settings(directory.path()), &ledger_with(10)).unwrap();
+        let mut store = open(&settings(directory.path()), &ledger_with(10)).unwrap();
         store.save(&ledger_with(20)).unwrap();
         let path = directory.path().join("positions.state");
         let whole = fs::read(&path).unwrap();
@@ -279,7 +292,7 @@ mod tests {
             fs::write(&path, &damaged).unwrap();
             fs::write(directory.path().join("positions.state.previous"), &previous).unwrap();
             let found = Ledger::default();
-            let loaded = Store::open(&settings(directory.path()), &found).unwrap();
+            let loaded = open(&settings(directory.path()), &found).unwrap();
             // A flipped digit in `saved_at` is the one damage that costs nothing.
             let same_positions = found.committed() == ledger_with(20).committed();
             assert!(same_positions || found.committed() == ledger_with(10).committed(), "byte {at}");
@@ -294,7 +307,7 @@ mod tests {
             fs::write(directory.path().join("positions.state"), vec![0; length]).unwrap();
             fs::write(directory.path().join("positions.state.previous"), b"{}").unwrap();
             let found = Ledger::default();
-            Store::open(&settings(directory.path()), &found).unwrap();
+            open(&settings(directory.path()), &found).unwrap();
             assert_eq!(found.len(), 0);
         }
         let aside = fs::read_dir(directory.path()).unwrap().filter_map(Result::ok);
@@ -304,6 +317,6 @@ mod tests {
     #[test]
     fn a_place_that_cannot_be_written_is_refused_at_start() {
         let settings = Settings { file: "/proc/none/positions.yaml".into(), sync_period: Duration::ZERO };
-        assert!(Store::open(&settings, &Ledger::default()).is_err());
+        assert!(open(&settings, &Ledger::default()).is_err());
     }
 }

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,8 @@ pub(crate) struct Spool {
     next_sequence: u64,
     /// The last segment is being written, and all of it so far is durable.
     writing: bool,
+    /// Bytes at the end of the last segment that a process before may not have synced; `None` once all it left is durable.
+    unsure: Option<Range<u64>>,
     /// Everything before is acknowledged or lost and counted.
     head: u64,
     /// Number after the last durable entry.
@@ -186,7 +189,29 @@ impl Spool {
     }
 
     fn save_place(&mut self) -> io::Result<()> {
+        self.secure_tail()?;
         self.place.save(&*self.disk, Marks { head: self.head, durable: self.end })
+    }
+
+    /// Makes durable what the last process may have left in the memory of the kernel, before anything counts on it. Names: a
+    /// removed segment that came back in a crash would void a new one of a lower sequence. Bytes, written again: a sync
+    /// that failed there may have made the next one say that all is well. Not done at the start: a full disk must not keep
+    /// the spool from being drained.
+    fn secure_tail(&mut self) -> io::Result<()> {
+        let Some(unsure) = self.unsure.clone() else { return Ok(()) };
+        if let Some(last) = self.segments.back() {
+            let path = self.path(&last.name());
+            let mut bytes = vec![0; (unsure.end - unsure.start) as usize];
+            if !bytes.is_empty() {
+                self.disk.read_at(&path, unsure.start, &mut bytes)?;
+                self.disk.write_at(&path, unsure.start, &bytes)?;
+            }
+            // Also where its torn tail was cut off.
+            self.disk.sync(&path)?;
+        }
+        self.disk.sync_directory(&self.settings.directory)?;
+        self.unsure = None;
+        Ok(())
     }
 
     /// Number after the last one the segment may hold.
@@ -233,6 +258,8 @@ impl Spool {
     fn remove_first(&mut self) -> io::Result<()> {
         let Some(first) = self.segments.front() else { return Ok(()) };
         let path = self.path(&first.name());
+        // Should the removal fail, nobody knows whether the file is still there: nothing more is written to it.
+        self.writing &= self.segments.len() > 1;
         if first.damaged {
             self.set_aside(&path)?;
         } else {
@@ -240,8 +267,9 @@ impl Spool {
         }
         self.removing = true;
         self.segments.pop_front();
-        // Only the last one is written, and it was the first.
-        self.writing &= !self.segments.is_empty();
+        if self.segments.is_empty() {
+            self.unsure = self.unsure.take().map(|_| 0..0);
+        }
         Ok(())
     }
 
@@ -269,5 +297,7 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

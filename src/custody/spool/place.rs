@@ -24,8 +24,9 @@ pub(super) struct Marks {
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// Of the slot written last; `None` before the file is durable.
+    /// Of the newest slot; `None` where there is none.
     generation: Option<u64>,
+    /// What this process has made durable.
     saved: Option<Marks>,
     /// Both slots hold, so none that is newer can have been lost.
     pub(super) whole: bool,
@@ -48,8 +49,10 @@ impl Place {
         }
         let slots = [decode(&bytes), decode(&bytes[SECTOR..])];
         let newest = slots.iter().flatten().max_by_key(|(generation, _)| *generation).copied();
-        let (generation, saved) = newest.unzip();
-        Ok((Place { path, generation, saved, whole: slots.iter().all(Option::is_some) }, saved))
+        let (generation, marks) = newest.unzip();
+        let whole = slots.iter().all(Option::is_some);
+        // What is read may be in the memory of the kernel alone, so it does not count as saved.
+        Ok((Place { path, generation, saved: None, whole }, marks))
     }
 
     /// Makes `marks` durable.

@@ -43,10 +43,17 @@ impl Spool {
         damaged.sort();
 
         let durable = marks.map_or(0, |marks| marks.durable);
-        let tail = match segments.last_mut() {
-            Some(last) => cut_tail(&*disk, directory, last, durable)?,
-            None => Tail { end: durable, torn: 0 },
-        };
+        let mut tail = Tail { end: durable, length: 0, unsure: 0..0 };
+        let mut torn = 0;
+        if let Some(last) = segments.last_mut() {
+            let path = directory.join(last.name());
+            tail = scan_tail(&*disk, &path, last, durable)?;
+            torn = last.length - tail.length;
+            if torn > 0 {
+                disk.truncate(&path, tail.length)?;
+                last.length = tail.length;
+            }
+        }
         let first = segments.first().map_or(tail.end, |segment| segment.first);
         let head = match marks {
             // The newer slot may have known of the removal of what is missing in front.
@@ -62,6 +69,7 @@ impl Spool {
             segments: segments.into(),
             next_sequence: newest.map_or(0, |newest| newest + 1),
             writing: false,
+            unsure: Some(tail.unsure),
             head,
             end: tail.end,
             given: None,
@@ -78,7 +86,7 @@ impl Spool {
         let recovered = Recovered {
             entries: spool.entries(),
             size: spool.size(),
-            torn: tail.torn,
+            torn,
             set_aside: spool.damaged.iter().map(|name| spool.path(name)).collect(),
         };
         Ok(Some((spool, recovered)))
@@ -99,18 +107,4 @@ fn list_segments(disk: &dyn Disk, directory: &Path, names: &[String]) -> io::Res
         segments.push(segment);
     }
     Ok(segments)
-}
-
-/// Finds the end of what is held, and makes sure that it is on the disk: after a crash of the process alone it was only in
-/// the memory of the kernel, and the numbers of the next segment build on it.
-fn cut_tail(disk: &dyn Disk, directory: &Path, last: &mut Segment, durable: u64) -> io::Result<Tail> {
-    let path = directory.join(last.name());
-    let tail = scan_tail(disk, &path, last, durable)?;
-    if tail.torn > 0 {
-        last.length -= tail.torn;
-        disk.truncate(&path, last.length)?;
-    }
-    disk.sync(&path)?;
-    disk.sync_directory(directory)?;
-    Ok(tail)
 }

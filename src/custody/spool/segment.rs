@@ -2,6 +2,7 @@
 //! In: a file of any bytes.  Out: the headers and records in it that hold.  Owns: nothing.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use memchr::memmem;
@@ -155,43 +156,51 @@ pub(super) fn read_record(
 }
 
 /// What the last segment ends with.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tail {
     /// Number after the last entry that is held.
     pub(super) end: u64,
-    /// Bytes behind that were never durable.
-    pub(super) torn: u64,
+    /// Bytes up to there.
+    pub(super) length: u64,
+    /// Of them those that may be in the memory of the kernel alone.
+    pub(super) unsure: Range<u64>,
 }
 
 /// Finds where the last segment ends. Everything before `durable` was durable: what is missing of that is damage, and left
 /// for the reader to find. Behind it only an append can be that the crash cut short, of which a part may be missing.
 pub(super) fn scan_tail(disk: &dyn Disk, path: &Path, segment: &Segment, durable: u64) -> io::Result<Tail> {
     let mut reader = Reader::open(disk, path, segment.sequence)?;
-    let mut records: Vec<(Header, u64, bool)> = Vec::new();
+    let mut records: Vec<(Found, bool)> = Vec::new();
     while let Some(found) = reader.find(disk, path)? {
-        let whole = read_record(disk, path, segment.length, &found)?.is_some();
-        records.push((found.header, found.end(), whole));
         reader.offset = found.end();
+        let whole = read_record(disk, path, segment.length, &found)?.is_some();
+        records.push((found, whole));
     }
     // An append begins only after the one before is durable.
-    let begun = records.last().map_or(0, |(header, ..)| header.append);
-    let mut end = durable.max(segment.first).max(begun);
+    let begun = records.last().map_or(0, |(found, _)| found.header.append);
+    let known = durable.max(segment.first).max(begun);
+    let mut end = known;
     let mut kept = None;
-    for (header, offset, whole) in records {
-        if header.end() <= end {
-            kept = Some((header.end(), offset));
-        } else if header.first == end && whole {
-            end = header.end();
-            kept = Some((end, offset));
-        } else {
+    for (found, whole) in &records {
+        if found.header.first == end && *whole {
+            end = found.header.end();
+        } else if found.header.end() > end {
             break;
         }
+        kept = Some(found);
     }
-    let keep = match kept {
-        Some((last, offset)) if last == end => offset,
-        None if end == segment.first => HEADER,
+    let length = match kept {
+        Some(last) if last.header.end() == end => segment.length.min(last.end()),
+        None if end == segment.first => segment.length.min(HEADER),
         // The last of what was durable is missing: nothing can be told from damage.
         _ => segment.length,
     };
-    Ok(Tail { end, torn: segment.length.saturating_sub(keep) })
+    let mut unsure = length..length;
+    if end > known
+        && let Some((first, _)) = records.iter().find(|(found, _)| found.header.first == known)
+    {
+        // With the first record the segment's own header.
+        unsure.start = if known == segment.first { 0 } else { first.offset };
+    }
+    Ok(Tail { end, length, unsure })
 }

@@ -6,9 +6,9 @@ use super::*;
 use crate::custody::RealDisk;
 use crate::record::UnixNanos;
 
-const NOW: UnixNanos = UnixNanos(1_700_000_000_000_000_000);
+pub(super) const NOW: UnixNanos = UnixNanos(1_700_000_000_000_000_000);
 
-pub(super) fn settings(directory: &Path) -> Settings {
+fn settings(directory: &Path) -> Settings {
     Settings {
         directory: directory.join("spool"),
         max_size: ByteCount(8 * 1024),
@@ -17,7 +17,7 @@ pub(super) fn settings(directory: &Path) -> Settings {
     }
 }
 
-pub(super) fn open(settings: &Settings) -> (Spool, Recovered) {
+fn open(settings: &Settings) -> (Spool, Recovered) {
     Spool::open(Arc::new(RealDisk), settings.clone(), NOW).unwrap()
 }
 
@@ -33,7 +33,7 @@ pub(super) fn record(number: u64, entries: u64) -> Record {
 }
 
 /// Everything that is left, acknowledged one by one.
-pub(super) fn drain(spool: &mut Spool) -> Vec<Record> {
+fn drain(spool: &mut Spool) -> Vec<Record> {
     let mut records = Vec::new();
     while let Some(record) = spool.next(NOW).unwrap() {
         records.push(record);

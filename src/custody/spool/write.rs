@@ -19,6 +19,7 @@ impl Spool {
         let lengths = records.iter().map(|record| record.length_on_disk());
         let length = lengths.sum::<Option<u64>>().ok_or(AppendError::Full)?;
         self.make_room(length)?;
+        self.secure_tail().map_err(AppendError::Disk)?;
 
         let segment_size = (self.settings.max_size.0 / SEGMENTS).min(LARGEST_SEGMENT);
         let segment = self.segments.pop_back_if(|last| self.writing && last.length + length <= segment_size);
@@ -38,7 +39,9 @@ impl Spool {
             }
             Err(error) => {
                 // Retried for hours on a full disk, new segments would pile up.
-                if !fresh || remove_if_there(&*self.disk, &self.path(&segment.name())).is_err() {
+                if fresh && remove_if_there(&*self.disk, &self.path(&segment.name())).is_ok() {
+                    self.removing = true;
+                } else {
                     self.segments.push_back(segment);
                 }
                 Err(AppendError::Disk(error))
@@ -53,6 +56,8 @@ impl Spool {
             return Err(AppendError::Full);
         }
         self.release_or_remember();
+        // What comes back in a crash must not be more than there is room for.
+        self.settle_removal().map_err(AppendError::Disk)?;
         while self.size().0 + needed > limit {
             match self.settings.when_full {
                 WhenFull::Block => return Err(AppendError::Full),

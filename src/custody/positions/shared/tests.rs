@@ -45,7 +45,7 @@ impl Bench {
     fn open(&self) -> (Store, Ledger) {
         let settings = Settings { file: self.path("positions.yaml"), sync_period: Duration::from_secs(1) };
         let ledger = Ledger::default();
-        let store = Store::open(&settings, &ledger).unwrap();
+        let store = Store::open(std::sync::Arc::new(RealDisk), &settings, &ledger).unwrap();
         (store, ledger)
     }
 
@@ -245,7 +245,7 @@ fn a_directory_is_refused_and_a_device_left_alone() {
     let bench = Bench::new();
     fs::create_dir(bench.path("positions.yaml")).unwrap();
     let settings = Settings { file: bench.path("positions.yaml"), sync_period: Duration::from_secs(1) };
-    let error = Store::open(&settings, &Ledger::default()).unwrap_err();
+    let error = Store::open(std::sync::Arc::new(RealDisk), &settings, &Ledger::default()).unwrap_err();
     assert!(error.to_string().contains("positions.yaml"), "{error}");
     fs::remove_dir(bench.path("positions.yaml")).unwrap();
     std::os::unix::fs::symlink("/dev/null", bench.path("positions.yaml")).unwrap();
