@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::reload::Changed;
 use crate::delivery::{Client, ClientError, Leftover};
 use crate::metrics::{ClientMetrics, Own};
 use crate::pipeline::Outlet;
@@ -41,7 +42,7 @@ pub(super) struct Clients {
 
 struct Running {
     settings: delivery::Settings,
-    /// Bound of its batcher's queue.
+    /// Bound of its batcher's queue; another one beside it makes a longer queue, and so another batcher.
     queue: usize,
     client: Arc<Client>,
     metrics: ClientMetrics,
@@ -59,14 +60,6 @@ enum Ended {
     Idle,
     /// Nobody looks at what is printed.
     Unread,
-}
-
-/// How clients were changed: numbers of each.
-#[derive(Debug, Default)]
-pub(super) struct Changed {
-    pub(super) started: usize,
-    pub(super) replaced: usize,
-    pub(super) removed: usize,
 }
 
 impl Clients {
