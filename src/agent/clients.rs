@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::reload::Changed;
 use crate::agent::spools;
 use crate::custody::{Spool, SpoolError};
 use crate::delivery::{Around, Client, ClientError, Leftover};
@@ -57,7 +58,7 @@ pub(crate) enum UnusableClient {
 
 struct Running {
     settings: delivery::Settings,
-    /// Bound of its batcher's queue.
+    /// Bound of its batcher's queue; another one beside it makes a longer queue, and so another batcher.
     queue: usize,
     client: Arc<Client>,
     metrics: ClientMetrics,
@@ -75,14 +76,6 @@ enum Ended {
     Idle,
     /// Nobody looks at what is printed.
     Unread,
-}
-
-/// How clients were changed: numbers of each.
-#[derive(Debug, Default)]
-pub(super) struct Changed {
-    pub(super) started: usize,
-    pub(super) replaced: usize,
-    pub(super) removed: usize,
 }
 
 impl Clients {

@@ -8,6 +8,7 @@
 
 mod watch;
 
+use std::fmt;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -34,6 +35,20 @@ const PRINTING: &str = "printing what would be pushed, for want of clients, begi
 
 /// Changes how the agent logs.
 pub(crate) type SetLog = Box<dyn Fn(LevelFilter, LogFormat)>;
+
+/// How many jobs, or clients, were changed.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    pub(super) started: usize,
+    pub(super) replaced: usize,
+    pub(super) removed: usize,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} new, {} replaced, {} removed", self.started, self.replaced, self.removed)
+    }
+}
 
 /// The configuration stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -223,7 +238,7 @@ impl Reloads {
             warn!(part, "this part of the configuration is taken over at a restart only");
         }
         (self.root, self.rate) = (root, settings.rate);
-        info!(config = name, ?jobs, ?clients, "the configuration is in force");
+        info!(config = name, %jobs, %clients, "the configuration is in force");
         Ok(())
     }
 }

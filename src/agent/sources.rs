@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::reload::Changed;
 use crate::agent::settings::Job;
 use crate::custody::Ledger;
 use crate::discovery::{docker, files};
@@ -47,14 +48,6 @@ pub(super) struct Wanted {
     pub(super) file_polls: (Duration, Duration),
     /// What ended before this, and nobody has a position for, is left alone by jobs that are new.
     pub(super) horizon: UnixNanos,
-}
-
-/// How jobs were changed: numbers of each.
-#[derive(Debug, Default)]
-pub(super) struct Changed {
-    pub(super) started: usize,
-    pub(super) replaced: usize,
-    pub(super) removed: usize,
 }
 
 impl Sources {

@@ -14,7 +14,7 @@ use crate::custody::{Outcome, RealDisk, Spool, SpoolError, SpoolSettings};
 use crate::delivery::{Client, Leftover};
 use crate::flow::Troubles;
 use crate::metrics::ClientMetrics;
-use crate::{clock, delivery, http};
+use crate::{delivery, http};
 
 /// Opens a client's spool, if it has one.
 pub(super) fn open(
@@ -22,7 +22,7 @@ pub(super) fn open(
     metrics: &ClientMetrics,
 ) -> Result<Option<Spool>, SpoolError> {
     let Some(settings) = client.spool.clone() else { return Ok(None) };
-    let (spool, found) = Spool::open(Arc::new(RealDisk), settings, clock::now())?;
+    let (spool, found) = Spool::open(Arc::new(RealDisk), settings)?;
     metrics.spool_recovered.add(found.entries as f64);
     if found.entries > 0 {
         info!(client = %client.name, entries = found.entries, bytes = found.size.0, "lines from before wait on disk");
@@ -99,7 +99,7 @@ fn reopen(
             }
         }
     }
-    let (spool, _) = Spool::open(Arc::new(RealDisk), wanted, clock::now())?;
+    let (spool, _) = Spool::open(Arc::new(RealDisk), wanted)?;
     Ok((Some(spool), moved))
 }
 

@@ -21,7 +21,6 @@ pub(crate) enum Outcome {
     /// Loki has them (or the terminal, where there is no Loki).
     Delivered,
     /// On disk, to be sent from there.
-    #[allow(dead_code, reason = "delivery does not use the spool yet")]
     Spooled,
     /// Loki refused them for good; counted.
     Refused,

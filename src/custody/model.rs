@@ -303,8 +303,7 @@ impl Case {
         let ledger = Ledger::default();
         Store::open(disk.clone(), &self.positions, &ledger).unwrap();
         let settings = SpoolSettings { max_age: None, ..self.spool.clone() };
-        let (mut spool, Recovered { entries: recovered, .. }) =
-            Spool::open(disk, settings, self.now).unwrap();
+        let (mut spool, Recovered { entries: recovered, .. }) = Spool::open(disk, settings).unwrap();
         let mut found = Vec::new();
         while let Some(record) = spool.next(self.now).unwrap() {
             spool.acknowledge();
@@ -321,7 +320,7 @@ impl Case {
             let disk: Arc<dyn Disk> = self.disk.clone();
             let ledger = Ledger::default();
             let Ok(store) = Store::open(disk.clone(), &self.positions, &ledger) else { continue };
-            let Ok((spool, recovered)) = Spool::open(disk, self.spool.clone(), self.now) else { continue };
+            let Ok((spool, recovered)) = Spool::open(disk, self.spool.clone()) else { continue };
             let next = position(&ledger);
             return Run {
                 track: ledger.track("file:1:1", "a.log"),

@@ -168,7 +168,12 @@ impl Store {
 /// The header of the generation in `path`, whose positions are put into `ledger`; `None` where there is none or it is
 /// damaged. One that is there and cannot be read (its owner is another user) is an error: starting without it would
 /// overwrite it.
-fn load(disk: &dyn Disk, path: &Path, ledger: &Ledger, damaged: &mut u32) -> Result<Option<Header>, StoreError> {
+fn load(
+    disk: &dyn Disk,
+    path: &Path,
+    ledger: &Ledger,
+    damaged: &mut u32,
+) -> Result<Option<Header>, StoreError> {
     let text = match disk.read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::{self, Instant};
 use crate::custody::{AppendError, Record, Spool};
@@ -13,6 +13,9 @@ use crate::metrics::ClientMetrics;
 
 /// A spool that failed, or is full, is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// How much is sent again after a kill.
+const SAVE_PLACE_EVERY: Duration = Duration::from_secs(1);
 
 /// Losses are spoken of so often at most.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -32,6 +35,8 @@ pub(super) struct Keep {
     /// Entries lost since that was last said, and when it was.
     untold: u64,
     told: Option<Instant>,
+    /// When the place of the next record is put on disk again.
+    place_due: Instant,
 }
 
 impl Keep {
@@ -52,6 +57,7 @@ impl Keep {
             again: None,
             untold: 0,
             told: None,
+            place_due: Instant::now(),
         };
         keep.count();
         keep
@@ -140,16 +146,26 @@ impl Keep {
         self.head = None;
         self.run(Spool::acknowledge).await;
         self.count();
+        let now = Instant::now();
+        if now >= self.place_due {
+            self.place_due = now + SAVE_PLACE_EVERY;
+            self.save_place().await;
+        }
     }
 
     /// Gives the spool back, with the place of the next record on disk.
     pub(super) async fn close(mut self) -> Option<Spool> {
         self.troubles.clear(&self.name);
-        if let Some(Err(error)) = self.run(Spool::sync).await {
-            // Then some records are sent again, and Loki knows them.
-            warn!(who = %self.name, %error, "the place in the spool cannot be saved");
-        }
+        self.save_place().await;
         self.spool
+    }
+
+    /// Where this fails, some records are sent again, and Loki knows them.
+    async fn save_place(&mut self) {
+        if let Some(Err(error)) = self.run(Spool::sync).await {
+            self.metrics.spool_errors.add(1.0);
+            debug!(who = %self.name, %error, "the place in the spool cannot be saved");
+        }
     }
 
     /// Disks may hang, and the runtime must not.

@@ -16,7 +16,7 @@ fn settings() -> Settings {
 }
 
 fn open(disk: &Arc<SimDisk>) -> (Spool, Recovered) {
-    Spool::open(disk.clone(), settings(), NOW).unwrap()
+    Spool::open(disk.clone(), settings()).unwrap()
 }
 
 fn append(spool: &mut Spool, numbers: impl IntoIterator<Item = u64>) {

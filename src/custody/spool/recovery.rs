@@ -12,15 +12,10 @@ use crate::custody::Disk;
 use crate::custody::spool::place::Place;
 use crate::custody::spool::segment::{DAMAGED, EXTENSION, Segment, Tail, scan_tail};
 use crate::custody::spool::{Losses, Recovered, Settings, Spool, SpoolError};
-use crate::record::UnixNanos;
 
 impl Spool {
     /// Opens the directory or makes it, takes a lock on it, and finds what is held.
-    pub(crate) fn open(
-        disk: Arc<dyn Disk>,
-        settings: Settings,
-        _now: UnixNanos,
-    ) -> Result<(Spool, Recovered), SpoolError> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<(Spool, Recovered), SpoolError> {
         let directory = settings.directory.clone();
         let name = || directory.display().to_string();
         match Self::recover(disk, settings) {

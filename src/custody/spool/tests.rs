@@ -18,7 +18,7 @@ fn settings(directory: &Path) -> Settings {
 }
 
 fn open(settings: &Settings) -> (Spool, Recovered) {
-    Spool::open(Arc::new(RealDisk), settings.clone(), NOW).unwrap()
+    Spool::open(Arc::new(RealDisk), settings.clone()).unwrap()
 }
 
 /// A record of so many entries whose body takes about 300 bytes, so that three fit into a segment of 1 KiB.
@@ -175,7 +175,7 @@ fn a_spool_belongs_to_one_process() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
     let (spool, _) = open(&settings);
-    let refused = Spool::open(Arc::new(RealDisk), settings.clone(), NOW).unwrap_err();
+    let refused = Spool::open(Arc::new(RealDisk), settings.clone()).unwrap_err();
     assert!(matches!(refused, SpoolError::InUse(_)), "{refused}");
     drop(spool);
     open(&settings);
@@ -184,6 +184,6 @@ fn a_spool_belongs_to_one_process() {
 #[test]
 fn a_place_that_cannot_be_made_is_refused_by_name() {
     let settings = Settings { directory: "/proc/none/spool".into(), ..settings(Path::new("")) };
-    let refused = Spool::open(Arc::new(RealDisk), settings, NOW).unwrap_err();
+    let refused = Spool::open(Arc::new(RealDisk), settings).unwrap_err();
     assert_eq!(refused.to_string(), "spool /proc/none/spool");
 }
