@@ -85,13 +85,9 @@ pub(super) struct Reloads {
     registry: Arc<Registry>,
     own: Own,
     set_log: SetLog,
-    /// In force.
-    root: Node,
-    rate: Option<RateLimit>,
+    in_force: Arc<InForce>,
     /// In force since the start, where only a restart changes it.
     started: Node,
-    /// Nothing can be replaced, because this takes a restart.
-    fixed: Option<&'static str>,
     /// What was read last, usable or not: a hint without a change is none.
     seen: Result<Source, String>,
     signalled: bool,
@@ -100,6 +96,14 @@ pub(super) struct Reloads {
     /// Being read.
     reading: Option<(Asked, JoinHandle<Outcome>)>,
     watching: JoinSet<()>,
+}
+
+/// The configuration in force.
+struct InForce {
+    root: Node,
+    rate: Option<RateLimit>,
+    /// No other can take its place, because this takes a restart.
+    fixed: Option<&'static str>,
 }
 
 struct Outcome {
@@ -124,10 +128,12 @@ impl Reloads {
             registry,
             own,
             set_log,
-            root: loaded.root.clone(),
-            rate: loaded.settings.rate.clone(),
+            in_force: Arc::new(InForce {
+                root: loaded.root.clone(),
+                rate: loaded.settings.rate.clone(),
+                fixed: fixed(&loaded.settings),
+            }),
             started: loaded.root.clone(),
-            fixed: fixed(&loaded.settings),
             seen: Ok(loaded.source.clone()),
             signalled: false,
             pages,
@@ -184,17 +190,14 @@ impl Reloads {
     /// Reads and compiles on a thread of its own: lines and signals go on meanwhile.
     fn begin(&self, is_hint: bool) -> JoinHandle<Outcome> {
         let (request, registry, own) = (self.request.clone(), self.registry.clone(), self.own.clone());
-        let (rate, before, fixed) = (self.rate.clone(), self.seen.clone(), self.fixed);
+        let (in_force, before) = (self.in_force.clone(), self.seen.clone());
         spawn_blocking(move || {
             let found = load::find(&request);
             let seen = found.as_ref().map(Source::clone).map_err(ToString::to_string);
             if is_hint && seen == before {
                 return Outcome { seen, result: None };
             }
-            let compile = |source| match fixed {
-                Some(part) => Err(ReloadError::NeedsRestart(part)),
-                None => compile(&request, source, rate.as_ref(), &registry, &own),
-            };
+            let compile = |source| compile(&request, source, &in_force, &registry, &own);
             let result = found.map_err(ReloadError::from).and_then(compile);
             Outcome { seen, result: Some(result) }
         })
@@ -218,14 +221,14 @@ impl Reloads {
     }
 
     fn take_over(&mut self, loaded: Loaded, running: &mut Running) -> Result<(), ReloadError> {
-        if loaded.root == self.root {
+        if loaded.root == self.in_force.root {
             info!(config = loaded.name, "the configuration is unchanged");
             return Ok(());
         }
         loaded.log_warnings();
         let Loaded { name, root, settings, .. } = loaded;
         let clients = running.clients.change(settings.clients)?;
-        let is_changed = |job: &str| job_parts(&self.root, job) != job_parts(&root, job);
+        let is_changed = |job: &str| job_parts(&self.in_force.root, job) != job_parts(&root, job);
         let wanted = Wanted {
             jobs: settings.jobs,
             sync_period: settings.sync_period,
@@ -237,7 +240,7 @@ impl Reloads {
         for part in at_restart(&self.started, &root) {
             warn!(part, "this part of the configuration is taken over at a restart only");
         }
-        (self.root, self.rate) = (root, settings.rate);
+        self.in_force = Arc::new(InForce { root, rate: settings.rate, fixed: None });
         info!(config = name, %jobs, %clients, "the configuration is in force");
         Ok(())
     }
@@ -247,15 +250,20 @@ impl Reloads {
 fn compile(
     request: &Request,
     source: Source,
-    rate: Option<&RateLimit>,
+    in_force: &InForce,
     registry: &Registry,
     own: &Own,
 ) -> Result<Loaded, ReloadError> {
     let trial = Registry::default();
     let trial_own = Own::register(&trial);
+    let rate = in_force.rate.as_ref();
     let tried = load::decode(request, source.clone(), rate, &trial, &trial_own)?;
-    if tried.settings.clients.is_empty() {
-        return Err(ReloadError::NeedsRestart(PRINTING));
+    if tried.root == in_force.root {
+        return Ok(tried);
+    }
+    let prints = tried.settings.clients.is_empty().then_some(PRINTING);
+    if let Some(part) = in_force.fixed.or(prints) {
+        return Err(ReloadError::NeedsRestart(part));
     }
     tried.verify(&trial_own).map_err(UnusableClient::from)?;
     match registry.conflict(&trial) {
@@ -264,7 +272,7 @@ fn compile(
     }
 }
 
-/// What of a configuration that runs keeps any other from taking its place.
+/// What about a configuration that runs keeps any other from taking its place.
 fn fixed(settings: &Settings) -> Option<&'static str> {
     match settings {
         Settings { stdin: true, .. } => Some("reading standard input ends"),

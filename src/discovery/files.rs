@@ -28,6 +28,9 @@ pub(crate) use walk::{Group, glob};
 /// File events that may wait to be looked at; more are no loss, because everything is polled as well.
 const EVENT_QUEUE: usize = 1024;
 
+/// Tails of a job end together; one look finds room for the successors of many.
+const SUCCESSION_PAUSE: Duration = Duration::from_millis(10);
+
 /// The files of one job.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -119,7 +122,7 @@ impl Files {
                         Ok(ended) => {
                             if ended.stopped {
                                 // What takes its place waits for this.
-                                next_scan = Instant::now();
+                                next_scan = next_scan.min(Instant::now() + SUCCESSION_PAUSE);
                             }
                             active.forget(ended);
                         }
