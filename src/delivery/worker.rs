@@ -1,6 +1,6 @@
 //! Gets one client's parcels to its Loki, in order, by way of the spool while Loki does not take them.
-//! In: parcels, answers.  Out: settled tickets, metrics.  Owns: the parcels in memory (the byte budget bounds them), the
-//! spool, the push under way.
+//! In: parcels, answers.  Out: settled tickets, metrics.  Owns: the parcels in memory (few, or as many as the byte budget
+//! lets be), the spool, the push under way.
 //!
 //! Lines wait in memory first. What waited there for too long, or must not wait there because it cannot be read again, is
 //! put on disk and settled. While the spool holds anything, new parcels go behind it, so that order is kept and nothing
@@ -40,6 +40,9 @@ const PATIENCE_OF_MANY: Duration = Duration::from_secs(1);
 /// Loki refuses what is an hour behind the newest line of its stream. What is older than this in the spool is not
 /// overtaken.
 const OVERTAKEN_UP_TO: Duration = Duration::from_secs(30 * 60);
+
+/// Parcels of the only client that wait for the one that is being sent.
+const MOST_WAITING: usize = 2;
 
 /// Bytes that are made durable together at most.
 const GROUP: u64 = 4 * 1024 * 1024;
@@ -142,7 +145,7 @@ pub(crate) async fn run(
         let due = worker.due();
         let event = tokio::select! {
             () = stop.abandon.cancelled(), if !worker.abandoned => Event::Abandon,
-            sealed = inbound.recv(), if open => Event::Inbound(sealed),
+            sealed = inbound.recv(), if open && worker.has_room() => Event::Inbound(sealed),
             answer = answer(&mut worker.sending) => Event::Answer(answer),
             () = wait(due) => Event::Due,
         };
@@ -151,7 +154,9 @@ pub(crate) async fn run(
             Event::Inbound(Some(sealed)) => {
                 let mut secure = worker.take(sealed);
                 // What is there already goes to disk together.
-                while let Ok(sealed) = inbound.try_recv() {
+                while worker.has_room()
+                    && let Ok(sealed) = inbound.try_recv()
+                {
                     secure |= worker.take(sealed);
                 }
                 if secure || worker.abandoned || worker.must_follow_spool() {
@@ -225,11 +230,23 @@ impl Worker {
         oldest.is_some_and(|oldest| oldest > clock::now().minus(OVERTAKEN_UP_TO))
     }
 
-    /// True where new parcels have to go behind what is on disk. The head is known: `begin` has looked at it.
+    /// True where another parcel may wait in memory. The only client's parcels wait at their sources instead: Loki's pace
+    /// is theirs, until it stops altogether.
+    fn has_room(&self) -> bool {
+        self.abandoned || self.is_one_of_many() || self.queue.len() < MOST_WAITING
+    }
+
+    fn is_one_of_many(&self) -> bool {
+        self.around.clients.load(Ordering::Relaxed) > 1
+    }
+
+    /// True where new parcels have to go behind what is on disk: they must not overtake it, or nothing gets through at all.
+    /// The head is known: `begin` has looked at it.
     fn must_follow_spool(&self) -> bool {
         let recent =
             self.keep.known_head().is_some_and(|head| head.oldest > clock::now().minus(OVERTAKEN_UP_TO));
-        !self.keep.is_empty() && !recent && self.keep.again().is_none()
+        let stuck = self.progress.elapsed() >= PATIENCE;
+        !self.keep.is_empty() && (!recent || stuck) && self.keep.again().is_none()
     }
 
     /// When something that waits has waited for long enough.
@@ -247,9 +264,9 @@ impl Worker {
         let sending = self.sending.as_ref().filter(|sending| sending.origin == Origin::Live);
         let under_way = sending.and_then(|sending| sending.pieces.front()).map(|piece| &piece.parcel);
         let sealed = under_way.or(self.queue.front())?.sealed;
-        let due = match self.around.clients.load(Ordering::Relaxed) {
-            0 | 1 => sealed.max(self.progress) + PATIENCE,
-            _ => sealed + PATIENCE_OF_MANY,
+        let due = match self.is_one_of_many() {
+            false => sealed.max(self.progress) + PATIENCE,
+            true => sealed + PATIENCE_OF_MANY,
         };
         Some(self.keep.again().map_or(due, |again| again.max(due)))
     }
