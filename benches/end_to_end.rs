@@ -6,10 +6,13 @@
 //! is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 #![allow(clippy::disallowed_methods, reason = "it measures by the real clock")]
+#![allow(unreachable_pub, missing_docs, reason = "one program: `pub` means for the other file")]
+
+#[path = "support/sink.rs"]
+mod sink;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -25,12 +28,12 @@ fn main() {
         std::env::var("TAILWATER_BENCH_LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(200_000);
     let directory = tempfile::tempdir().unwrap();
     let bytes: u64 = (0..FILES).map(|file| generate(directory.path(), file, lines)).sum();
-    let sink = sink();
-    let port = free_port();
+    let sink = sink::serve(|_| Some("204 No Content"));
+    let port = sink::free_port();
     let mut agent = start(directory.path(), sink, port);
     let started = Instant::now();
     let total = FILES * lines;
-    while sent(port) < total {
+    while (sink::metric(port, "tailwater_sent_entries_total") as u64) < total {
         assert!(agent.try_wait().unwrap().is_none(), "the agent ended");
         thread::sleep(Duration::from_millis(20));
     }
@@ -73,37 +76,6 @@ fn generate(directory: &Path, file: u64, lines: u64) -> u64 {
     fs::metadata(path).unwrap().len()
 }
 
-/// An endpoint that answers 204 to everything; its port.
-fn sink() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for socket in listener.incoming() {
-            let mut socket = socket.unwrap();
-            thread::spawn(move || while take_push(&mut socket).is_some() {});
-        }
-    });
-    port
-}
-
-fn take_push(socket: &mut TcpStream) -> Option<()> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        socket.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body).ok()?;
-    socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn start(directory: &Path, sink: u16, port: u16) -> Child {
     let directory_text = directory.display();
     let configuration = format!(
@@ -132,19 +104,6 @@ scrape_configs:
         command.args(["-c", "0", program]);
     }
     command.arg(argument).stderr(Stdio::null()).spawn().unwrap()
-}
-
-/// Entries acknowledged so far; 0 while the agent does not answer yet.
-fn sent(port: u16) -> u64 {
-    let ask = || {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        write!(socket, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).ok()?;
-        let line = answer.lines().find(|line| line.starts_with("tailwater_sent_entries_total{"))?;
-        line.rsplit(' ').next()?.parse().ok()
-    };
-    ask().unwrap_or(0)
 }
 
 /// User and system time of the process, in clock ticks of 10 ms.
