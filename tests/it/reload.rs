@@ -356,7 +356,7 @@ async fn a_client_that_moves_takes_along_what_its_old_place_did_not_take() {
     let bench = Bench::new();
     let mut app = bench.writer("app");
     let dead = FakeLoki::start(Limits::any_time());
-    dead.stop().await;
+    dead.answer_all(Fault::ResetBeforeReading);
     let agent = start(&bench, &bench.with_clients(&client(&dead.url()), &[bench.job("app", "one")]));
     app.lines(2000);
     agent.wait_for_log("its lines are kept and tried again");
@@ -383,7 +383,7 @@ async fn clients_come_and_go_and_the_one_that_stays_gets_every_line_once() {
     bench.arrived(taken_out + 50).await;
     // One that is down when it goes does not hold back positions for ever.
     bench.reload(&agent, &bench.with_clients(&both, &jobs));
-    second.stop().await;
+    second.answer_all(Fault::Status(503, String::new()));
     agent.wait_for_log("its lines are kept and tried again");
     bench.reload(&agent, &bench.with(&jobs));
     agent.wait_for_log("the client is not configured any more, and has not delivered everything");
