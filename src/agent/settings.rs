@@ -115,7 +115,7 @@ static DEAD_LETTER: Table = Table(&[
         "filename",
         Kind::Text,
         "",
-        "A JSON object a line. Default: `dead-letter.jsonl` beside the positions file",
+        "A JSON object a line. Default: `positions.dead-letter.jsonl` beside the positions file",
     ),
     row("max_size", Kind::Bytes, "16MB", "Of this file and the one before it, `….1`, together"),
 ]);
@@ -225,7 +225,7 @@ fn dead_letters(block: &Block<'_>, positions: &Path) -> Result<Option<DeadLetter
     let enabled = block.optional("enabled", Node::boolean)?.unwrap_or(true);
     let file = block.optional("filename", |node| Ok(PathBuf::from(node.text()?)))?;
     let limit = block.optional("max_size", Node::bytes)?.map_or(ByteCount::mib(16), ByteCount);
-    let file = file.unwrap_or_else(|| positions.with_file_name("dead-letter.jsonl"));
+    let file = file.unwrap_or_else(|| positions.with_extension("dead-letter.jsonl"));
     Ok(Some(DeadLetterSettings { file, limit }).filter(|_| enabled))
 }
 

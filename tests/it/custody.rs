@@ -233,7 +233,7 @@ async fn one_poison_line_in_ten_thousand_is_refused_alone_and_kept_for_a_look() 
     assert_eq!(agent.metric_sum("tailwater_sent_entries_total"), 9999.0);
     agent.assert_nothing_is_missing();
     agent.terminate();
-    let letters = fs::read_to_string(directory.path().join("dead-letter.jsonl")).unwrap();
+    let letters = fs::read_to_string(directory.path().join("positions.dead-letter.jsonl")).unwrap();
     let letter: serde_json::Value = serde_json::from_str(letters.trim_end()).unwrap();
     assert_eq!((letter["line"].as_str(), letter["reason"].as_str()), (Some(&*poison), Some("line_too_long")));
 }

@@ -70,7 +70,7 @@ pub(in crate::agent) static CLIENT: Table = Table(&[
 
 static BACKOFF: Table = Table(&[
     row("min_period", Kind::Duration, "500ms", "First pause"),
-    row("max_period", Kind::Duration, "5m", "Longest pause"),
+    row("max_period", Kind::Duration, "30s", "Longest pause; Promtail, which gives up at some time, has 5m"),
     row(
         "max_retries",
         Kind::Count,
@@ -97,7 +97,7 @@ static SPOOL: Table = Table(&[
         "directory",
         Kind::Text,
         "",
-        "Default: a directory with the client's name in `spool` beside the positions file; for one client of one agent alone",
+        "Default: a directory with the client's name in `positions.spool` beside the positions file; for one client of one agent alone",
     ),
     row("max_size", Kind::Bytes, "1GB", "Bytes on disk, compressed as they are pushed; at least 1 MiB"),
     row(
@@ -231,7 +231,7 @@ fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
 
 fn backoff(block: &Block<'_>) -> Result<BackoffSettings, Invalid> {
     let min = block.optional("min_period", Node::duration)?.unwrap_or(Duration::from_millis(500));
-    let max = block.optional("max_period", Node::duration)?.unwrap_or(Duration::from_secs(300));
+    let max = block.optional("max_period", Node::duration)?.unwrap_or(Duration::from_secs(30));
     Ok(BackoffSettings { min, max })
 }
 
@@ -272,9 +272,8 @@ fn one_of(node: &Node, yes: &str, no: &str) -> Result<bool, Invalid> {
 
 /// Gives each spool a directory of its own beside the positions file, unless it has one.
 pub(super) fn place_spools(clients: &mut [delivery::Settings], positions: &Path) {
-    let state = positions.parent().unwrap_or(Path::new(""));
     for client in clients {
-        let directory = state.join("spool").join(directory_name(&client.name));
+        let directory = positions.with_extension("spool").join(directory_name(&client.name));
         if let Some(spool) = client.spool.as_mut().filter(|spool| spool.directory == Path::new("")) {
             spool.directory = directory;
         }

@@ -61,13 +61,13 @@ fn b_cfg_7_a_bare_number_is_nanoseconds() {
 }
 
 #[test]
-fn b_ccfg_1_a_client_with_only_an_address_has_promtails_defaults() {
+fn b_ccfg_1_a_client_with_only_an_address_has_promtails_defaults_but_for_the_longest_pause() {
     let client = decode("clients: [{url: 'http://a/push'}]").unwrap().clients.remove(0);
     assert_eq!((client.batch.wait, client.batch.size), (Duration::from_secs(1), 1 << 20));
     assert_eq!(client.http.timeout, Duration::from_secs(10));
     assert_eq!(
         (client.backoff.min, client.backoff.max),
-        (Duration::from_millis(500), Duration::from_secs(300))
+        (Duration::from_millis(500), Duration::from_secs(30))
     );
     assert_eq!((client.batch.tenant, client.batch.max_streams), (None, None));
 }
