@@ -343,3 +343,25 @@ async fn a_client_with_another_address_takes_over_what_waits_on_disk() {
     verify(&writer.expected, &right.entries(), entry_key).assert_whole_once_in_order();
     agent.terminate();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_of_a_deleted_file_goes_to_disk_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    loki.answer_all(Fault::Hang);
+    let path = directory.path().join("app.log");
+    let mut writer = Writer::new(&path, "app");
+    writer.lines(100);
+    // Otherwise it would wait for its batch to be full.
+    let patient = client(&loki.url()).replace("batchwait: 50ms", "batchwait: 1h");
+    let agent = start(directory.path(), &patient);
+    agent.wait_for_metric("tailwater_in_flight_entries", |entries| entries == 100.0);
+    fs::remove_file(&path).unwrap();
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 100.0);
+    agent.kill();
+    loki.heal();
+    let agent = start(directory.path(), &patient);
+    loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    verify(&writer.expected, &loki.entries(), entry_key).assert_whole_once_in_order();
+    agent.terminate();
+}

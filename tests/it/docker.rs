@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::agent::{Agent, PATIENCE, client};
 use crate::support::docker::{self, Engine};
 use crate::support::fake_docker::{FakeDocker, Script, frame};
-use crate::support::fake_loki::{FakeLoki, Limits, Store};
+use crate::support::fake_loki::{FakeLoki, Fault, Limits, Store};
 use crate::support::ledger::{Expected, entry_key, verify};
 
 /// Containers of the random scenario, and lines each prints in a start that nobody interrupts.
@@ -231,6 +231,29 @@ async fn kills_of_the_agent_lose_nothing_and_what_they_repeat_loki_stores_once()
         !loki.duplicates().is_empty(),
         "no kill fell between an answer and its record: this proves little"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_lines_of_a_container_that_is_removed_outlive_a_kill_of_the_agent() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::default());
+    loki.answer_all(Fault::Hang);
+    // Otherwise they would wait for their batch to be full.
+    let text = configuration(&engine, directory.path(), &loki).replace("batchwait: 50ms", "batchwait: 1h");
+    let agent = Agent::start(directory.path(), &text);
+    let name = format!("gone-{}", engine.mark());
+    let arguments = ["--source", &name, "--lines", "500", "--linger", "3"];
+    engine.run(&["--rm", "--name", &name], engine.loggen_image(), &arguments);
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 500.0);
+    agent.kill();
+    loki.heal();
+    let agent = Agent::start(directory.path(), &text);
+    let mut expected = Expected::new();
+    expected.lines(&format!("{name}/0"), 0..500);
+    loki.wait_for(arrived(&expected), PATIENCE).await.unwrap();
+    verify(&expected, &loki.entries(), entry_key).assert_whole_once_in_order();
+    agent.terminate();
 }
 
 #[tokio::test(flavor = "multi_thread")]
