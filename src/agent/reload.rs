@@ -295,11 +295,12 @@ fn at_restart(started: &Node, now: &Node) -> Vec<&'static str> {
         let applied = |key: &Node| matches!(key.scalar(), Some("log_level" | "log_format"));
         entries.filter(|(key, _)| !applied(key)).cloned().collect()
     };
-    let positions = |root: &Node| root.under("positions").clone();
+    let block = |root: &Node, key: &str| root.under(key).clone();
     let stdin = |root: &Node| root.under("target_config").under("stdin").clone();
     let parts = [
         ("server", server(started) != server(now)),
-        ("positions", positions(started) != positions(now)),
+        ("positions", block(started, "positions") != block(now, "positions")),
+        ("dead_letter", block(started, "dead_letter") != block(now, "dead_letter")),
         ("target_config.stdin", stdin(started) != stdin(now)),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
