@@ -61,12 +61,19 @@ pub(super) async fn inherit(
     let (before, after) = (settings.spool.clone(), new_settings.clone());
     let opened = spawn_blocking(move || reopen(before.as_ref(), &after)).await;
     match opened {
-        Ok(Ok((spool, moved))) => {
-            if renamed && moved {
+        Ok(Ok(Reopened { spool, moved, found })) => {
+            if renamed || !moved {
                 metrics.left_entries.add(entries as f64);
                 metrics.spool_entries.set(0.0);
                 metrics.spool_bytes.set(0.0);
-                new_metrics.received_entries.add(entries as f64);
+            }
+            match moved {
+                true if renamed => new_metrics.received_entries.add(entries as f64),
+                true => {}
+                false => new_metrics.spool_recovered.add(found as f64),
+            }
+            if !moved && entries > 0 {
+                warn!(client = %new_settings.name, entries, "lines stay on disk where the client kept them before");
             }
             Leftover { parcels, spool }
         }
@@ -81,12 +88,20 @@ pub(super) async fn inherit(
     }
 }
 
-/// Opens the spool that `settings` want, moving there what was in the one before. Says whether it was moved, or stayed.
-fn reopen(
-    before: Option<&SpoolSettings>,
-    settings: &delivery::Settings,
-) -> Result<(Option<Spool>, bool), SpoolError> {
-    let Some(wanted) = settings.spool.clone() else { return Ok((None, false)) };
+/// What became of a spool.
+struct Reopened {
+    spool: Option<Spool>,
+    /// It holds what the one before held.
+    moved: bool,
+    /// Entries in it.
+    found: u64,
+}
+
+/// Opens the spool that `settings` want, moving there what was in the one before.
+fn reopen(before: Option<&SpoolSettings>, settings: &delivery::Settings) -> Result<Reopened, SpoolError> {
+    let Some(wanted) = settings.spool.clone() else {
+        return Ok(Reopened { spool: None, moved: false, found: 0 });
+    };
     let mut moved = before.is_some_and(|before| before.directory == wanted.directory);
     if let Some(before) = before.filter(|before| before.directory != wanted.directory)
         && !wanted.directory.exists()
@@ -99,8 +114,8 @@ fn reopen(
             }
         }
     }
-    let (spool, _) = Spool::open(Arc::new(RealDisk), wanted)?;
-    Ok((Some(spool), moved))
+    let (spool, found) = Spool::open(Arc::new(RealDisk), wanted)?;
+    Ok(Reopened { spool: Some(spool), moved, found: found.entries })
 }
 
 /// A client is not configured any more, and nobody takes its place: what it has not delivered stays on disk, or is dropped

@@ -368,6 +368,31 @@ async fn a_client_that_moves_takes_along_what_its_old_place_did_not_take() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_moves_takes_its_spool_along_and_everything_stays_accounted_for() {
+    let bench = Bench::new();
+    let mut app = bench.writer("app");
+    let dead = FakeLoki::start(Limits::any_time());
+    dead.answer_all(Fault::Status(404, String::new()));
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&client(&dead.url()), &jobs));
+    app.lines(2000);
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 2000.0);
+    // The same client with another option keeps it, and so does one under another name.
+    let slower = client(&dead.url()).replace("batchwait: 50ms", "batchwait: 60ms");
+    bench.reload(&agent, &bench.with_clients(&slower, &jobs));
+    app.lines(100);
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 2100.0);
+    agent.assert_nothing_is_missing();
+    bench.reload(&agent, &bench.with(&jobs));
+    app.lines(100);
+    bench.arrived(2200).await;
+    bench.check("app", &app);
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 0.0);
+    agent.assert_nothing_is_missing();
+    assert!(agent.terminate().1.contains("remaining=0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_come_and_go_and_the_one_that_stays_gets_every_line_once() {
     let bench = Bench::new();
     let second = FakeLoki::start(Limits::any_time());
