@@ -78,11 +78,11 @@ fn application(
     })
 }
 
-/// Faults for the next pushes, some of each kind; now and then an outage longer than one agent lives.
-fn misbehave(loki: &FakeLoki, random: &mut Random) {
+/// Faults for the next pushes, each kind first; then an outage longer than this agent lives, if it is time for one.
+fn misbehave(loki: &FakeLoki, random: &mut Random, outage: bool) {
     loki.heal();
-    for _ in 0..60 {
-        let fault = match random.below(14) {
+    for number in 0..60 {
+        let fault = match if number < 10 { number } else { random.below(14) } {
             0 => Fault::Status(500, "internal error".to_owned()),
             1 => Fault::Status([401, 404, 503][random.below(3)], String::new()),
             2 => Fault::RateLimit429 { retry_after: None },
@@ -97,7 +97,7 @@ fn misbehave(loki: &FakeLoki, random: &mut Random) {
         };
         loki.answer_next(1, fault);
     }
-    if random.below(4) == 0 {
+    if outage {
         loki.answer_all(Fault::Status(503, "an outage".to_owned()));
     }
 }
@@ -127,9 +127,13 @@ impl Kills {
         let text = configuration(self.directory.path(), jobs, &self.lokis);
         let until = Instant::now() + for_how_long();
         while Instant::now() < until {
-            misbehave(&self.lokis[0], &mut self.random);
+            let outage = self.killed % 3 == 1;
+            misbehave(&self.lokis[0], &mut self.random, outage);
             let agent = Agent::start(self.directory.path(), &text);
-            let dies = Instant::now() + Duration::from_millis(500 + self.random.below(4500) as u64);
+            // Long enough for lines to be put on disk.
+            let at_least = if outage { 3000 } else { 500 };
+            let dies = (at_least + self.random.below(5000 - at_least)) as u64;
+            let dies = Instant::now() + Duration::from_millis(dies);
             meanwhile(&mut self.random);
             thread::sleep(dies.saturating_duration_since(Instant::now()));
             self.spooled += agent.metric_sum("tailwater_spooled_entries_total");
@@ -176,7 +180,7 @@ impl Kills {
         for fault in FAULTS {
             assert!(self.lokis[0].faults_met(fault) > 0, "{fault:?} was never met");
         }
-        assert!(self.spooled > 0.0 && self.recovered > 0.0 && poisoned > 0 && self.killed > 3);
+        assert!(self.spooled > 0.0 && self.recovered > 0.0 && poisoned > 0 && self.killed > 3, "{log}");
     }
 }
 
