@@ -67,6 +67,9 @@ impl Times {
                 ledger.track(key, "");
             }
         }
+        if damaged {
+            warn!(file = %journal.path.display(), "remembered times are damaged, some lines may be repeated with other times");
+        }
         // What is appended behind damage would never be read.
         journal.write_anew();
         (Times { journal: Mutex::new(Some(journal)), growing: Notify::new() }, damaged)
