@@ -1,4 +1,5 @@
-//! Who answers for a line: tickets, the ledger that counts them, the file that remembers positions, the spool.
+//! Who answers for a line: tickets, the ledger that counts them, the files that remember positions and
+//! times, the spool.
 //! In: chunks admitted by sources, outcomes told by pipeline and delivery.  Out: positions.  Owns: every track.
 //!
 //! A position moves only over a gapless prefix of settled chunks. Forgotten means lost: a ticket that is dropped
@@ -11,6 +12,7 @@ mod ledger;
 mod model;
 mod positions;
 mod spool;
+mod times;
 
 pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
 pub(crate) use disk::{Disk, RealDisk};
@@ -19,3 +21,4 @@ pub(crate) use ledger::{Claim, Imported, Ledger, Outcome, Seam, Ticket, Track};
 pub(crate) use positions::fuzz_promtail;
 pub(crate) use positions::{Settings, Store, StoreError};
 pub(crate) use spool::{AppendError, Record, Settings as SpoolSettings, Spool, SpoolError, WhenFull};
+pub(crate) use times::{Note, Times};

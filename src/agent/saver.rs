@@ -1,5 +1,5 @@
 //! Writes positions now and then, and at the end.
-//! In: the ledger.  Out: the positions file.  Owns: the store.
+//! In: the ledger, remembered times.  Out: the positions file, and no more times than are needed.  Owns: the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,15 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::custody::{Ledger, Store};
+use crate::custody::{Ledger, Store, StoreError, Times};
 use crate::metrics::Own;
 
 /// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
 /// forgets nothing.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Positions are not saved more often than this because times take much room.
+const EARLIEST: Duration = Duration::from_secs(1);
 
 /// The task that saves. Without a store (nothing is delivered, so nothing is remembered) it does nothing.
 #[derive(Debug)]
@@ -24,9 +27,15 @@ pub(super) struct Saver {
 }
 
 impl Saver {
-    pub(super) fn start(store: Option<Store>, period: Duration, ledger: Arc<Ledger>, own: Own) -> Saver {
+    pub(super) fn start(
+        store: Option<Store>,
+        times: Arc<Times>,
+        period: Duration,
+        ledger: Arc<Ledger>,
+        own: Own,
+    ) -> Saver {
         let finish = CancellationToken::new();
-        let task = store.map(|store| tokio::spawn(run(store, period, ledger, own, finish.clone())));
+        let task = store.map(|store| tokio::spawn(run(store, times, period, ledger, own, finish.clone())));
         Saver { finish, task }
     }
 
@@ -41,12 +50,20 @@ impl Saver {
     }
 }
 
-async fn run(store: Store, period: Duration, ledger: Arc<Ledger>, own: Own, finish: CancellationToken) {
+async fn run(
+    store: Store,
+    times: Arc<Times>,
+    period: Duration,
+    ledger: Arc<Ledger>,
+    own: Own,
+    finish: CancellationToken,
+) {
     let mut store = Some(store);
     let mut failing = false;
     loop {
         let last = tokio::select! {
             () = sleep(period) => false,
+            () = early(&times) => false,
             () = finish.cancelled() => true,
         };
         let forgotten = ledger.forget_unseen(FORGET_AFTER);
@@ -54,9 +71,9 @@ async fn run(store: Store, period: Duration, ledger: Arc<Ledger>, own: Own, fini
             info!(targets = forgotten, "forgot positions of targets that are gone");
         }
         let Some(mut owned) = store.take() else { return };
-        let to_save = ledger.clone();
+        let (to_save, to_trim) = (ledger.clone(), times.clone());
         // fsync may take long on a busy disk; lines go on meanwhile.
-        let saved = spawn_blocking(move || (owned.save(&to_save), owned)).await;
+        let saved = spawn_blocking(move || (save(&mut owned, &to_save, &to_trim), owned)).await;
         let Ok((saved, mut owned)) = saved else { return };
         own.positions_failed.add(owned.take_shared_failures() as f64);
         store = Some(owned);
@@ -79,4 +96,17 @@ async fn run(store: Store, period: Duration, ledger: Arc<Ledger>, own: Own, fini
             return;
         }
     }
+}
+
+/// Forgets times first: what is committed meanwhile may be saved or not.
+fn save(store: &mut Store, ledger: &Ledger, times: &Times) -> Result<bool, StoreError> {
+    times.forget_committed(ledger);
+    let wrote = store.save(ledger)?;
+    times.trim();
+    Ok(wrote)
+}
+
+async fn early(times: &Times) {
+    sleep(EARLIEST).await;
+    times.growing().await;
 }

@@ -97,7 +97,7 @@ static POSITIONS: Table = Table(&[
         "filename",
         Kind::Text,
         "/var/log/positions.yaml",
-        "Promtail's file, read and kept up to date, or Alloy's, which is only read; the exact state is kept beside it, as `positions.state` and `positions.state.previous`",
+        "Promtail's file, read and kept up to date, or Alloy's, which is only read; the exact state is kept beside it, as `positions.state`, `positions.state.previous` and `positions.times`",
     ),
     row(
         "sync_period",

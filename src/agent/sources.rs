@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::reload::Changed;
 use crate::agent::settings::Job;
-use crate::custody::Ledger;
+use crate::custody::{Ledger, Times};
 use crate::discovery::{docker, files};
 use crate::metrics::Own;
 use crate::pipeline::Outlet;
@@ -27,6 +27,7 @@ pub(super) struct Sources {
     files: Option<watch::Sender<files::Wanted>>,
     outlet: Outlet,
     ledger: Arc<Ledger>,
+    times: Arc<Times>,
     own: Own,
     stop: CancellationToken,
 }
@@ -51,9 +52,15 @@ pub(super) struct Wanted {
 }
 
 impl Sources {
-    pub(super) fn new(outlet: Outlet, ledger: Arc<Ledger>, own: Own, stop: CancellationToken) -> Sources {
+    pub(super) fn new(
+        outlet: Outlet,
+        ledger: Arc<Ledger>,
+        times: Arc<Times>,
+        own: Own,
+        stop: CancellationToken,
+    ) -> Sources {
         let (running, tasks) = (Vec::new(), JoinSet::new());
-        Sources { running, tasks, files: None, outlet, ledger, own, stop }
+        Sources { running, tasks, files: None, outlet, ledger, times, own, stop }
     }
 
     /// Reads standard input and nothing else.
@@ -134,7 +141,8 @@ impl Sources {
             let (sender, wanted) = watch::channel(wanted);
             self.files = Some(sender);
             let (outlet, ledger, own) = (self.outlet.clone(), self.ledger.clone(), self.own.clone());
-            let files = files::Files { wanted, outlet, ledger, own, stop: self.stop.clone(), horizon };
+            let (times, stop) = (self.times.clone(), self.stop.clone());
+            let files = files::Files { wanted, outlet, ledger, times, own, stop, horizon };
             self.tasks.spawn(files.run());
         }
     }

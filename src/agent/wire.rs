@@ -14,7 +14,7 @@ use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
 use crate::agent::sources::{Sources, Wanted};
 use crate::clock;
-use crate::custody::{Ledger, RealDisk, Store, StoreError};
+use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
 use crate::metrics::{Own, Registry};
@@ -60,7 +60,11 @@ pub(super) fn start(
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
-    let store = if printing || settings.stdin { None } else { Some(open_store(&settings, &ledger, &own)?) };
+    let (store, times) = match printing || settings.stdin {
+        true => (None, Times::default()),
+        false => open_store(&settings, &ledger, &own).map(|(store, times)| (Some(store), times))?,
+    };
+    let times = Arc::new(times);
     let budget = Budget::new(IN_FLIGHT_LIMIT);
     let outlet = Outlet::new(budget.clone(), settings.inspect, own.clone());
     let stop = CancellationToken::new();
@@ -88,9 +92,10 @@ pub(super) fn start(
     }
 
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
-    let saver = Saver::start(store, settings.positions.sync_period, ledger.clone(), own.clone());
+    let saver =
+        Saver::start(store, times.clone(), settings.positions.sync_period, ledger.clone(), own.clone());
     let finite = settings.stdin;
-    let mut sources = Sources::new(outlet.clone(), ledger.clone(), own.clone(), stop.clone());
+    let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {
         sources.start_stdin(stdin(settings, &outlet, own, stop.clone()));
     } else {
@@ -103,13 +108,14 @@ pub(super) fn start(
     Ok(Running { finite, stop, sources, clients, saver, ledger, readiness })
 }
 
-fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<Store, StartError> {
+fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<(Store, Times), StartError> {
     let store = Store::open(Arc::new(RealDisk), &settings.positions, ledger).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
     })?;
-    own.state_damaged.add(f64::from(store.damaged()));
-    Ok(store)
+    let (times, damaged) = Times::open(&settings.positions.file, ledger);
+    own.state_damaged.add(f64::from(store.damaged() + u32::from(damaged)));
+    Ok((store, times))
 }
 
 /// Standard input, through the first job's stages.

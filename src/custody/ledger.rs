@@ -207,6 +207,11 @@ impl Track {
         self.lock().read
     }
 
+    /// Up to here everything is settled.
+    pub(crate) fn committed(&self) -> Option<Cursor> {
+        self.lock().committed
+    }
+
     /// Begins at a position that another track of the same target had, unless this one has its own.
     pub(crate) fn begin_at(&self, cursor: Cursor) {
         let mut state = self.lock();

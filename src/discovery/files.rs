@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{self, Instant};
-use crate::custody::Ledger;
+use crate::custody::{Ledger, Times};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
@@ -57,6 +57,7 @@ pub(crate) struct Files {
     pub(crate) wanted: watch::Receiver<Wanted>,
     pub(crate) outlet: Outlet,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) times: Arc<Times>,
     pub(crate) own: Own,
     pub(crate) stop: CancellationToken,
     /// When the run before this one last saved its positions, or when this one began.
@@ -194,6 +195,7 @@ impl Files {
             seniors,
             intake: Intake::new(&job.pipeline, "file", Some(&labels), None, &self.outlet),
             ledger: self.ledger.clone(),
+            times: self.times.clone(),
             own: self.own.clone(),
             wake: wake.clone(),
             stop: job.stop.clone(),

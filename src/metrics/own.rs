@@ -207,7 +207,7 @@ impl Own {
             ),
             state_damaged: counter(
                 "tailwater_state_damaged_total",
-                "Positions files that were damaged and set aside",
+                "Files of positions and remembered times that were damaged at start",
             )
             .single(),
             config_reloads: counter(

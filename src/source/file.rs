@@ -3,6 +3,7 @@
 
 mod identity;
 mod reader;
+mod replay;
 mod rotation;
 mod tail;
 mod takeover;

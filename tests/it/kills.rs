@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::agent::Agent;
 use crate::docker::Random;
 use crate::support::docker::{self, Engine};
-use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits};
+use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits, StoredEntry};
 use crate::support::ledger::{Expected, Report, entry_key, verify};
 use crate::writer::Writer;
 
@@ -35,8 +35,7 @@ fn for_how_long() -> Duration {
     Duration::from_secs(seconds.unwrap_or(20))
 }
 
-/// Two clients: one whose Loki misbehaves, one whose Loki does not. Times come from the lines, so that what is read again
-/// is the same as before.
+/// Two clients: one whose Loki misbehaves, one whose Loki does not. `STAGES` take times from the lines.
 fn configuration(directory: &Path, jobs: &str, lokis: &[FakeLoki; 2]) -> String {
     let stages = "[{json: {expressions: {timestamp: , service: }}}, {labels: {service: }}, \
                   {timestamp: {source: timestamp, format: RFC3339Nano}}]";
@@ -143,8 +142,8 @@ impl Kills {
         }
     }
 
-    /// Everything is well again: what was written is there, at both, once.
-    async fn check(self, jobs: &str, expected: Expected) {
+    /// Everything is well again: what was written is there, at both, once. Gives what was sent again.
+    async fn check(self, jobs: &str, expected: Expected) -> Vec<StoredEntry> {
         let poisoned = self.lokis[0].store().refused.values().sum::<usize>();
         self.lokis[0].heal();
         let agent =
@@ -181,6 +180,7 @@ impl Kills {
             assert!(self.lokis[0].faults_met(fault) > 0, "{fault:?} was never met");
         }
         assert!(self.spooled > 0.0 && self.recovered > 0.0 && poisoned > 0 && self.killed > 3, "{log}");
+        self.lokis.iter().flat_map(FakeLoki::duplicates).collect()
     }
 }
 
@@ -189,17 +189,17 @@ async fn kills_over_files_that_rotate_lose_nothing_and_double_nothing() {
     let mut kills = Kills::new();
     let directory = kills.directory.path().to_owned();
     let stop = Arc::new(AtomicBool::new(false));
-    let applications = ["slow", "quick", "busy"].map(|name| {
-        let pause = Duration::from_millis(match name {
-            "slow" => 50,
-            "quick" => 10,
-            _ => 2,
-        });
+    // Lines of the last one have the time at which they are read.
+    let applications = [("slow", 50), ("quick", 10), ("busy", 2), ("timeless/timeless", 10)];
+    std::fs::create_dir(directory.join("timeless")).unwrap();
+    let applications = applications.map(|(name, pause)| {
+        let pause = Duration::from_millis(pause);
         application(&directory.join(format!("{name}.log")), name, pause, stop.clone())
     });
     let jobs = format!(
-        "- {{job_name: files, static_configs: [{{labels: {{job: files, __path__: '{}/*.log'}}}}], pipeline_stages: STAGES}}",
-        directory.display()
+        "- {{job_name: files, static_configs: [{{labels: {{job: files, __path__: '{directory}/*.log'}}}}], pipeline_stages: STAGES}}\n\
+         - {{job_name: timeless, static_configs: [{{labels: {{job: timeless, __path__: '{directory}/timeless/*.log'}}}}]}}",
+        directory = directory.display()
     );
     kills.run(&jobs, |_| {});
     stop.store(true, Ordering::Relaxed);
@@ -207,7 +207,9 @@ async fn kills_over_files_that_rotate_lose_nothing_and_double_nothing() {
     for application in applications {
         expected.join(application.join().unwrap());
     }
-    kills.check(&jobs, expected).await;
+    let again = kills.check(&jobs, expected).await;
+    let is_timeless = |entry: &StoredEntry| entry.label("job") == "timeless";
+    assert!(again.iter().any(is_timeless), "no kill has made one of them be sent again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

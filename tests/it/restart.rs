@@ -59,7 +59,7 @@ async fn after_a_stop_nothing_is_sent_twice_and_nothing_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_between_two_pushes_loses_nothing() {
+async fn a_kill_between_two_pushes_loses_and_doubles_nothing() {
     let mut bench = Bench::new();
     for round in 1..=5 {
         bench.writer.lines(500);
@@ -75,6 +75,80 @@ async fn a_kill_between_two_pushes_loses_nothing() {
     let all = |store: &Store| verify(&bench.writer.expected, &store.entries, entry_key).missing.is_empty();
     bench.loki.wait_for(all, PATIENCE).await.unwrap();
     agent.terminate();
+    verify(&bench.writer.expected, &bench.loki.entries(), entry_key).assert_whole_once_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_repeats_is_the_same_byte_for_byte_and_stored_once() {
+    let mut bench = Bench::new();
+    for round in 1..=4 {
+        bench.writer.lines(3000);
+        // Loki stores a push, the answer gets lost, and the agent has not tried again when it is killed.
+        let hung = bench.loki.faults_met(FaultKind::Hang);
+        bench.loki.answer_next(1, Fault::StoreThenReset);
+        bench.loki.answer_all(Fault::Hang);
+        let agent = bench.start_without_spool();
+        bench.loki.wait_for(|store| store.faults_met(FaultKind::Hang) > hung, PATIENCE).await.unwrap();
+        agent.kill();
+        // The file goes on, and is rotated away, while nobody looks.
+        bench.writer.lines(10);
+        bench.writer.rotate(10);
+        if round % 2 == 0 {
+            bench.loki.heal();
+            let agent = bench.start_without_spool();
+            bench.arrived(bench.writer.expected.len()).await;
+            agent.kill();
+        }
+    }
+    assert!(!bench.loki.duplicates().is_empty());
+    assert_eq!(bench.loki.entries().len(), bench.writer.expected.len());
+    verify(&bench.writer.expected, &bench.loki.entries(), entry_key).assert_whole_once_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_line_that_was_handed_on_is_cut_at_the_same_place_after_a_kill() {
+    let bench = Bench::new();
+    let path = bench.directory.path().join("app.log");
+    fs::write(&path, "first\nunfinished").unwrap();
+    bench.loki.answer_next(1, Fault::Delay(Duration::ZERO));
+    bench.loki.answer_all(Fault::StoreThenReset);
+    let agent = bench.start_without_spool();
+    bench.arrived(2).await;
+    agent.kill();
+    fs::write(&path, "first\nunfinished rest\nlast\n").unwrap();
+    bench.loki.heal();
+    let agent = bench.start_without_spool();
+    bench.arrived(4).await;
+    agent.terminate();
+    assert_eq!(bench.loki.store().lines(), ["first", "unfinished", " rest", "last"]);
+    assert!(bench.loki.duplicates().iter().any(|entry| entry.text() == "unfinished"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_of_a_file_are_not_those_of_another_in_its_place() {
+    let bench = Bench::new();
+    let path = bench.directory.path().join("app.log");
+    for (before, after) in [("one\ntwo\n", "three\nfour is longer\n"), ("five\nsix\n", "five\n")] {
+        fs::write(&path, before).unwrap();
+        bench.loki.answer_all(Fault::Hang);
+        let hung = bench.loki.faults_met(FaultKind::Hang);
+        let agent = bench.start_without_spool();
+        bench.loki.wait_for(|store| store.faults_met(FaultKind::Hang) > hung, PATIENCE).await.unwrap();
+        agent.kill();
+        fs::write(&path, after).unwrap();
+        bench.loki.heal();
+        let agent = bench.start_without_spool();
+        bench
+            .loki
+            .wait_for(
+                |store| store.lines().ends_with(&after.lines().map(str::to_owned).collect::<Vec<_>>()),
+                PATIENCE,
+            )
+            .await
+            .unwrap();
+        agent.terminate();
+    }
+    assert_eq!(bench.loki.store().lines(), ["three", "four is longer", "five"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

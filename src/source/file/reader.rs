@@ -76,15 +76,49 @@ impl Reader {
         let mut reads = 0;
         while !chunk.is_full() && reads < READS_AT_ONCE {
             reads += 1;
-            let count = match self.file.read_at(&mut block, self.read_to()) {
-                Ok(0) => return Ok(true),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            self.split(&block[..count], chunk, &mut stamp);
+            if self.read(&mut block, chunk, &mut stamp)? {
+                return Ok(true);
+            }
         }
         Ok(false)
+    }
+
+    /// Reads exactly up to `end`, where a chunk ended before: at a line's end, or in a line that was handed on unfinished.
+    /// True when the file ends before.
+    pub(super) fn fill_to(
+        &mut self,
+        end: u64,
+        chunk: &mut Chunk,
+        mut stamp: impl FnMut() -> UnixNanos,
+    ) -> io::Result<bool> {
+        let mut block = vec![0; READ_SIZE];
+        while self.read_to() < end {
+            let size = (end - self.read_to()).min(READ_SIZE as u64) as usize;
+            if self.read(&mut block[..size], chunk, &mut stamp)? {
+                return Ok(true);
+            }
+        }
+        if self.has_unfinished() {
+            self.flush(chunk, stamp());
+        }
+        Ok(false)
+    }
+
+    /// Reads a block. True at the end of the file.
+    fn read(
+        &mut self,
+        block: &mut [u8],
+        chunk: &mut Chunk,
+        stamp: &mut impl FnMut() -> UnixNanos,
+    ) -> io::Result<bool> {
+        match self.file.read_at(block, self.read_to()) {
+            Ok(count) => {
+                self.split(&block[..count], chunk, stamp);
+                Ok(count == 0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn split(&mut self, mut block: &[u8], chunk: &mut Chunk, stamp: &mut impl FnMut() -> UnixNanos) {
@@ -181,6 +215,49 @@ mod tests {
             reader.flush(&mut chunk, UnixNanos(0));
             prop_assert_eq!(lines(&chunk), if tail.is_empty() { Vec::new() } else { vec![tail] });
             prop_assert_eq!(reader.offset(), written.len() as u64);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// A file read again up to where chunks ended before gives the same lines, whatever was written to it since.
+        #[test]
+        fn what_is_read_again_is_cut_where_it_was_cut_before(
+            pieces in proptest::collection::vec(
+                (proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..50), any::<bool>(), any::<bool>()),
+                1..20,
+            ),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("a.log");
+            let mut writer = File::create(&path).unwrap();
+            let mut reader = Reader::new(File::open(&path).unwrap(), 0);
+            let mut chunks = Vec::new();
+            for (piece, is_long, is_quiet) in &pieces {
+                writer.write_all(&piece.repeat(if *is_long { 5000 } else { 1 })).unwrap();
+                let mut end = false;
+                while !end {
+                    let mut chunk = Chunk::default();
+                    end = reader.fill(&mut chunk, || UnixNanos(0)).unwrap();
+                    chunks.push((lines(&chunk), reader.offset()));
+                }
+                if *is_quiet {
+                    let mut chunk = Chunk::default();
+                    reader.flush(&mut chunk, UnixNanos(0));
+                    chunks.push((lines(&chunk), reader.offset()));
+                }
+            }
+            let mut again = Reader::new(File::open(&path).unwrap(), 0);
+            for (before, end) in chunks.into_iter().filter(|(lines, _)| !lines.is_empty()) {
+                let mut chunk = Chunk::default();
+                prop_assert!(!again.fill_to(end, &mut chunk, || UnixNanos(0)).unwrap());
+                prop_assert_eq!(again.offset(), end);
+                prop_assert!(lines(&chunk) == before);
+            }
+            let mut chunk = Chunk::default();
+            let size = reader.file().metadata().unwrap().len();
+            prop_assert!(again.fill_to(size + 1, &mut chunk, || UnixNanos(0)).unwrap(), "the file ends before");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Finds the files that a path's content was rotated into.
+//! Finds the files that a path's content was rotated into, and says when one of them is done.
 //! In: a path.  Out: its rotated siblings, oldest first.  Owns: nothing.
 
 use std::cmp::Reverse;
@@ -6,10 +6,13 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::record::UnixNanos;
 use crate::source::file::identity::Identity;
+
+/// A file that lost its path may still be written to until its writer notices; it is let go after so long without.
+pub(super) const ROTATED_WAIT: Duration = Duration::from_secs(5);
 
 /// A rotated file beside the path it came from.
 #[derive(Clone, Debug)]
@@ -62,6 +65,12 @@ fn is_rotated_name(name: &str, other: &str) -> bool {
         && rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | ':' | 'T' | 'Z' | '+'))
 }
 
+/// True when nobody writes to a file any more: it lost its path so long ago, if at all, and is quiet for so long. A file
+/// that was quiet before may still be held by a writer that has not noticed its rotation.
+pub(super) fn is_left(rotated: Option<Duration>, quiet: Duration) -> bool {
+    rotated.is_some_and(|rotated| quiet.min(rotated) >= ROTATED_WAIT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +85,14 @@ mod tests {
         {
             assert!(!is_rotated_name("a.log", other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_file_is_let_go_only_when_it_is_both_rotated_and_quiet_for_long_enough() {
+        let (short, long) = (Duration::from_millis(10), Duration::from_secs(60));
+        assert!(is_left(Some(long), long));
+        assert!(!is_left(Some(short), long), "quiet before its rotation");
+        assert!(!is_left(Some(long), short), "still written to");
+        assert!(!is_left(None, long), "not rotated");
     }
 }

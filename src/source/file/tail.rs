@@ -17,20 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{self, Instant};
-use crate::custody::{Claim, Cursor, Head, Imported, Ledger, Taken};
+use crate::custody::{Claim, Cursor, Head, Imported, Ledger, Note, Taken, Times};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, UnixNanos};
 use crate::source::file::identity::{Identity, begins_with, read_head, resume};
 use crate::source::file::reader::Reader;
-use crate::source::file::rotation::{Rotated, rotated};
+use crate::source::file::replay::Replay;
+use crate::source::file::rotation::{ROTATED_WAIT, Rotated, is_left, rotated};
 use crate::source::file::takeover::take_over;
 
 /// A last line without a newline is handed on when nothing followed it for so long.
 const UNFINISHED_LINE_WAIT: Duration = Duration::from_secs(1);
-
-/// A file that lost its path may still be written to until its writer notices; it is let go after so long without.
-const ROTATED_WAIT: Duration = Duration::from_secs(5);
 
 /// A file renamed while its directory is read may be missed by one look and found by a later one; and file times come
 /// from a coarser clock than ours.
@@ -48,6 +46,7 @@ pub(crate) struct Tail {
     pub(crate) seniors: Vec<String>,
     pub(crate) intake: Intake,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) times: Arc<Times>,
     pub(crate) own: Own,
     pub(crate) wake: Wake,
     /// Noticed between chunks only: a chunk that is given up midway is lost to this process.
@@ -63,7 +62,10 @@ pub(crate) struct Tail {
 struct Open {
     reader: Reader,
     identity: Identity,
+    key: String,
     claim: Claim,
+    /// What was read of it before a kill, and no position covers.
+    replay: Replay,
     /// What the file began with when it was last looked at.
     head: Head,
     /// When the file last grew.
@@ -79,6 +81,8 @@ struct Open {
 struct State {
     files: VecDeque<Open>,
     chunk: Chunk,
+    /// Where the chunk begins in its file.
+    start: u64,
     /// Time of the last line, so that no two lines of a path share a nanosecond: Loki would take equal ones for one.
     last_stamp: UnixNanos,
     /// The error last logged, so that it is logged once.
@@ -101,8 +105,8 @@ impl Tail {
         }
         let (shortest, longest) = self.polls;
         let mut pause = shortest;
-        let mut state =
-            State { files: VecDeque::new(), chunk: Chunk::default(), last_stamp: UnixNanos(0), told: None };
+        let (files, chunk) = (VecDeque::new(), Chunk::default());
+        let mut state = State { files, chunk, start: 0, last_stamp: UnixNanos(0), told: None };
         let stop = self.stop.clone();
         while !stop.is_cancelled() {
             let before = state.last_stamp;
@@ -202,7 +206,8 @@ impl Tail {
     fn open(&self, file: File) -> io::Result<Option<Open>> {
         let metadata = file.metadata()?;
         let identity = Identity::of(&metadata);
-        let Some(claim) = self.ledger.claim(&self.key(identity), &self.path.display().to_string()) else {
+        let key = self.key(identity);
+        let Some(claim) = self.ledger.claim(&key, &self.path.display().to_string()) else {
             return Ok(None);
         };
         let known = claim.track().read_position();
@@ -218,8 +223,10 @@ impl Tail {
             claim.track().begin_at(Cursor::File { offset, head });
         }
         Ok(Some(Open {
+            replay: Replay::of(self.times.from(&key, offset), &file, metadata.len())?,
             reader: Reader::new(file, offset),
             identity,
+            key,
             claim,
             head,
             grew: Instant::now(),
@@ -290,8 +297,8 @@ impl Tail {
 
     /// Reads up to a chunk. True at the end of the file.
     fn read_chunk(&self, state: &mut State, index: usize) -> io::Result<bool> {
-        let State { files, chunk, last_stamp, .. } = state;
-        let Open { reader, head, grew, truncated, .. } = &mut files[index];
+        let State { files, chunk, start, last_stamp, .. } = state;
+        let Open { reader, replay, head, grew, truncated, .. } = &mut files[index];
         let length = reader.file().metadata()?.len();
         if length == reader.read_to() {
             return Ok(true);
@@ -302,12 +309,20 @@ impl Tail {
             reader.rewind();
             *truncated = true;
         }
-        let now = clock::now();
+        *start = reader.offset();
         let before = reader.read_to();
-        let end = reader.fill(chunk, || {
-            *last_stamp = now.max(UnixNanos(last_stamp.0 + 1));
-            *last_stamp
-        })?;
+        let noted = replay.next(*start);
+        let mut next = noted.map_or_else(|| fresh(*last_stamp), |note| note.time);
+        let stamp = || {
+            let stamp = next;
+            next = after(stamp);
+            *last_stamp = stamp.max(*last_stamp);
+            stamp
+        };
+        let end = match noted {
+            Some(note) => reader.fill_to(note.end, chunk, stamp)?,
+            None => reader.fill(chunk, stamp)?,
+        };
         if reader.read_to() != before {
             *grew = Instant::now();
         }
@@ -316,18 +331,21 @@ impl Tail {
     }
 
     async fn flush(&mut self, state: &mut State, index: usize) -> Result<(), IntakeClosed> {
-        state.last_stamp = clock::now().max(UnixNanos(state.last_stamp.0 + 1));
-        state.files[index].reader.flush(&mut state.chunk, state.last_stamp);
+        state.last_stamp = fresh(state.last_stamp);
+        let reader = &mut state.files[index].reader;
+        state.start = reader.offset();
+        reader.flush(&mut state.chunk, state.last_stamp);
         self.hand_on(state, index).await
     }
 
     async fn hand_on(&mut self, state: &mut State, index: usize) -> Result<(), IntakeClosed> {
         let open = &mut state.files[index];
         self.own.lines_truncated.add(open.reader.take_cut() as f64);
-        if state.chunk.is_empty() {
-            return Ok(());
-        }
-        let cursor = Cursor::File { offset: open.reader.offset(), head: open.head };
+        let first = state.chunk.lines().next().map(|(_, line)| line.timestamp);
+        let Some(time) = first else { return Ok(()) };
+        let (end, head) = (open.reader.offset(), open.head);
+        self.times.note(&open.key, Note { start: state.start, end, time, head });
+        let cursor = Cursor::File { offset: end, head };
         self.intake.accept(&state.chunk, cursor, open.claim.track()).await?;
         state.chunk.clear();
         Ok(())
@@ -362,22 +380,11 @@ impl Tail {
     }
 }
 
-/// True when nobody writes to a file any more: it lost its path so long ago, if at all, and is quiet for so long. A file
-/// that was quiet before may still be held by a writer that has not noticed its rotation.
-fn is_left(rotated: Option<Duration>, quiet: Duration) -> bool {
-    rotated.is_some_and(|rotated| quiet.min(rotated) >= ROTATED_WAIT)
+/// The time of a line that is read now, behind one of that time.
+fn fresh(last: UnixNanos) -> UnixNanos {
+    clock::now().max(after(last))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_let_go_only_when_it_is_both_rotated_and_quiet_for_long_enough() {
-        let (short, long) = (Duration::from_millis(10), Duration::from_secs(60));
-        assert!(is_left(Some(long), long));
-        assert!(!is_left(Some(short), long), "quiet before its rotation");
-        assert!(!is_left(Some(long), short), "still written to");
-        assert!(!is_left(None, long), "not rotated");
-    }
+fn after(time: UnixNanos) -> UnixNanos {
+    UnixNanos(time.0.saturating_add(1))
 }
