@@ -140,9 +140,8 @@ impl Keep {
         self.head.as_ref()
     }
 
-    /// The head is settled.
+    /// The head, as it was last given, is settled.
     pub(super) async fn acknowledge(&mut self) {
-        self.head().await;
         self.head = None;
         self.run(Spool::acknowledge).await;
         self.count();

@@ -295,22 +295,24 @@ impl Worker {
         if self.abandoned {
             self.parked.drain(..).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
         }
-        if let Some(sending) = self.sending.as_mut().filter(|sending| sending.origin == Origin::Live) {
+        if let Some(mut sending) = self.sending.take_if(|sending| sending.origin == Origin::Live) {
             let records = sending.pieces.iter().map(|piece| piece.parcel.record()).collect();
             if !self.keep.append(records).await {
+                self.sending = Some(sending);
                 return;
             }
-            for piece in &mut sending.pieces {
-                self.client.spooled(&mut piece.parcel);
+            sending.pieces.iter_mut().for_each(|piece| self.client.spooled(&mut piece.parcel));
+            // Each piece is a record now, and sent in its turn. The one under way goes on, if its turn has come already: the
+            // spool must know whom it gave that record to, or another would be acknowledged in its place.
+            sending.pieces.truncate(1);
+            if was_empty
+                && !self.abandoned
+                && let (Some(piece), Some(head)) = (sending.pieces.front_mut(), self.keep.head().await)
+                && piece.parcel.body == head.body
+            {
                 piece.ends_record = true;
-            }
-            // What is under way is the head of the spool now, if nothing was there before it; else it is sent in its turn.
-            sending.origin = Origin::Spool;
-            if !was_empty || self.abandoned {
-                self.sending = None;
-            } else {
-                // Whatever else becomes of the spool, it keeps an account of its head.
-                self.keep.head().await;
+                sending.origin = Origin::Spool;
+                self.sending = Some(sending);
             }
         }
         while !self.queue.is_empty() {

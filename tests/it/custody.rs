@@ -343,3 +343,29 @@ async fn a_client_with_another_address_takes_over_what_waits_on_disk() {
     verify(&writer.expected, &right.entries(), entry_key).assert_whole_once_in_order();
     agent.terminate();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piece_that_makes_room_for_newer_lines_takes_no_other_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    // Of a push that is split the second half waits, on disk after a while.
+    loki.answer_next(1, Fault::Status(413, String::new()));
+    loki.answer_all(refusing());
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(100);
+    let options = "batchsize: 100000, spool: {max_size: 1MB, when_full: drop_oldest}";
+    let agent = start(directory.path(), &client_with(&loki, options));
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 100.0);
+    loki.answer_next(1, Fault::Delay(Duration::ZERO));
+    agent.wait_for_metric("tailwater_sent_entries_total", |entries| entries == 50.0);
+    writer.noisy_lines(20_000);
+    agent.wait_for_metric("tailwater_spooled_entries_total", |entries| entries == 20_100.0);
+    loki.heal();
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 0.0);
+    let dropped = agent.metric_sum("tailwater_dropped_entries_total");
+    let report = verify(&writer.expected, &loki.entries(), entry_key);
+    assert!(dropped > 0.0);
+    assert_eq!(report.missing.len() as f64, dropped, "{report}");
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
