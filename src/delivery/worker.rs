@@ -89,6 +89,8 @@ struct Worker {
     failing: Option<Failing>,
     /// The last parcel came from memory.
     live_last: bool,
+    /// Told to hand on what is left: all of it is taken in, so that whoever sends it can end.
+    retired: bool,
     abandoned: bool,
 }
 
@@ -104,6 +106,7 @@ enum Event {
     Inbound(Option<Sealed>),
     Answer(Answer),
     Due,
+    Retire,
     Abandon,
 }
 
@@ -131,11 +134,13 @@ pub(crate) async fn run(
         progress: now,
         failing: None,
         live_last: true,
+        retired: false,
         abandoned: false,
     };
     let mut open = true;
     loop {
-        let retiring = !open && stop.retire.is_cancelled();
+        worker.retired |= stop.retire.is_cancelled();
+        let retiring = !open && worker.retired;
         if !retiring {
             worker.begin().await;
         }
@@ -145,6 +150,7 @@ pub(crate) async fn run(
         let due = worker.due();
         let event = tokio::select! {
             () = stop.abandon.cancelled(), if !worker.abandoned => Event::Abandon,
+            () = stop.retire.cancelled(), if !worker.retired => Event::Retire,
             sealed = inbound.recv(), if open && worker.has_room() => Event::Inbound(sealed),
             answer = answer(&mut worker.sending) => Event::Answer(answer),
             () = wait(due) => Event::Due,
@@ -165,6 +171,7 @@ pub(crate) async fn run(
             }
             Event::Answer(answer) => worker.judge(answer).await,
             Event::Due => worker.catch_up().await,
+            Event::Retire => worker.retired = true,
             Event::Abandon => {
                 worker.abandoned = true;
                 worker.spill().await;
@@ -233,7 +240,7 @@ impl Worker {
     /// True where another parcel may wait in memory. The only client's parcels wait at their sources instead: Loki's pace
     /// is theirs, until it stops altogether.
     fn has_room(&self) -> bool {
-        self.abandoned || self.is_one_of_many() || self.queue.len() < MOST_WAITING
+        self.abandoned || self.retired || self.is_one_of_many() || self.queue.len() < MOST_WAITING
     }
 
     fn is_one_of_many(&self) -> bool {

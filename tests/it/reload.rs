@@ -368,6 +368,47 @@ async fn a_client_that_moves_takes_along_what_its_old_place_did_not_take() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_spool_leaves_its_lines_however_many_they_are() {
+    let bench = Bench::new();
+    let mut app = bench.writer("app");
+    let dead = FakeLoki::start(Limits::any_time());
+    dead.stop().await;
+    let without =
+        |url: &str| client(url).replace("{url:", "{batchsize: 20000, spool: {enabled: false}, url:");
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&without(&dead.url()), &jobs));
+    // More than its queues take: the source waits within a chunk.
+    app.lines(40_000);
+    agent.wait_for_log("its lines are kept and tried again");
+    bench.reload(&agent, &bench.with_clients(&without(&bench.loki.url()), &jobs));
+    bench.arrived(40_000).await;
+    bench.check("app", &app);
+    agent.assert_nothing_is_missing();
+    assert!(agent.terminate().1.contains("remaining=0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_holds_nothing_for_longer_than_its_last_pushes() {
+    let bench = Bench::new();
+    let mut app = bench.writer("app");
+    let dead = FakeLoki::start(Limits::any_time());
+    dead.stop().await;
+    let patient = client(&dead.url()).replace("20ms", "10m").replace("200ms", "10m");
+    let bad = patient.replace("{url:", "{batchsize: 20000, spool: {enabled: false}, url:");
+    let both = format!("{bad}\n{}", client(&bench.loki.url()));
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&both, &jobs));
+    app.lines(5000);
+    agent.wait_for_log("its lines are kept and tried again");
+    bench.arrived(5000).await;
+    bench.reload(&agent, &bench.with(&jobs));
+    until("nothing is open", || agent.metric("tailwater_open_chunks") == 0.0);
+    assert_eq!(agent.metric_sum("tailwater_dropped_entries_total"), 5000.0);
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_come_and_go_and_the_one_that_stays_gets_every_line_once() {
     let bench = Bench::new();
     let second = FakeLoki::start(Limits::any_time());
