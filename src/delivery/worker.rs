@@ -285,9 +285,8 @@ impl Worker {
     /// Does what is due.
     async fn catch_up(&mut self) {
         let now = Instant::now();
-        while let Some((_, parcel)) = self.parked.pop_front_if(|(due, _)| *due <= now) {
-            self.queue.push_front(parcel);
-        }
+        let due = self.parked.iter().take_while(|(due, _)| *due <= now).count();
+        self.parked.drain(..due).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
         if self.spill_due().is_some_and(|due| due <= now) {
             self.spill().await;
         } else if self.keep.again().is_some_and(|again| again <= now) {
