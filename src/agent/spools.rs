@@ -17,13 +17,9 @@ use crate::metrics::ClientMetrics;
 use crate::{delivery, http};
 
 /// Opens a client's spool, if it has one.
-pub(super) fn open(
-    client: &delivery::Settings,
-    metrics: &ClientMetrics,
-) -> Result<Option<Spool>, SpoolError> {
+pub(super) fn open(client: &delivery::Settings) -> Result<Option<Spool>, SpoolError> {
     let Some(settings) = client.spool.clone() else { return Ok(None) };
     let (spool, found) = Spool::open(Arc::new(RealDisk), settings)?;
-    metrics.spool_recovered.add(found.entries as f64);
     if found.entries > 0 {
         info!(client = %client.name, entries = found.entries, bytes = found.size.0, "lines from before wait on disk");
     }
@@ -67,7 +63,13 @@ pub(super) async fn inherit(
                 metrics.spool_entries.set(0.0);
                 metrics.spool_bytes.set(0.0);
                 new_metrics.received_entries.add(entries as f64);
+                new_metrics.spool_entries.add(entries as f64);
             }
+            if let Some(before) = settings.spool.as_ref().filter(|_| !moved && entries > 0) {
+                warn!(client = %new_settings.name, directory = %before.directory.display(), entries,
+                    "lines stay on disk where the spool was: give a client this `spool: {{directory: …}}`");
+            }
+            spool.iter().for_each(|spool| new_metrics.opened_spool(spool.entries()));
             Leftover { parcels, spool }
         }
         Ok(Err(error)) => {
