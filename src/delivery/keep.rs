@@ -219,6 +219,15 @@ impl Keep {
         }
     }
 
+    /// Nothing waits, on disk or for room on it: whatever was wrong keeps no line from going its way.
+    pub(super) fn relieve(&mut self) {
+        if self.trouble.take().is_some() {
+            self.again = None;
+            self.troubles.clear(&self.name);
+            info!(who = %self.name, "nothing waits for the spool any more");
+        }
+    }
+
     fn fail(&mut self, trouble: &'static str, what: impl Into<String>) {
         self.again = Some(Instant::now() + TRY_AGAIN);
         if self.trouble.replace(trouble) != Some(trouble) {

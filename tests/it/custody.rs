@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
 use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits, Store};
@@ -21,6 +22,19 @@ fn client_with(loki: &FakeLoki, option: &str) -> String {
 fn start(directory: &Path, clients: &str) -> Agent {
     let job = file_job(&format!("{}/*.log", directory.display()));
     Agent::start(directory, &configuration(directory, clients, &job))
+}
+
+/// Waits until all is well.
+fn until_ready(agent: &Agent) {
+    let started = Instant::now();
+    loop {
+        let (status, why) = agent.get("/ready");
+        if status == 200 {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{why}");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn whole(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
@@ -147,6 +161,7 @@ async fn a_full_spool_makes_sources_wait_and_loses_nothing() {
     report.assert_whole_once_in_order();
     agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 0.0);
     agent.assert_nothing_is_missing();
+    until_ready(&agent);
     agent.terminate();
 }
 
@@ -165,8 +180,15 @@ async fn a_spool_that_cannot_be_written_keeps_nothing_from_working() {
     agent.wait_for_log("it cannot be written");
     let (status, why) = agent.get("/ready");
     assert!(status == 503 && why.contains("cannot be written"), "{status} {why}");
-    assert!(agent.metric_sum("tailwater_spool_errors_total") > 0.0);
+    let errors_before = agent.wait_for_metric("tailwater_spool_errors_total", |errors| errors > 0.0);
     agent.assert_nothing_is_missing();
+    // Nobody needs it while Loki takes everything.
+    loki.heal();
+    loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    until_ready(&agent);
+    loki.answer_all(refusing());
+    writer.lines(1000);
+    agent.wait_for_metric("tailwater_spool_errors_total", |errors| errors > errors_before);
     fs::create_dir(&spool).unwrap();
     agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 1000.0);
     assert!(agent.log().contains("the spool is of use again"), "{}", agent.log());

@@ -86,6 +86,8 @@ impl Worker {
             sending.backoff = Backoff::new(self.client.settings.backoff);
             sending.push(&self.client, self.pace.delay(now));
             self.sending = Some(sending);
+        } else if self.queue.is_empty() && self.keep.is_empty() {
+            self.keep.relieve();
         }
     }
 
