@@ -326,7 +326,8 @@ async fn who_asks_for_it_has_lines_dropped_after_so_many_attempts_as_promtail_do
         let text = agent.get("/metrics").1;
         assert!(text.contains(&format!("reason=\"{reason}\"}} 1")), "{text}");
         agent.assert_nothing_is_missing();
-        agent.terminate();
+        let (_, log) = agent.terminate();
+        assert!(!log.contains("pushes are answered again"), "{log}");
         assert_eq!(loki.requests().len(), 3);
     }
 }
