@@ -392,3 +392,17 @@ async fn a_piece_that_makes_room_for_newer_lines_takes_no_other_with_it() {
     agent.assert_nothing_is_missing();
     agent.terminate();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    loki.answer_all(Fault::RateLimit429 { retry_after: Some(0) });
+    fs::write(directory.path().join("app.log"), "line\n").unwrap();
+    let agent = start(directory.path(), &client(&loki.url()).replace("20ms", "500ms").replace("200ms", "1s"));
+    loki.wait_for(|store| store.requests.len() >= 3, PATIENCE).await.unwrap();
+    let started = Instant::now();
+    loki.wait_for(|store| store.requests.len() >= 5, PATIENCE).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
+    agent.terminate();
+}

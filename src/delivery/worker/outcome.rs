@@ -36,8 +36,8 @@ impl Worker {
             Verdict::Slower { after, limit } => {
                 let now = Instant::now();
                 self.pace.limited(piece.parcel.content.size, limit, now);
-                let pause =
-                    after.unwrap_or_else(|| self.pace.delay(now).max(self.client.settings.backoff.min));
+                let pause = after.unwrap_or_else(|| self.pace.delay(now));
+                let pause = pause.max(self.client.settings.backoff.min);
                 return self.fail(sending, piece, "rate_limited", pause, &answer).await;
             }
             Verdict::StreamLimit if !self.is_singled_out(&piece.parcel) => {
