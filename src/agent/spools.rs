@@ -149,9 +149,13 @@ pub(super) fn adopt(clients: &[delivery::Settings], positions: &Path) {
 /// Directories with segments that belong to none of the configured clients.
 fn orphans(spools: &Path, configured: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(spools) else { return Vec::new() };
+    // One directory may be spelled in several ways: relative, by a link.
+    let configured: BTreeSet<PathBuf> =
+        configured.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let is_configured = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|path| configured.contains(&path));
     let directories = entries.filter_map(Result::ok).map(|entry| entry.path());
     let mut orphans: Vec<PathBuf> =
-        directories.filter(|directory| !configured.contains(directory) && has_segments(directory)).collect();
+        directories.filter(|directory| !is_configured(directory) && has_segments(directory)).collect();
     orphans.sort();
     orphans
 }

@@ -1,6 +1,7 @@
 //! Lines that Loki does not take at once: on disk, in memory, at their source, and never nowhere.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -405,4 +406,25 @@ async fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
     loki.wait_for(|store| store.requests.len() >= 5, PATIENCE).await.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
     agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_is_its_clients_however_its_directory_is_spelled() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (FakeLoki::start(Limits::any_time()), FakeLoki::start(Limits::any_time()));
+    first.answer_all(refusing());
+    fs::create_dir(directory.path().join("spool")).unwrap();
+    symlink(directory.path().join("spool"), directory.path().join("link")).unwrap();
+    let option = format!("spool: {{directory: '{}/link/first'}}", directory.path().display());
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(100);
+    let agent = start(directory.path(), &client_with(&first, &option));
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 100.0);
+    agent.terminate();
+    first.heal();
+    let both = format!("{}\n{}", client_with(&first, &option), client(&second.url()));
+    let agent = start(directory.path(), &both);
+    first.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    let (_, log) = agent.terminate();
+    assert!(second.entries().is_empty() && !log.contains("is not configured"), "{log}");
 }
