@@ -136,7 +136,7 @@ impl Clients {
             let stays = place.is_some_and(|place| self.running[place].is(settings, queue));
             let metrics = self.own.client(&settings.name);
             let spool = match place {
-                None => spools::open(settings, &metrics)
+                None => spools::open(settings)
                     .map_err(|error| UnusableClient::Spool { client: settings.name.clone(), error })?,
                 // It comes from the one whose place is taken.
                 Some(_) => None,
@@ -198,6 +198,7 @@ impl Clients {
         let retire = CancellationToken::new();
         let stop = delivery::Stop { retire: retire.clone(), abandon: self.abandon.clone() };
         let (sender, around) = (client.clone(), self.around.clone());
+        spool.iter().for_each(|spool| metrics.opened_spool(spool.entries()));
         let (heir, heir_metrics) = (settings.clone(), metrics.clone());
         self.senders.spawn(async move {
             let inherited = match predecessor {

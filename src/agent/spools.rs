@@ -17,13 +17,9 @@ use crate::metrics::ClientMetrics;
 use crate::{delivery, http};
 
 /// Opens a client's spool, if it has one.
-pub(super) fn open(
-    client: &delivery::Settings,
-    metrics: &ClientMetrics,
-) -> Result<Option<Spool>, SpoolError> {
+pub(super) fn open(client: &delivery::Settings) -> Result<Option<Spool>, SpoolError> {
     let Some(settings) = client.spool.clone() else { return Ok(None) };
     let (spool, found) = Spool::open(Arc::new(RealDisk), settings)?;
-    metrics.spool_recovered.add(found.entries as f64);
     if found.entries > 0 {
         info!(client = %client.name, entries = found.entries, bytes = found.size.0, "lines from before wait on disk");
     }
@@ -61,20 +57,19 @@ pub(super) async fn inherit(
     let (before, after) = (settings.spool.clone(), new_settings.clone());
     let opened = spawn_blocking(move || reopen(before.as_ref(), &after)).await;
     match opened {
-        Ok(Ok(Reopened { spool, moved, found })) => {
-            if renamed || !moved {
+        Ok(Ok((spool, moved))) => {
+            if renamed && moved {
                 metrics.left_entries.add(entries as f64);
                 metrics.spool_entries.set(0.0);
                 metrics.spool_bytes.set(0.0);
+                new_metrics.received_entries.add(entries as f64);
+                new_metrics.spool_entries.add(entries as f64);
             }
-            match moved {
-                true if renamed => new_metrics.received_entries.add(entries as f64),
-                true => {}
-                false => new_metrics.spool_recovered.add(found as f64),
+            if let Some(before) = settings.spool.as_ref().filter(|_| !moved && entries > 0) {
+                warn!(client = %new_settings.name, directory = %before.directory.display(), entries,
+                    "lines stay on disk where the spool was: give a client this `spool: {{directory: …}}`");
             }
-            if !moved && entries > 0 {
-                warn!(client = %new_settings.name, entries, "lines stay on disk where the client kept them before");
-            }
+            spool.iter().for_each(|spool| new_metrics.opened_spool(spool.entries()));
             Leftover { parcels, spool }
         }
         Ok(Err(error)) => {
@@ -88,20 +83,12 @@ pub(super) async fn inherit(
     }
 }
 
-/// What became of a spool.
-struct Reopened {
-    spool: Option<Spool>,
-    /// It holds what the one before held.
-    moved: bool,
-    /// Entries in it.
-    found: u64,
-}
-
-/// Opens the spool that `settings` want, moving there what was in the one before.
-fn reopen(before: Option<&SpoolSettings>, settings: &delivery::Settings) -> Result<Reopened, SpoolError> {
-    let Some(wanted) = settings.spool.clone() else {
-        return Ok(Reopened { spool: None, moved: false, found: 0 });
-    };
+/// Opens the spool that `settings` want, moving there what was in the one before. Says whether it was moved, or stayed.
+fn reopen(
+    before: Option<&SpoolSettings>,
+    settings: &delivery::Settings,
+) -> Result<(Option<Spool>, bool), SpoolError> {
+    let Some(wanted) = settings.spool.clone() else { return Ok((None, false)) };
     let mut moved = before.is_some_and(|before| before.directory == wanted.directory);
     if let Some(before) = before.filter(|before| before.directory != wanted.directory)
         && !wanted.directory.exists()
@@ -114,8 +101,8 @@ fn reopen(before: Option<&SpoolSettings>, settings: &delivery::Settings) -> Resu
             }
         }
     }
-    let (spool, found) = Spool::open(Arc::new(RealDisk), wanted)?;
-    Ok(Reopened { spool: Some(spool), moved, found: found.entries })
+    let (spool, _) = Spool::open(Arc::new(RealDisk), wanted)?;
+    Ok((Some(spool), moved))
 }
 
 /// A client is not configured any more, and nobody takes its place: what it has not delivered stays on disk, or is dropped
@@ -140,7 +127,7 @@ pub(super) fn adopt(clients: &[delivery::Settings], positions: &Path) {
         .filter_map(|client| client.spool.as_ref())
         .map(|spool| spool.directory.clone())
         .collect();
-    let orphans = orphans(&positions.with_extension("spool"), &configured);
+    let orphans = orphans(&positions.with_file_name("spool"), &configured);
     let new: Vec<&PathBuf> = configured.iter().filter(|directory| !directory.exists()).collect();
     if let ([orphan], [new]) = (&orphans[..], &new[..]) {
         match fs::rename(orphan, new) {
@@ -162,9 +149,13 @@ pub(super) fn adopt(clients: &[delivery::Settings], positions: &Path) {
 /// Directories with segments that belong to none of the configured clients.
 fn orphans(spools: &Path, configured: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(spools) else { return Vec::new() };
+    // One directory may be spelled in several ways: relative, by a link.
+    let configured: BTreeSet<PathBuf> =
+        configured.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let is_configured = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|path| configured.contains(&path));
     let directories = entries.filter_map(Result::ok).map(|entry| entry.path());
     let mut orphans: Vec<PathBuf> =
-        directories.filter(|directory| !configured.contains(directory) && has_segments(directory)).collect();
+        directories.filter(|directory| !is_configured(directory) && has_segments(directory)).collect();
     orphans.sort();
     orphans
 }

@@ -140,9 +140,8 @@ impl Keep {
         self.head.as_ref()
     }
 
-    /// The head is settled.
+    /// The head, as it was last given, is settled.
     pub(super) async fn acknowledge(&mut self) {
-        self.head().await;
         self.head = None;
         self.run(Spool::acknowledge).await;
         self.count();
@@ -217,6 +216,15 @@ impl Keep {
         if self.trouble.take().is_some() {
             self.troubles.clear(&self.name);
             info!(who = %self.name, "the spool is of use again");
+        }
+    }
+
+    /// Nothing waits, on disk or for room on it: whatever was wrong keeps no line from going its way.
+    pub(super) fn relieve(&mut self) {
+        if self.trouble.take().is_some() {
+            self.again = None;
+            self.troubles.clear(&self.name);
+            info!(who = %self.name, "nothing waits for the spool any more");
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) fn judge(status: u16, retry_after: Option<&str>, body: &str) -> Verdi
         429 if body.contains("stream limit exceeded") => Verdict::StreamLimit,
         // More than a second's worth may be above the burst, and then no waiting helps.
         429 if exceeds_rate(body) => Verdict::Split { reason: "above_burst" },
-        429 => Verdict::Slower { after, limit: number_after(body, "limit: ") },
+        429 => Verdict::Slower { after, limit: tenant_limit(body) },
         // gRPC between Loki's parts has a message limit that the HTTP front does not check.
         500..=599 if body.contains("received message larger than max") => {
             Verdict::Split { reason: "too_large" }
@@ -93,9 +93,14 @@ fn bad_request(body: &str) -> Verdict {
     Verdict::PartlyRefused { reason }
 }
 
+/// What Loki allows the tenant, in bytes a second. That of a single stream (`limit: 3MB/sec`) says nothing of the others.
+fn tenant_limit(body: &str) -> Option<u64> {
+    number_after(body, "limit: ").filter(|limit| body.contains(&format!("limit: {limit} bytes/sec")))
+}
+
 /// True where a rate-limit answer says that the push alone is larger than what a second allows.
 fn exceeds_rate(body: &str) -> bool {
-    match (number_after(body, "limit: "), number_after(body, "totaling '")) {
+    match (tenant_limit(body), number_after(body, "totaling '")) {
         (Some(limit), Some(total)) => total > limit,
         _ => false,
     }
@@ -157,6 +162,12 @@ mod tests {
                 "ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec) while attempting to ingest \
                  '10' lines totaling '1000' bytes, reduce log volume",
                 Verdict::Slower { after: None, limit: Some(4_194_304) },
+            ),
+            (
+                429,
+                "entry with timestamp 2026-11-18 10:30:00 +0000 UTC ignored, reason: 'Per stream rate limit exceeded (limit: 3MB/sec) \
+                 while attempting to ingest for stream '{a=\"x\"}' totaling 8238B, consider splitting a stream'",
+                Verdict::Slower { after: None, limit: None },
             ),
             (429, "maximum active stream limit exceeded when trying to create stream", Verdict::StreamLimit),
             (429, "", Verdict::Slower { after: None, limit: None }),

@@ -89,6 +89,8 @@ struct Worker {
     failing: Option<Failing>,
     /// The last parcel came from memory.
     live_last: bool,
+    /// Told to hand on what is left: all of it is taken in, so that whoever sends it can end.
+    retired: bool,
     abandoned: bool,
 }
 
@@ -104,6 +106,7 @@ enum Event {
     Inbound(Option<Sealed>),
     Answer(Answer),
     Due,
+    Retire,
     Abandon,
 }
 
@@ -131,11 +134,13 @@ pub(crate) async fn run(
         progress: now,
         failing: None,
         live_last: true,
+        retired: false,
         abandoned: false,
     };
     let mut open = true;
     loop {
-        let retiring = !open && stop.retire.is_cancelled();
+        worker.retired |= stop.retire.is_cancelled();
+        let retiring = !open && worker.retired;
         if !retiring {
             worker.begin().await;
         }
@@ -145,6 +150,7 @@ pub(crate) async fn run(
         let due = worker.due();
         let event = tokio::select! {
             () = stop.abandon.cancelled(), if !worker.abandoned => Event::Abandon,
+            () = stop.retire.cancelled(), if !worker.retired => Event::Retire,
             sealed = inbound.recv(), if open && worker.has_room() => Event::Inbound(sealed),
             answer = answer(&mut worker.sending) => Event::Answer(answer),
             () = wait(due) => Event::Due,
@@ -165,6 +171,7 @@ pub(crate) async fn run(
             }
             Event::Answer(answer) => worker.judge(answer).await,
             Event::Due => worker.catch_up().await,
+            Event::Retire => worker.retired = true,
             Event::Abandon => {
                 worker.abandoned = true;
                 worker.spill().await;
@@ -233,7 +240,7 @@ impl Worker {
     /// True where another parcel may wait in memory. The only client's parcels wait at their sources instead: Loki's pace
     /// is theirs, until it stops altogether.
     fn has_room(&self) -> bool {
-        self.abandoned || self.is_one_of_many() || self.queue.len() < MOST_WAITING
+        self.abandoned || self.retired || self.is_one_of_many() || self.queue.len() < MOST_WAITING
     }
 
     fn is_one_of_many(&self) -> bool {
@@ -278,9 +285,8 @@ impl Worker {
     /// Does what is due.
     async fn catch_up(&mut self) {
         let now = Instant::now();
-        while let Some((_, parcel)) = self.parked.pop_front_if(|(due, _)| *due <= now) {
-            self.queue.push_front(parcel);
-        }
+        let due = self.parked.iter().take_while(|(due, _)| *due <= now).count();
+        self.parked.drain(..due).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
         if self.spill_due().is_some_and(|due| due <= now) {
             self.spill().await;
         } else if self.keep.again().is_some_and(|again| again <= now) {
@@ -295,22 +301,24 @@ impl Worker {
         if self.abandoned {
             self.parked.drain(..).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
         }
-        if let Some(sending) = self.sending.as_mut().filter(|sending| sending.origin == Origin::Live) {
+        if let Some(mut sending) = self.sending.take_if(|sending| sending.origin == Origin::Live) {
             let records = sending.pieces.iter().map(|piece| piece.parcel.record()).collect();
             if !self.keep.append(records).await {
+                self.sending = Some(sending);
                 return;
             }
-            for piece in &mut sending.pieces {
-                self.client.spooled(&mut piece.parcel);
+            sending.pieces.iter_mut().for_each(|piece| self.client.spooled(&mut piece.parcel));
+            // Each piece is a record now, and sent in its turn. The one under way goes on, if its turn has come already: the
+            // spool must know whom it gave that record to, or another would be acknowledged in its place.
+            sending.pieces.truncate(1);
+            if was_empty
+                && !self.abandoned
+                && let (Some(piece), Some(head)) = (sending.pieces.front_mut(), self.keep.head().await)
+                && piece.parcel.body == head.body
+            {
                 piece.ends_record = true;
-            }
-            // What is under way is the head of the spool now, if nothing was there before it; else it is sent in its turn.
-            sending.origin = Origin::Spool;
-            if !was_empty || self.abandoned {
-                self.sending = None;
-            } else {
-                // Whatever else becomes of the spool, it keeps an account of its head.
-                self.keep.head().await;
+                sending.origin = Origin::Spool;
+                self.sending = Some(sending);
             }
         }
         while !self.queue.is_empty() {

@@ -314,6 +314,14 @@ impl ClientMetrics {
         self.retries.series(self.reason(reason)).add(1.0);
     }
 
+    /// A spool with so many entries is the client's from now on. What it had on disk before may be the same, or not all.
+    pub(crate) fn opened_spool(&self, entries: u64) {
+        let (found, known) = (entries as f64, self.spool_entries.value());
+        self.spool_recovered.add((found - known).max(0.0));
+        self.left_entries.add((known - found).max(0.0));
+        self.spool_entries.set(found);
+    }
+
     /// Counts one request; `status` is the code, or `error` when there was no answer.
     pub(crate) fn requested(&self, status: &str, seconds: f64) {
         let labels = pairs([("client", &self.client), ("status", status)]);

@@ -1,8 +1,10 @@
 //! Lines that Loki does not take at once: on disk, in memory, at their source, and never nowhere.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
 use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits, Store};
@@ -21,6 +23,19 @@ fn client_with(loki: &FakeLoki, option: &str) -> String {
 fn start(directory: &Path, clients: &str) -> Agent {
     let job = file_job(&format!("{}/*.log", directory.display()));
     Agent::start(directory, &configuration(directory, clients, &job))
+}
+
+/// Waits until all is well.
+fn until_ready(agent: &Agent) {
+    let started = Instant::now();
+    loop {
+        let (status, why) = agent.get("/ready");
+        if status == 200 {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{why}");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn whole(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
@@ -147,6 +162,7 @@ async fn a_full_spool_makes_sources_wait_and_loses_nothing() {
     report.assert_whole_once_in_order();
     agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 0.0);
     agent.assert_nothing_is_missing();
+    until_ready(&agent);
     agent.terminate();
 }
 
@@ -165,8 +181,15 @@ async fn a_spool_that_cannot_be_written_keeps_nothing_from_working() {
     agent.wait_for_log("it cannot be written");
     let (status, why) = agent.get("/ready");
     assert!(status == 503 && why.contains("cannot be written"), "{status} {why}");
-    assert!(agent.metric_sum("tailwater_spool_errors_total") > 0.0);
+    let errors_before = agent.wait_for_metric("tailwater_spool_errors_total", |errors| errors > 0.0);
     agent.assert_nothing_is_missing();
+    // Nobody needs it while Loki takes everything.
+    loki.heal();
+    loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    until_ready(&agent);
+    loki.answer_all(refusing());
+    writer.lines(1000);
+    agent.wait_for_metric("tailwater_spool_errors_total", |errors| errors > errors_before);
     fs::create_dir(&spool).unwrap();
     agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 1000.0);
     assert!(agent.log().contains("the spool is of use again"), "{}", agent.log());
@@ -304,7 +327,8 @@ async fn who_asks_for_it_has_lines_dropped_after_so_many_attempts_as_promtail_do
         let text = agent.get("/metrics").1;
         assert!(text.contains(&format!("reason=\"{reason}\"}} 1")), "{text}");
         agent.assert_nothing_is_missing();
-        agent.terminate();
+        let (_, log) = agent.terminate();
+        assert!(!log.contains("pushes are answered again"), "{log}");
         assert_eq!(loki.requests().len(), 3);
     }
 }
@@ -364,4 +388,64 @@ async fn what_was_read_of_a_deleted_file_goes_to_disk_at_once() {
     loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
     verify(&writer.expected, &loki.entries(), entry_key).assert_whole_once_in_order();
     agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piece_that_makes_room_for_newer_lines_takes_no_other_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    // Of a push that is split the second half waits, on disk after a while.
+    loki.answer_next(1, Fault::Status(413, String::new()));
+    loki.answer_all(refusing());
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(100);
+    let options = "batchsize: 100000, spool: {max_size: 1MB, when_full: drop_oldest}";
+    let agent = start(directory.path(), &client_with(&loki, options));
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 100.0);
+    loki.answer_next(1, Fault::Delay(Duration::ZERO));
+    agent.wait_for_metric("tailwater_sent_entries_total", |entries| entries == 50.0);
+    writer.noisy_lines(20_000);
+    agent.wait_for_metric("tailwater_spooled_entries_total", |entries| entries == 20_100.0);
+    loki.heal();
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 0.0);
+    let dropped = agent.metric_sum("tailwater_dropped_entries_total");
+    let report = verify(&writer.expected, &loki.entries(), entry_key);
+    assert!(dropped > 0.0);
+    assert_eq!(report.missing.len() as f64, dropped, "{report}");
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_asks_for_no_pause_is_not_hammered() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    loki.answer_next(3, Fault::RateLimit429 { retry_after: Some(0) });
+    fs::write(directory.path().join("app.log"), "line\n").unwrap();
+    let agent =
+        start(directory.path(), &client(&loki.url()).replace("20ms", "123ms").replace("200ms", "123ms"));
+    loki.wait_for(|store| store.entries.len() == 1, PATIENCE).await.unwrap();
+    let (_, log) = agent.terminate();
+    assert!(log.contains("reason=rate_limited") && log.contains("pause=123ms"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_is_its_clients_however_its_directory_is_spelled() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (FakeLoki::start(Limits::any_time()), FakeLoki::start(Limits::any_time()));
+    first.answer_all(refusing());
+    fs::create_dir(directory.path().join("spool")).unwrap();
+    symlink(directory.path().join("spool"), directory.path().join("link")).unwrap();
+    let option = format!("spool: {{directory: '{}/link/first'}}", directory.path().display());
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(100);
+    let agent = start(directory.path(), &client_with(&first, &option));
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 100.0);
+    agent.terminate();
+    first.heal();
+    let both = format!("{}\n{}", client_with(&first, &option), client(&second.url()));
+    let agent = start(directory.path(), &both);
+    first.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    let (_, log) = agent.terminate();
+    assert!(second.entries().is_empty() && !log.contains("is not configured"), "{log}");
 }

@@ -393,6 +393,74 @@ async fn a_client_that_moves_takes_its_spool_along_and_everything_stays_accounte
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_spool_leaves_its_lines_however_many_they_are() {
+    let bench = Bench::new();
+    let mut app = bench.writer("app");
+    let dead = FakeLoki::start(Limits::any_time());
+    dead.stop().await;
+    let without =
+        |url: &str| client(url).replace("{url:", "{batchsize: 20000, spool: {enabled: false}, url:");
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&without(&dead.url()), &jobs));
+    // More than its queues take: the source waits within a chunk.
+    app.lines(40_000);
+    agent.wait_for_log("its lines are kept and tried again");
+    bench.reload(&agent, &bench.with_clients(&without(&bench.loki.url()), &jobs));
+    bench.arrived(40_000).await;
+    bench.check("app", &app);
+    agent.assert_nothing_is_missing();
+    assert!(agent.terminate().1.contains("remaining=0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_holds_nothing_for_longer_than_its_last_pushes() {
+    let bench = Bench::new();
+    let mut app = bench.writer("app");
+    let dead = FakeLoki::start(Limits::any_time());
+    dead.stop().await;
+    let patient = client(&dead.url()).replace("20ms", "10m").replace("200ms", "10m");
+    let bad = patient.replace("{url:", "{batchsize: 20000, spool: {enabled: false}, url:");
+    let both = format!("{bad}\n{}", client(&bench.loki.url()));
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&both, &jobs));
+    app.lines(5000);
+    agent.wait_for_log("its lines are kept and tried again");
+    bench.arrived(5000).await;
+    bench.reload(&agent, &bench.with(&jobs));
+    until("nothing is open", || agent.metric("tailwater_open_chunks") == 0.0);
+    assert_eq!(agent.metric_sum("tailwater_dropped_entries_total"), 5000.0);
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_back_finds_its_lines_on_disk_and_they_are_counted_once() {
+    let bench = Bench::new();
+    let mut app = bench.writer("app");
+    let second = FakeLoki::start(Limits::any_time());
+    second.answer_all(Fault::Status(500, String::new()));
+    let both = format!("{}\n{}", client(&second.url()), client(&bench.loki.url()));
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&both, &jobs));
+    app.lines(1000);
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 1000.0);
+    bench.reload(&agent, &bench.with(&jobs));
+    agent.wait_for_log("the client is not configured any more, and has not delivered everything");
+    agent.assert_nothing_is_missing();
+    // A configuration that is refused leaves no trace of what it would have found.
+    let refused =
+        format!("{both}\n{}", client("http://third").replace("{", "{tls_config: {ca_file: /none}, "));
+    bench.configure(&bench.with_clients(&refused, &jobs));
+    assert_eq!(agent.post("/reload").0, 500);
+    second.heal();
+    bench.reload(&agent, &bench.with_clients(&both, &jobs));
+    second.wait_for(|store| store.entries.len() == 1000, PATIENCE).await.unwrap();
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 0.0);
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_come_and_go_and_the_one_that_stays_gets_every_line_once() {
     let bench = Bench::new();
     let second = FakeLoki::start(Limits::any_time());

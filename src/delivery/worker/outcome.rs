@@ -36,8 +36,8 @@ impl Worker {
             Verdict::Slower { after, limit } => {
                 let now = Instant::now();
                 self.pace.limited(piece.parcel.content.size, limit, now);
-                let pause =
-                    after.unwrap_or_else(|| self.pace.delay(now).max(self.client.settings.backoff.min));
+                let pause = after.unwrap_or_else(|| self.pace.delay(now));
+                let pause = pause.max(self.client.settings.backoff.min);
                 return self.fail(sending, piece, "rate_limited", pause, &answer).await;
             }
             Verdict::StreamLimit if !self.is_singled_out(&piece.parcel) => {
@@ -74,18 +74,23 @@ impl Worker {
     }
 
     /// Loki has settled something; on to the next piece.
-    fn proceed(&mut self, mut sending: Sending) {
-        let now = Instant::now();
-        self.progress = now;
+    fn proceed(&mut self, sending: Sending) {
+        self.progress = Instant::now();
         if let Some(Failing { attempts, .. }) = self.failing.take() {
             info!(client = %self.client.settings.name, attempts, "pushes are answered again");
             self.around.troubles.clear(&self.client.settings.name);
         }
+        self.go_on(sending);
+    }
+
+    fn go_on(&mut self, mut sending: Sending) {
         if !sending.pieces.is_empty() {
             sending.failures = 0;
             sending.backoff = Backoff::new(self.client.settings.backoff);
-            sending.push(&self.client, self.pace.delay(now));
+            sending.push(&self.client, self.pace.delay(Instant::now()));
             self.sending = Some(sending);
+        } else if self.queue.is_empty() && self.keep.is_empty() {
+            self.keep.relieve();
         }
     }
 
@@ -102,24 +107,24 @@ impl Worker {
         let name = &self.client.settings.name;
         self.client.metrics.retried(reason);
         sending.failures += 1;
+        let now = Instant::now();
+        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0, told: "" });
+        failing.attempts += 1;
+        if now - failing.since >= UNREADY_AFTER {
+            self.around.troubles.set(name, format!("nothing gets through: {reason}"));
+        }
         if self.client.settings.give_up_after.is_some_and(|most| sending.failures >= most) {
             let reason = if reason == "rate_limited" { reason } else { "ingester_error" };
             let entries = piece.parcel.entries();
             warn!(client = %name, reason, entries, attempts = sending.failures, "gave up, the lines are dropped");
             self.client.metrics.dropped(reason, entries);
             self.finish(piece, Outcome::DroppedByRule).await;
-            return self.proceed(sending);
+            return self.go_on(sending);
         }
-        let now = Instant::now();
-        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0, told: "" });
-        failing.attempts += 1;
-        if failing.told != reason {
+        if let Some(failing) = self.failing.as_mut().filter(|failing| failing.told != reason) {
             failing.told = reason;
             warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
                 "push failed, its lines are kept and tried again");
-        }
-        if now - failing.since >= UNREADY_AFTER {
-            self.around.troubles.set(name, format!("nothing gets through: {reason}"));
         }
         sending.pieces.push_front(piece);
         sending.push(&self.client, pause);
