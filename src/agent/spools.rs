@@ -127,7 +127,7 @@ pub(super) fn adopt(clients: &[delivery::Settings], positions: &Path) {
         .filter_map(|client| client.spool.as_ref())
         .map(|spool| spool.directory.clone())
         .collect();
-    let orphans = orphans(&positions.with_file_name("spool"), &configured);
+    let orphans = orphans(&positions.with_extension("spool"), &configured);
     let new: Vec<&PathBuf> = configured.iter().filter(|directory| !directory.exists()).collect();
     if let ([orphan], [new]) = (&orphans[..], &new[..]) {
         match fs::rename(orphan, new) {

@@ -144,14 +144,15 @@ impl Kills {
 
     /// Everything is well again: what was written is there, at both, once. Gives what was sent again.
     async fn check(self, jobs: &str, expected: Expected) -> Vec<StoredEntry> {
-        let poisoned = self.lokis[0].store().refused.values().sum::<usize>();
         self.lokis[0].heal();
         let agent =
             Agent::start(self.directory.path(), &configuration(self.directory.path(), jobs, &self.lokis));
+        let mut poisoned = 0;
         let mut reports: Vec<Report> = Vec::new();
         for loki in &self.lokis {
             let all = |store: &crate::support::fake_loki::Store| store.entries.len() >= expected.len();
             let seen = loki.wait_for(all, CATCH_UP).await;
+            let refused = loki.store().refused.values().sum::<usize>();
             reports.push(verify(&expected, &loki.entries(), entry_key));
             println!(
                 "{} lines, {} kills, {} pushes, {} entries put on disk, {} found there, {} sent again, {} refused entries",
@@ -161,8 +162,9 @@ impl Kills {
                 self.spooled,
                 self.recovered,
                 loki.duplicates().len(),
-                poisoned
+                refused
             );
+            poisoned += refused;
             println!("{}", loki.store().summary());
             if let Err(missing) = seen {
                 println!("{missing}");

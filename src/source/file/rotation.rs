@@ -2,8 +2,8 @@
 //! In: a path.  Out: its rotated siblings, oldest first.  Owns: nothing.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,6 +23,37 @@ pub(super) struct Rotated {
     pub(super) modified: UnixNanos,
 }
 
+/// Listings of a directory whose names move while they are read.
+const MOST_LISTINGS: usize = 10;
+
+/// The rotated files of `path`, open, oldest first. A rotation while the directory is read can hide a file, and then those
+/// after it would be read before it; so it is read until it stands still. What no listing caught is found at the next look.
+pub(super) fn open_rotated(path: &Path) -> io::Result<Vec<(Rotated, File)>> {
+    let mut open: HashMap<Identity, File> = HashMap::new();
+    let mut listed = rotated(path)?;
+    for _ in 1..MOST_LISTINGS {
+        for rotated in &listed {
+            if !open.contains_key(&rotated.identity)
+                && let Ok(file) = File::open(&rotated.path)
+            {
+                open.insert(Identity::of(&file.metadata()?), file);
+            }
+        }
+        let identities =
+            |listed: &[Rotated]| listed.iter().map(|rotated| rotated.identity).collect::<Vec<_>>();
+        let before = identities(&listed);
+        listed = rotated(path)?;
+        if identities(&listed) == before && before.iter().all(|identity| open.contains_key(identity)) {
+            break;
+        }
+    }
+    let files = listed.into_iter().filter_map(|rotated| {
+        let file = open.remove(&rotated.identity)?;
+        Some((rotated, file))
+    });
+    Ok(files.collect())
+}
+
 /// The rotated files of `path`, oldest first: `app.log.1`, `app.log-20251118`,
 /// `app.log.2025-11-18T10`. Compressed ones are left alone: they hold what was read before.
 pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
@@ -37,7 +68,7 @@ pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
         if !matches {
             continue;
         }
-        // A file that vanishes while it is looked at was rotated once more; the next look finds it.
+        // A file that vanishes while it is looked at was rotated once more; another look finds it.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_file() {
             let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -24,7 +24,7 @@ use crate::record::{Chunk, UnixNanos};
 use crate::source::file::identity::{Identity, begins_with, read_head, resume};
 use crate::source::file::reader::Reader;
 use crate::source::file::replay::Replay;
-use crate::source::file::rotation::{ROTATED_WAIT, Rotated, is_left, rotated};
+use crate::source::file::rotation::{ROTATED_WAIT, Rotated, is_left, open_rotated};
 use crate::source::file::takeover::take_over;
 
 /// A last line without a newline is handed on when nothing followed it for so long.
@@ -173,12 +173,12 @@ impl Tail {
     /// Opens rotated files of the path with something unread, oldest first: what was rotated away while the agent was
     /// down, or faster than it looked. They are read before `current`, which is the newest.
     fn open_rotated(&self, state: &mut State, current: Identity) -> io::Result<()> {
-        for rotated in rotated(&self.path)? {
-            // One that is renamed again while it is looked at is found at the next look.
-            let Ok(file) = File::open(&rotated.path) else { continue };
-            let metadata = file.metadata()?;
-            let is_current = rotated.identity == current || Identity::of(&metadata) != rotated.identity;
-            if is_current || !self.is_unread(&file, &metadata, &rotated)? {
+        for (rotated, file) in open_rotated(&self.path)? {
+            if rotated.identity == current {
+                // Rotated away meanwhile: what comes after it is newer, and found at the next look.
+                break;
+            }
+            if !self.is_unread(&file, &file.metadata()?, &rotated)? {
                 continue;
             }
             if let Some(open) = self.open(file)? {
