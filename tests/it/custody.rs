@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -448,4 +449,27 @@ async fn a_spool_is_its_clients_however_its_directory_is_spelled() {
     first.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
     let (_, log) = agent.terminate();
     assert!(second.entries().is_empty() && !log.contains("is not configured"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_under_the_dead_letters_holds_up_one_client_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let strict = FakeLoki::start(Limits { max_line_size_bytes: 10, ..Limits::any_time() });
+    let loki = FakeLoki::start(Limits::any_time());
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(100);
+    // Opening it waits for a reader who never comes.
+    let letters = directory.path().join("dead-letter.jsonl");
+    assert!(Command::new("mkfifo").arg(&letters).status().unwrap().success());
+    let clients = format!("{}\n{}", client(&strict.url()), client(&loki.url()));
+    let job = file_job(&format!("{}/*.log", directory.path().display()));
+    let file = directory.path().join("tailwater.yaml");
+    fs::write(&file, configuration(directory.path(), &clients, &job)).unwrap();
+    let arguments = format!("-config.file={}", file.display());
+    let agent = Agent::spawn_with(&[&arguments], &[("TOKIO_WORKER_THREADS", "1")]);
+    strict.wait_for(|store| !store.requests.is_empty(), PATIENCE).await.unwrap();
+    loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    writer.lines(100);
+    loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    assert!(agent.terminate().0.success());
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::task::block_in_place;
 use tracing::{error, info, warn};
 
 use crate::batch::{EntryMessage, Parcel, Undecodable};
@@ -181,7 +182,9 @@ impl Worker {
     fn bury(&self, parcel: &Parcel, reason: &str, answer: &Answer, entries: &[(&str, &EntryMessage)]) {
         let Some(letters) = &self.around.dead_letters else { return };
         let (client, tenant) = (&self.client.settings.name, parcel.content.tenant.as_deref());
-        letters.keep(Reason { client, tenant, reason, answer: answer.detail() }, entries);
+        let reason = Reason { client, tenant, reason, answer: answer.detail() };
+        // Disks may hang, and the runtime must not.
+        block_in_place(|| letters.keep(reason, entries));
     }
 
     async fn finish(&mut self, piece: Piece, outcome: Outcome) {
