@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::batch::Parcel;
-use crate::custody::{Outcome, RealDisk, Spool, SpoolError, SpoolSettings};
+use crate::custody::{Disk as _, Outcome, RealDisk, Spool, SpoolError, SpoolSettings};
 use crate::delivery::{Client, Leftover};
 use crate::flow::Troubles;
 use crate::metrics::ClientMetrics;
@@ -93,8 +94,7 @@ fn reopen(
     if let Some(before) = before.filter(|before| before.directory != wanted.directory)
         && !wanted.directory.exists()
     {
-        let parent = wanted.directory.parent().map_or(Ok(()), fs::create_dir_all);
-        match parent.and_then(|()| fs::rename(&before.directory, &wanted.directory)) {
+        match move_directory(&before.directory, &wanted.directory) {
             Ok(()) => moved = true,
             Err(error) => {
                 warn!(from = %before.directory.display(), to = %wanted.directory.display(), %error, "a spool cannot be moved");
@@ -130,7 +130,7 @@ pub(super) fn adopt(clients: &[delivery::Settings], positions: &Path) {
     let orphans = orphans(&positions.with_extension("spool"), &configured);
     let new: Vec<&PathBuf> = configured.iter().filter(|directory| !directory.exists()).collect();
     if let ([orphan], [new]) = (&orphans[..], &new[..]) {
-        match fs::rename(orphan, new) {
+        match move_directory(orphan, new) {
             Ok(()) => {
                 info!(from = %orphan.display(), to = %new.display(), "a client takes over the lines of one that is gone");
                 return;
@@ -144,6 +144,15 @@ pub(super) fn adopt(clients: &[delivery::Settings], positions: &Path) {
         warn!(directory = %orphan.display(),
             "lines wait on disk for a client that is not configured: give a client this `spool: {{directory: …}}`, or remove it");
     }
+}
+
+/// Durable once it returns: a spool that were back under its old name after a crash would be nobody's.
+fn move_directory(from: &Path, to: &Path) -> io::Result<()> {
+    let parent = |path: &Path| path.parent().unwrap_or(Path::new(".")).to_owned();
+    RealDisk.create_directory(&parent(to))?;
+    RealDisk.rename(from, to)?;
+    RealDisk.sync_directory(&parent(to))?;
+    RealDisk.sync_directory(&parent(from))
 }
 
 /// Directories with segments that belong to none of the configured clients.

@@ -41,6 +41,8 @@ pub(crate) struct EntrySize {
 pub(crate) struct Handover {
     pub(crate) groups: Arc<Groups>,
     pub(crate) tickets: Vec<Ticket>,
+    /// Bytes of the byte budget that these tickets hold.
+    pub(crate) cost: usize,
     /// The entries, as the client's own.
     pub(crate) entries: Tally,
 }

@@ -10,8 +10,13 @@ use crate::batch::parcel::{Content, Parcel};
 use crate::batch::worker::Settings;
 use crate::clock::Instant;
 use crate::custody::Ticket;
+use crate::flow::TARGET_LIMIT;
 use crate::metrics::Tally;
 use crate::record::UnixNanos;
+
+/// Half of what a target may have in flight. Where stages leave little of each line, a batch would otherwise wait for its
+/// age while its sources wait for it.
+const DEAR: usize = TARGET_LIMIT.0 as usize / 2;
 
 /// Entries waiting to be sent together.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub(super) struct OpenBatch {
     pub(super) since: Instant,
     /// Line bytes so far.
     counted: usize,
+    /// Bytes of the byte budget that wait for this batch: those of whole chunks, however little of them is left.
+    cost: usize,
     entries: Tally,
     oldest: UnixNanos,
     /// Index into `streams` by label string.
@@ -36,6 +43,7 @@ impl OpenBatch {
             tenant,
             since,
             counted: 0,
+            cost: 0,
             entries,
             oldest: UnixNanos(i64::MAX),
             index: HashMap::default(),
@@ -81,13 +89,20 @@ impl OpenBatch {
         to
     }
 
-    /// Holds tickets of the chunks whose entries came in last: one a chunk, however many streams it had.
-    pub(super) fn hold(&mut self, tickets: &[Ticket]) {
+    /// Holds tickets of the chunks whose entries came in last: one a chunk, however many streams it had. They keep `cost`
+    /// bytes of the budget.
+    pub(super) fn hold(&mut self, tickets: &[Ticket], cost: usize) {
         let latest = &self.tickets[self.tickets.len().saturating_sub(tickets.len())..];
         if latest.len() == tickets.len() && latest.iter().zip(tickets).all(|(a, b)| a.is_twin_of(b)) {
             return;
         }
         self.tickets.extend(tickets.iter().map(Ticket::split));
+        self.cost += cost;
+    }
+
+    /// True where a source may wait for this batch before it can read on.
+    pub(super) fn is_dear(&self) -> bool {
+        self.cost >= DEAR
     }
 
     pub(super) fn is_empty(&self) -> bool {

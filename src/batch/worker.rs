@@ -104,7 +104,7 @@ impl Batcher {
     }
 
     async fn take(&mut self, handover: Handover) -> Result<(), SenderGone> {
-        let Handover { groups, tickets, mut entries } = handover;
+        let Handover { groups, tickets, cost, mut entries } = handover;
         for group in groups.iter() {
             let tenant = match &group.stream.tenant {
                 Some(tenant) => Some(tenant.as_str().into()),
@@ -112,11 +112,11 @@ impl Batcher {
             }
             .filter(|tenant: &Arc<str>| !tenant.is_empty());
             let labels = self.labels(&group.stream);
-            self.add(group, &labels, tenant, &tickets, &mut entries).await?;
+            self.add(group, &labels, tenant, (&tickets, cost), &mut entries).await?;
         }
         // Every batch that holds some of these entries has tickets of its own by now.
         tickets.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
-        Ok(())
+        self.seal_where(OpenBatch::is_dear).await
     }
 
     async fn add(
@@ -124,7 +124,7 @@ impl Batcher {
         group: &Group,
         labels: &Arc<str>,
         tenant: Option<Arc<str>>,
-        tickets: &[Ticket],
+        (tickets, cost): (&[Ticket], usize),
         entries: &mut Tally,
     ) -> Result<(), SenderGone> {
         let mut next = 0;
@@ -135,7 +135,7 @@ impl Batcher {
             let before = next;
             next = batch.fill(group, labels, next, &self.settings, entries);
             if next > before {
-                batch.hold(tickets);
+                batch.hold(tickets, cost);
             }
             if next < group.sizes.len() {
                 self.seal(&tenant).await?;

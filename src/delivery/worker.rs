@@ -286,7 +286,11 @@ impl Worker {
     async fn catch_up(&mut self) {
         let now = Instant::now();
         let due = self.parked.iter().take_while(|(due, _)| *due <= now).count();
-        self.parked.drain(..due).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
+        for (_, mut parcel) in self.parked.drain(..due).rev() {
+            // It has waited on purpose, and is tried before it goes to disk.
+            parcel.sealed = now;
+            self.queue.push_front(parcel);
+        }
         if self.spill_due().is_some_and(|due| due <= now) {
             self.spill().await;
         } else if self.keep.again().is_some_and(|again| again <= now) {

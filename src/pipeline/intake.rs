@@ -88,7 +88,7 @@ impl Intake {
         let ticket = track.admit(cursor, share);
         self.lines_read.add(chunk.len() as f64);
         self.bytes_read.add(chunk.size() as f64);
-        let mut done = 0;
+        let (mut done, mut cost) = (0, chunk.cost());
         while done < chunk.len() {
             let mut output = self.output();
             done = self.run(chunk, done, &ticket, &mut output);
@@ -97,7 +97,7 @@ impl Intake {
                 self.lanes().for_each(|lane| lane.end_chunk(&ticket, now));
             }
             let pause = output.pause;
-            self.hand_on(output, ticket.split()).await?;
+            self.hand_on(output, ticket.split(), std::mem::take(&mut cost)).await?;
             if !pause.is_zero() {
                 self.meanwhile(sleep(pause)).await;
             }
@@ -160,13 +160,14 @@ impl Intake {
             print("held back before", "", &inspector.take());
         }
         match output.tickets.pop() {
-            Some(ticket) => self.hand_on(output, ticket).await,
+            // What is held back has given its share of the budget back.
+            Some(ticket) => self.hand_on(output, ticket, 0).await,
             None => Ok(()),
         }
     }
 
     /// Gives lines and the tickets that answer for them to every client.
-    async fn hand_on(&mut self, output: Output, ticket: Ticket) -> Result<(), IntakeClosed> {
+    async fn hand_on(&mut self, output: Output, ticket: Ticket, cost: usize) -> Result<(), IntakeClosed> {
         let Output { groups, mut tickets, .. } = output;
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
@@ -182,7 +183,7 @@ impl Intake {
                 let tickets = tickets.iter().map(Ticket::split).collect();
                 metrics.received_entries.add(entries as f64);
                 let entries = Tally::new(&metrics.in_flight_entries, entries);
-                let handover = Handover { groups: groups.clone(), tickets, entries };
+                let handover = Handover { groups: groups.clone(), tickets, cost, entries };
                 queue.send(Inbound::Entries(handover)).await.map_err(|_| IntakeClosed)?;
             }
             // The clients' tickets speak for the lines now; these have nothing to add.

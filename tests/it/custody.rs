@@ -473,3 +473,20 @@ async fn a_disk_that_hangs_under_the_dead_letters_holds_up_one_client_alone() {
     loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
     assert!(agent.terminate().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_does_not_wait_for_the_age_of_a_batch_because_stages_leave_little_of_its_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    // About 40 MB, of which a batch would have to hold more than a target may have in flight.
+    Writer::new(&directory.path().join("app.log"), "app").lines(200_000);
+    let job = format!(
+        "- job_name: files\n  static_configs: [{{labels: {{__path__: '{}/app.log'}}}}]\n  pipeline_stages:\n  \
+         - json: {{expressions: {{level: }}}}\n  - output: {{source: level}}\n",
+        directory.path().display()
+    );
+    let patient = client(&loki.url()).replace("batchwait: 50ms", "batchwait: 1h");
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &patient, &job));
+    loki.wait_for(|store| store.requests.len() >= 5, PATIENCE).await.unwrap();
+    agent.terminate();
+}
