@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// Delays double, and nothing doubled is nothing: a range from 0 would be no pause at all, ever.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// The range delays grow through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -24,6 +27,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Starts at the shortest delay.
     pub(crate) fn new(settings: Settings) -> Backoff {
+        let settings = Settings { min: settings.min.max(SHORTEST), max: settings.max.max(SHORTEST) };
         let low = settings.min.min(settings.max);
         Backoff { settings, low, high: (low * 2).min(settings.max) }
     }
@@ -60,5 +64,13 @@ mod tests {
         assert_eq!(ranges(0), [500, 1000, 2000, 2000, 2000]);
         assert_eq!(ranges(u64::MAX), [1000, 2000, 4000, 4000, 4000]);
         assert_eq!(ranges(u64::MAX / 2), [750, 1500, 3000, 3000, 3000]);
+    }
+
+    #[test]
+    fn there_is_a_pause_whatever_is_configured() {
+        let mut backoff = Backoff::new(Settings { min: Duration::ZERO, max: Duration::ZERO });
+        assert_eq!([(); 2].map(|()| backoff.next()), [SHORTEST; 2]);
+        let mut backoff = Backoff::new(Settings { min: Duration::ZERO, max: Duration::from_secs(1) });
+        assert_eq!([(); 3].map(|()| backoff.draw(0).as_millis()), [10, 20, 40]);
     }
 }
