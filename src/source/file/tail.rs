@@ -331,8 +331,11 @@ impl Tail {
     }
 
     async fn flush(&mut self, state: &mut State, index: usize) -> Result<(), IntakeClosed> {
-        state.last_stamp = fresh(state.last_stamp);
         let reader = &mut state.files[index].reader;
+        if !reader.has_unfinished() {
+            return Ok(());
+        }
+        state.last_stamp = fresh(state.last_stamp);
         state.start = reader.offset();
         reader.flush(&mut state.chunk, state.last_stamp);
         self.hand_on(state, index).await
