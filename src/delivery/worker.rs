@@ -165,6 +165,9 @@ pub(crate) async fn run(
                 {
                     secure |= worker.take(sealed);
                 }
+                if secure {
+                    worker.unpark();
+                }
                 if secure || worker.abandoned || worker.must_follow_spool() {
                     worker.spill().await;
                 }
@@ -299,11 +302,16 @@ impl Worker {
         }
     }
 
+    /// Streams above Loki's limit must not wait in memory alone.
+    fn unpark(&mut self) {
+        self.parked.drain(..).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
+    }
+
     /// Puts on disk what waits in memory, oldest first. Where that is not possible it stays where it is.
     async fn spill(&mut self) {
         let was_empty = self.keep.is_empty();
         if self.abandoned {
-            self.parked.drain(..).rev().for_each(|(_, parcel)| self.queue.push_front(parcel));
+            self.unpark();
         }
         if let Some(mut sending) = self.sending.take_if(|sending| sending.origin == Origin::Live) {
             let records = sending.pieces.iter().map(|piece| piece.parcel.record()).collect();
