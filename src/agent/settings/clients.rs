@@ -27,7 +27,12 @@ pub(in crate::agent) static CLIENT: Table = Table(&[
     row("tenant_id", Kind::Text, "", "`X-Scope-OrgID`, unless a line has a `__tenant_id__` label"),
     row("external_labels", Kind::Labels, "", "Labels added to lines that do not have them"),
     row("batchwait", Kind::Duration, "1s", "Age at which a batch is sent"),
-    row("batchsize", Kind::Count, "1048576", "Bytes of lines in a batch; one made of 4 MiB of lines as they were read goes in any case"),
+    row(
+        "batchsize",
+        Kind::Count,
+        "1048576",
+        "Bytes of lines in a batch; one made of 4 MiB of lines as they were read goes in any case",
+    ),
     row("timeout", Kind::Duration, "10s", "Of one attempt; above 0"),
     row("backoff_config", Kind::Block(&BACKOFF), "", "Pauses between attempts"),
     row("spool", Kind::Block(&SPOOL), "", "Where lines wait while Loki does not take them"),
