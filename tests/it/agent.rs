@@ -95,13 +95,41 @@ impl Agent {
 
     /// Asks again and again until the sum over all series of a metric is as wanted.
     pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+        self.wait_for_metric_within(PATIENCE, name, wanted)
+    }
+
+    /// The same, for what takes its time.
+    pub fn wait_for_metric_within(
+        &self,
+        patience: Duration,
+        name: &str,
+        wanted: impl Fn(f64) -> bool,
+    ) -> f64 {
         let started = Instant::now();
         loop {
             let value = self.metric_sum(name);
             if wanted(value) {
                 return value;
             }
-            assert!(started.elapsed() < PATIENCE, "{name} is {value}:\n{}", self.get("/metrics").1);
+            assert!(started.elapsed() < patience, "{name} is {value}:\n{}", self.get("/metrics").1);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks for a page again and again until it is as wanted.
+    pub fn wait_for_page_within(
+        &self,
+        patience: Duration,
+        path: &str,
+        wanted: impl Fn(&(u16, String)) -> bool,
+    ) {
+        let started = Instant::now();
+        loop {
+            let page = self.get(path);
+            if wanted(&page) {
+                return;
+            }
+            assert!(started.elapsed() < patience, "{path} is {page:?}");
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -490,3 +490,55 @@ async fn a_target_does_not_wait_for_the_age_of_a_batch_because_stages_leave_litt
     loki.wait_for(|store| store.requests.len() >= 5, PATIENCE).await.unwrap();
     agent.terminate();
 }
+
+/// Longer than the minute of patience that these two are about.
+const OVER_A_MINUTE: Duration = Duration::from_secs(150);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patience_with_streams_above_lokis_limit_ends_and_what_is_refused_is_counted_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits { max_streams: 2, ..Limits::any_time() });
+    let lines = |from: usize| -> String {
+        (from..from + 100).map(|number| format!("{{\"s\":\"s{}\",\"n\":{number}}}\n", number % 5)).collect()
+    };
+    let path = directory.path().join("app.log");
+    fs::write(&path, lines(0)).unwrap();
+    let job = format!(
+        "- job_name: files\n  static_configs: [{{labels: {{__path__: '{}'}}}}]\n  pipeline_stages:\n  \
+         - json: {{expressions: {{s: }}}}\n  - labels: {{s: }}\n",
+        path.display()
+    );
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
+    agent.wait_for_metric_within(OVER_A_MINUTE, "tailwater_refused_entries_total", |entries| entries == 60.0);
+    // Later ones are not waited for again.
+    fs::write(&path, lines(0) + &lines(100)).unwrap();
+    agent.wait_for_metric("tailwater_refused_entries_total", |entries| entries == 120.0);
+    agent.wait_for_metric("tailwater_sent_entries_total", |entries| entries == 80.0);
+    agent.assert_nothing_is_missing();
+    let (_, metrics) = agent.get("/metrics");
+    assert!(metrics.contains("reason=\"stream_limit\"} 120"), "{metrics}");
+    agent.terminate();
+    assert_eq!(loki.entries().len(), 80);
+    let letters = fs::read_to_string(directory.path().join("positions.dead-letter.jsonl")).unwrap();
+    assert_eq!(letters.lines().filter(|letter| letter.contains("\"stream_limit\"")).count(), 120);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_gets_nothing_through_for_a_minute_makes_the_agent_not_ready_until_it_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    loki.answer_all(Fault::Status(401, "no org id".to_owned()));
+    let mut writer = Writer::new(&directory.path().join("app.log"), "app");
+    writer.lines(100);
+    let agent = start(directory.path(), &client(&loki.url()));
+    agent.wait_for_metric("tailwater_push_retries_total", |pushes| pushes > 0.0);
+    assert_eq!(agent.get("/ready").0, 200, "it may pass");
+    agent.wait_for_page_within(OVER_A_MINUTE, "/ready", |(status, why)| {
+        *status == 503 && why.contains("nothing gets through: unauthorized")
+    });
+    loki.heal();
+    loki.wait_for(whole(&writer.expected), PATIENCE).await.unwrap();
+    agent.wait_for_page_within(PATIENCE, "/ready", |(status, _)| *status == 200);
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
