@@ -151,10 +151,7 @@ impl Store {
         };
         let temporary = self.path.with_extension("state.tmp");
         let text = format!("{}\n{body}", serde_json::to_string(&header)?);
-        self.disk.write_at(&temporary, 0, text.as_bytes())?;
-        // It may be left from a failure, and longer.
-        self.disk.truncate(&temporary, text.len() as u64)?;
-        self.disk.sync(&temporary)?;
+        write_temporary(&*self.disk, &temporary, text.as_bytes())?;
         match self.disk.rename(&self.path, &previous(&self.path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -193,6 +190,16 @@ fn load(
             None
         }
     })
+}
+
+/// A file to be renamed into its place. What a failure left there before may be longer.
+fn write_temporary(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    disk.write_at(path, 0, bytes)?;
+    disk.sync(path)
 }
 
 fn directory_of(path: &Path) -> PathBuf {

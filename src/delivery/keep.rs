@@ -197,16 +197,16 @@ impl Keep {
             if entries > 0 {
                 self.metrics.dropped(reason, entries);
                 self.untold += entries;
-                self.tell(reason);
+                self.tell();
             }
         }
     }
 
     /// Says that entries are lost, now and then: a full spool gives way with every push.
-    fn tell(&mut self, reason: &str) {
+    fn tell(&mut self) {
         let now = Instant::now();
         if self.told.is_none_or(|told| now - told >= TELL_EVERY) {
-            warn!(who = %self.name, reason, entries = self.untold, "entries are lost in the spool");
+            warn!(who = %self.name, entries = self.untold, "entries are lost in the spool, /metrics says why");
             (self.told, self.untold) = (Some(now), 0);
         }
     }

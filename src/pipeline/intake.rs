@@ -97,7 +97,7 @@ impl Intake {
                 self.lanes().for_each(|lane| lane.end_chunk(&ticket, now));
             }
             let pause = output.pause;
-            self.hand_on(output, ticket.split(), std::mem::take(&mut cost)).await?;
+            self.hand_on(output, ticket.split(), &mut cost).await?;
             if !pause.is_zero() {
                 self.meanwhile(sleep(pause)).await;
             }
@@ -161,13 +161,20 @@ impl Intake {
         }
         match output.tickets.pop() {
             // What is held back has given its share of the budget back.
-            Some(ticket) => self.hand_on(output, ticket, 0).await,
+            Some(ticket) => self.hand_on(output, ticket, &mut 0).await,
             None => Ok(()),
         }
     }
 
     /// Gives lines and the tickets that answer for them to every client.
-    async fn hand_on(&mut self, output: Output, ticket: Ticket, cost: usize) -> Result<(), IntakeClosed> {
+    ///
+    /// `cost` is what the chunk takes of the budget; the first part of it that is handed on answers for that.
+    async fn hand_on(
+        &mut self,
+        output: Output,
+        ticket: Ticket,
+        cost: &mut usize,
+    ) -> Result<(), IntakeClosed> {
         let Output { groups, mut tickets, .. } = output;
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
@@ -178,7 +185,7 @@ impl Intake {
                 return Err(IntakeClosed);
             }
             self.outlet.own.entries_made.add(entries as f64);
-            let groups = Arc::new(groups);
+            let (groups, cost) = (Arc::new(groups), std::mem::take(cost));
             for Inlet { queue, metrics } in inlets.iter() {
                 let tickets = tickets.iter().map(Ticket::split).collect();
                 metrics.received_entries.add(entries as f64);

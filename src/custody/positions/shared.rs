@@ -11,8 +11,8 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::custody::ledger::in_promtails_words;
 use crate::custody::positions::aside::set_aside;
-use crate::custody::positions::directory_of;
 use crate::custody::positions::promtail::{self, Positions, number};
+use crate::custody::positions::{directory_of, write_temporary};
 use crate::custody::{Cursor, Disk, Ledger};
 use crate::record::UnixNanos;
 
@@ -212,13 +212,7 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
-    // What a crash left may be longer.
-    match disk.remove(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    disk.write_at(&temporary, 0, bytes)?;
-    disk.sync(&temporary)?;
+    write_temporary(disk, &temporary, bytes)?;
     disk.rename(&temporary, path)?;
     disk.sync_directory(&directory_of(path))
 }
