@@ -22,6 +22,7 @@ use crate::record::{self, Chunk, Labels};
 /// One target's entrance.
 #[derive(Debug)]
 pub(crate) struct Intake {
+    pipeline: Arc<Pipeline>,
     /// Lines of stdout and of stderr may start with different labels; `None` drops them by relabelling.
     stdout: Option<Lane>,
     stderr: Option<Lane>,
@@ -54,6 +55,7 @@ impl Intake {
     ) -> Intake {
         let lane = |labels: &Labels| Lane::new(pipeline.clone(), labels);
         Intake {
+            pipeline: pipeline.clone(),
             stdout: stdout.map(lane),
             stderr: stderr.map(lane),
             scratch: Scratch::default(),
@@ -123,6 +125,29 @@ impl Intake {
             }
         }
         what.await
+    }
+
+    /// Lines start with these labels from now on. What stages remember, and hold back, stays.
+    pub(crate) async fn relabel(
+        &mut self,
+        stdout: Option<&Labels>,
+        stderr: Option<&Labels>,
+    ) -> Result<(), IntakeClosed> {
+        let differs = |lane: &Option<Lane>, labels: Option<&Labels>| match (lane, labels) {
+            (Some(lane), Some(labels)) => lane.keys_change_with(labels),
+            (lane, labels) => lane.is_some() && labels.is_none(),
+        };
+        // What waits under the labels of before would wait in vain for lines that belong to it.
+        if differs(&self.stdout, stdout) || differs(&self.stderr, stderr) {
+            self.finish().await?;
+        }
+        for (lane, labels) in [(&mut self.stdout, stdout), (&mut self.stderr, stderr)] {
+            match (lane.as_mut(), labels) {
+                (Some(lane), Some(labels)) => lane.relabel(labels),
+                (_, labels) => *lane = labels.map(|labels| Lane::new(self.pipeline.clone(), labels)),
+            }
+        }
+        Ok(())
     }
 
     /// Lets go on all that stages hold back: the target is at its end, or the agent is.

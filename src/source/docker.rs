@@ -6,11 +6,15 @@
 
 mod api;
 mod follow;
+mod host;
 mod lines;
 mod resume;
+mod stall;
 mod stamp;
 mod stream;
 
-pub(crate) use api::Endpoint;
-pub(crate) use follow::{Ended, Follow};
+pub(crate) use api::{ANSWER_TIMEOUT, CallError, Endpoint};
+pub(crate) use follow::{Ended, Follow, OutputLabels};
+pub(crate) use host::{Found, Host};
+pub(crate) use stall::Questions;
 pub(crate) use stamp::parse as parse_time;

@@ -79,12 +79,16 @@ impl Place {
         self.all.since
     }
 
+    /// That time as a `since` parameter.
+    pub(super) fn time_read(self) -> String {
+        parameter(self.all.since)
+    }
+
     /// The `since` parameter: seconds and nanoseconds.
     pub(super) fn since(self) -> String {
         let first =
             self.held.into_iter().flatten().map(|point| point.since).fold(self.all.since, UnixNanos::min);
-        let since = first.minus(LATE_BY).max(UnixNanos(0));
-        format!("{}.{:09}", since.seconds(), since.subsec_nanos())
+        parameter(first.minus(LATE_BY).max(UnixNanos(0)))
     }
 }
 
@@ -148,6 +152,10 @@ impl Counter {
         }
         true
     }
+}
+
+fn parameter(since: UnixNanos) -> String {
+    format!("{}.{:09}", since.seconds(), since.subsec_nanos())
 }
 
 fn index(output: Output) -> usize {
