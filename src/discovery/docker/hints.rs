@@ -41,13 +41,13 @@ mod tests {
     #[test]
     fn a_container_is_read_by_the_jobs_it_says_where_they_listen() {
         use Hints::{Ignored, OptIn, OptOut};
-        let table: [(&[(&str, &str)], [bool; 3]); 6] = [
-            (&[], [true, true, false]),
-            (&[(ENABLE, "true")], [true, true, true]),
-            (&[(ENABLE, "False")], [true, false, false]),
-            (&[(ENABLE, "maybe")], [true, true, false]),
-            (&[(JOB, "other")], [true, false, false]),
-            (&[(ENABLE, "true"), (JOB, "this")], [true, true, true]),
+        let table = [
+            (vec![], [true, true, false]),
+            (vec![(ENABLE, "true")], [true, true, true]),
+            (vec![(ENABLE, "False")], [true, false, false]),
+            (vec![(ENABLE, "maybe")], [true, true, false]),
+            (vec![(JOB, "other")], [true, false, false]),
+            (vec![(ENABLE, "true"), (JOB, "this")], [true, true, true]),
         ];
         for (labels, expected) in table {
             let labels =

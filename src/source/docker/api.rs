@@ -50,7 +50,7 @@ struct Inner {
 #[derive(Debug)]
 enum Way {
     Unix(PathBuf),
-    Web(Dialer),
+    Web(Box<Dialer>),
 }
 
 /// The settings of an endpoint cannot be used.
@@ -96,7 +96,7 @@ impl Endpoint {
                 identity: None,
             },
             Host::Web(url) => Inner {
-                way: Way::Web(Dialer::new(url.clone(), http.connection.clone())?),
+                way: Way::Web(Box::new(Dialer::new(url.clone(), http.connection.clone())?)),
                 base: url.path().trim_end_matches('/').to_owned(),
                 host: HeaderValue::from_str(&authority(url))?,
                 identity: Some(Identity::new(http)?),
