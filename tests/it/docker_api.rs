@@ -1,0 +1,1 @@
+//! Docker on hosts of all sorts, through a scripted daemon: labels, proxies, certificates, silence.
