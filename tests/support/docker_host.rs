@@ -199,6 +199,12 @@ impl DockerHost {
         asked
     }
 
+    /// How often containers were listed.
+    pub fn lists(&self) -> usize {
+        let inner = self.world.lock();
+        inner.requests.iter().filter(|(asked, _)| asked == "GET /containers/json").count()
+    }
+
     /// The headers of the last request.
     pub fn headers(&self) -> HeaderMap {
         self.world.lock().requests.last().map(|(_, headers)| headers.clone()).unwrap_or_default()
