@@ -32,7 +32,7 @@ use crate::http::chain;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
-use crate::source::docker::{CallError, Ended, Endpoint, Follow, OutputLabels, parse_time};
+use crate::source::docker::{CallError, Ended, Endpoint, Follow, Inspected, OutputLabels};
 
 pub(crate) use hints::Hints;
 
@@ -338,10 +338,7 @@ impl Containers {
     async fn is_gone(&self, docker: &Docker, id: &str) -> bool {
         // A filter may not let it through any more.
         self.settings.filters.is_empty()
-            || matches!(
-                docker.inspect_container(id, None).await,
-                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
-            )
+            || self.inspect(docker, id).await.is_err_and(|error| error.is_not_found())
     }
 
     /// True for a stopped container whose log may hold something new: one that was read before, or that stopped
@@ -351,12 +348,15 @@ impl Containers {
         if self.ledger.find(&self.key(id)).is_some() || self.ledger.imported_container(id).is_some() {
             return Some(true);
         }
-        let Ok(inspected) = docker.inspect_container(id, None).await else {
+        let Ok(inspected) = self.inspect(docker, id).await else {
             self.own.docker_errors.with("operation", "inspect").add(1.0);
             return None;
         };
-        let finished = inspected.state.and_then(|state| state.finished_at);
-        Some(finished.as_deref().and_then(parse_time).is_some_and(|finished| finished >= self.horizon))
+        Some(inspected.finished().is_some_and(|finished| finished >= self.horizon))
+    }
+
+    async fn inspect(&self, docker: &Docker, id: &str) -> Result<Inspected, CallError> {
+        Inspected::of(&self.settings.endpoint, &docker.client_version().to_string(), id).await
     }
 
     fn ended(&self, ended: Result<(String, Ended), tokio::task::JoinError>, state: &mut State) {

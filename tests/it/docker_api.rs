@@ -276,20 +276,38 @@ async fn podman_is_read_as_docker_is() {
     let docker = DockerHost::start(scene.path(), Manners { podman: true, ..Manners::default() });
     docker.add(&id(1), Container { networks: json!(null), ..named("pod") });
     docker.add(&id(2), Container { state: "stopped", ..named("done") });
-    docker.print(&id(1), 1, "one");
+    docker.print(&id(1), 1, "tick");
+    docker.print(&id(1), 1, "tick");
     let agent = scene.start(&docker, RULES);
-    assert_eq!(scene.arrived(1).await, ["container=pod,stream=stdout one"]);
-    assert_eq!(scene.loki.entries()[0].timestamp_ns, 1_795_001_400_001_000_000, "times of the host's zone");
+    assert_eq!(scene.arrived(2).await, ["container=pod,stream=stdout tick"; 2]);
+    let times: Vec<i64> = scene.loki.entries().iter().map(|entry| entry.timestamp_ns).collect();
+    assert_eq!(times, [1_795_001_400_000_000_000, 1_795_001_400_000_000_001], "else Loki keeps one of them");
     docker.stop(&id(1));
     agent.wait_for_metric("tailwater_targets_active", |active| active == 0.0);
     docker.change(&id(1), ("container", "start"), |shown| shown.state = "running");
-    docker.print(&id(1), 2, "two");
-    assert_eq!(scene.arrived(2).await[1], "container=pod,stream=stderr two");
+    docker.print(&id(1), 1, "tick");
+    assert_eq!(scene.arrived(3).await[2], "container=pod,stream=stdout tick");
     docker.stop(&id(1));
     docker.remove(&id(1));
     agent.wait_for_metric("tailwater_positions_tracked", |tracked| tracked == 0.0);
     agent.terminate();
     assert!(scene.loki.duplicates().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_lines_of_a_short_life_in_a_terminal_arrive() {
+    let scene = Scene::new();
+    let docker = DockerHost::start(scene.path(), Manners::default());
+    let agent = scene.start(&docker, RULES);
+    docker.add(&id(1), Container { tty: true, ..named("shell") });
+    for line in ["one\r", "\r", "three\r"] {
+        docker.print(&id(1), 1, line);
+    }
+    docker.stop(&id(1));
+    let lines = scene.arrived(3).await;
+    let expected = ["one", "", "three"].map(|line| format!("container=shell,stream=stdout {line}"));
+    assert_eq!(lines, expected);
+    agent.terminate();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -321,7 +321,12 @@ fn inspect(world: &World, id: &str) -> Response {
     let inner = world.lock();
     let Some(kept) = inner.containers.get(id) else { return no_container() };
     let running = kept.shown.state == "running";
-    json!({"Id": id, "State": {"Running": running, "FinishedAt": "0001-01-01T00:00:00Z"},
+    // What never printed was dead before.
+    let finished = match running || kept.messages.is_empty() {
+        true => "0001-01-01T00:00:00Z".to_owned(),
+        false => jiff::Timestamp::now().to_string(),
+    };
+    json!({"Id": id, "State": {"Running": running, "FinishedAt": finished},
         "Config": {"Tty": kept.shown.tty}})
     .to_string()
     .into_response()
@@ -419,10 +424,13 @@ impl Following {
 
 impl Message {
     fn render(&self, tty: bool, podman: bool) -> Vec<u8> {
-        // Podman's times are the host's.
-        let (ahead, zone) = if podman { (7_200_000_000_000, "+02:00") } else { (0, "Z") };
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.time + ahead)).unwrap();
-        let stamp = format!("{time:.9}").replace('Z', zone);
+        let time = |ahead: i64| jiff::Timestamp::from_nanosecond(i128::from(self.time + ahead)).unwrap();
+        // Podman's times are those of the host's zone, and up to 5.7 whole seconds.
+        let stamp = if podman {
+            format!("{:.0}", time(7_200_000_000_000)).replace('Z', "+02:00")
+        } else {
+            format!("{:.9}", time(0))
+        };
         let text = format!("{stamp} {}", self.text);
         if tty {
             return text.into_bytes();

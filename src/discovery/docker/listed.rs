@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+
+use crate::source::docker::or_default;
 
 /// Containers whose network is that of another, which has it from a third: longer chains are a loop.
 const LONGEST_CHAIN: usize = 8;
@@ -69,13 +71,6 @@ pub(super) struct Attached {
     pub(super) network_id: String,
     #[serde(rename = "IPAddress", deserialize_with = "or_default")]
     pub(super) ip_address: String,
-}
-
-/// Go writes `null` for what is empty.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    value: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
 impl Container {

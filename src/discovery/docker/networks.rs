@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 
-use crate::discovery::docker::listed::{Container, or_default};
+use crate::discovery::docker::listed::Container;
 use crate::discovery::relabel::Rule;
-use crate::source::docker::{CallError, Endpoint};
+use crate::source::docker::{CallError, Endpoint, or_default};
 
 /// Labels that only the list of networks can give.
 const LABELS: [&str; 4] = [

@@ -85,6 +85,13 @@ pub(crate) enum CallError {
     Answer(String),
 }
 
+impl CallError {
+    /// There is no such container, or not any more.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, CallError::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+}
+
 impl Endpoint {
     /// Reads certificates; connects nowhere. `http` is how a host of the web is spoken to.
     pub(crate) fn new(host: &Host, http: &http::Settings) -> Result<Endpoint, EndpointError> {

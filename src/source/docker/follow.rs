@@ -18,6 +18,7 @@ use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, Labels};
 use crate::source::docker::api::{CallError, Endpoint, LogStream};
+use crate::source::docker::inspect::Inspected;
 use crate::source::docker::resume::Place;
 use crate::source::docker::stall::{Heard, Listener, Questions, Subject};
 use crate::source::docker::stream::Decoder;
@@ -110,27 +111,25 @@ impl Follow {
         let mut last: Option<Decoder> = None;
         loop {
             // The state before the stream ends: what ran then and stopped meanwhile is seen as running, and read again.
-            let asked = self.docker.inspect_container(&self.id, None);
+            let version = self.docker.client_version().to_string();
+            let asked = Inspected::of(&self.endpoint, &version, &self.id);
             let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
             let inspected = match answered {
                 Ok(inspected) => inspected,
-                Err(error) if is_not_found(&error) => return self.removed(last, track).await,
+                Err(error) if error.is_not_found() => return self.removed(last, track).await,
                 Err(error) => {
                     self.failed("inspect", &error, &mut told, &mut backoff).await;
                     self.renegotiate().await;
                     continue;
                 }
             };
-            self.vanishes = inspected.host_config.and_then(|host| host.auto_remove).unwrap_or(false);
-            let running = inspected.state.and_then(|state| state.running).unwrap_or(false);
-            let tty = inspected.config.and_then(|config| config.tty).unwrap_or(false);
+            self.vanishes = inspected.vanishes();
+            let (running, tty) = (inspected.is_running(), inspected.has_tty());
             let opening = self.open(place);
             let Some(opened) = stop.run_until_cancelled(opening).await else { return Ended::Stopped };
             let mut stream = match opened {
                 Ok(stream) => stream,
-                Err(CallError::Refused { status, .. }) if status.as_u16() == 404 => {
-                    return self.removed(last, track).await;
-                }
+                Err(error) if error.is_not_found() => return self.removed(last, track).await,
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;
                     continue;
@@ -282,8 +281,4 @@ impl Follow {
             *told = true;
         }
     }
-}
-
-fn is_not_found(error: &bollard::errors::Error) -> bool {
-    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
 }

@@ -107,6 +107,12 @@ impl Resume {
         new_from_line[index(output)].unwrap_or(new_of_all)
     }
 
+    /// How many messages before the last one, which is of `output`, have its time or a later one: the same however often the
+    /// stream is opened again.
+    pub(super) fn ordinal(&self, output: Output) -> u64 {
+        self.before(output).frames.saturating_sub(1)
+    }
+
     /// The point before the next message of `output`.
     pub(super) fn before(&self, output: Output) -> DockerPoint {
         self.from_line[index(output)].as_ref().unwrap_or(&self.all).point

@@ -144,9 +144,7 @@ impl Listener {
                     };
                 }
                 // Whoever follows finds out what that means.
-                Err(CallError::Refused { status, body }) if status.as_u16() == 404 => {
-                    return Heard::Broken(body);
-                }
+                Err(error) if error.is_not_found() => return Heard::Broken(error.to_string()),
                 Err(error) => debug!(id = subject.id, error = %chain(&error), "no word about a silent log"),
             }
         }
