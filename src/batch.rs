@@ -14,5 +14,5 @@ pub(crate) use groups::{Groups, Handover, Inbound};
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
-pub(crate) use push::{StreamMessage, Timestamp as TimestampMessage};
+pub(crate) use push::{LabelPair, StreamMessage, Timestamp as TimestampMessage};
 pub(crate) use worker::{Sealed, Settings, queue_length, run};

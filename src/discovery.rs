@@ -3,4 +3,3 @@
 
 pub(crate) mod docker;
 pub(crate) mod files;
-pub(crate) mod relabel;

@@ -11,7 +11,9 @@ mod credential;
 mod headers;
 mod oauth2;
 mod proxy;
+mod server_tls;
 mod tls;
+mod tls_listener;
 
 use std::time::Duration;
 
@@ -22,7 +24,9 @@ pub(crate) use credential::{Credential, Look};
 pub(crate) use headers::{Header, Headers};
 pub(crate) use oauth2::Settings as OAuth2;
 pub(crate) use proxy::{NoProxy, Proxy, address as proxy_address};
+pub(crate) use server_tls::{ClientAuth, Tls as ServerTls, TlsSettings as ServerTlsSettings};
 pub(crate) use tls::{Settings as Tls, Versions};
+pub(crate) use tls_listener::TlsListener;
 
 /// Everything about one server but its address.
 #[derive(Clone, Debug, PartialEq)]

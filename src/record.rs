@@ -7,7 +7,7 @@ mod secret;
 mod stream;
 mod units;
 
-pub(crate) use chunk::{Chunk, LONGEST_LINE, Output};
+pub(crate) use chunk::{Chunk, LONGEST_LINE, Metadata, Origin, Output};
 pub(crate) use labels::{Labels, valid_label_name};
 pub(crate) use secret::Secret;
 pub(crate) use stream::Stream;

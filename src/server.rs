@@ -2,9 +2,6 @@
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
-mod listener;
-mod tls;
-
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -21,10 +18,8 @@ use tracing::{error, info};
 use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
+use crate::http::{ServerTls, TlsListener};
 use crate::metrics::{Own, Registry};
-use crate::server::listener::TlsListener;
-
-pub(crate) use tls::{ClientAuth, Tls, TlsSettings};
 
 /// The `server` block.
 #[derive(Clone, Debug)]
@@ -35,7 +30,7 @@ pub(crate) struct Settings {
     /// Whether there is a page of metrics.
     pub(crate) metrics: bool,
     /// Serves HTTPS, and nothing else.
-    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
 }
 
 /// Whether the agent does its work.

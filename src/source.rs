@@ -3,6 +3,8 @@
 
 pub(crate) mod docker;
 pub(crate) mod file;
+pub(crate) mod listen;
+pub(crate) mod push;
 pub(crate) mod stdin;
 pub(crate) mod syslog;
 

@@ -11,8 +11,8 @@ use crate::clock;
 use crate::config::nearest;
 use crate::custody::{Cursor, Head, Ledger, Outcome};
 use crate::flow::Budget;
-use crate::pipeline::{Inspector, Lane, Output, Scratch, Trace, show_json, show_text};
-use crate::record::{ByteCount, Labels};
+use crate::pipeline::{Incoming, Inspector, Lane, Output, Scratch, Trace, show_json, show_text};
+use crate::record::{ByteCount, Labels, Metadata};
 
 /// How traces are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ pub(crate) fn inspect(
             line.pop();
         }
         let moment = clock::moment();
-        lane.run(&line, moment.wall, moment, &ticket, &mut scratch, &mut output, &mut inspector);
+        let incoming = Incoming { bytes: &line, timestamp: moment.wall, metadata: Metadata::default() };
+        lane.run(incoming, moment, &ticket, &mut scratch, &mut output, &mut inspector);
         show(Some(number), Some(&String::from_utf8_lossy(&line)), &inspector.take())?;
         // What came out is shown, and needed no more.
         output = Output::new(number + 1);

@@ -8,7 +8,7 @@ use crate::pipeline::{STAGES, StageOptions};
 /// Every block and stage with its keys.
 pub(crate) fn reference() -> String {
     let mut out = String::from("## Reference\n");
-    block("", &ROOT, &mut out);
+    block("", &ROOT, &mut Vec::new(), &mut out);
     out.push_str("\n### Stages\n");
     for stage in &STAGES {
         out.push_str(&format!("\n**`{}`** {}.", stage.name, stage.about));
@@ -27,10 +27,16 @@ pub(crate) fn reference() -> String {
     out
 }
 
-fn block(path: &str, table: &'static Table, out: &mut String) {
+/// `done` are the tables that are in the document already, by their paths.
+fn block(path: &str, table: &'static Table, done: &mut Vec<(&'static Table, String)>, out: &mut String) {
     if !path.is_empty() {
         out.push_str(&format!("\n### `{path}`\n"));
     }
+    if let Some((_, first)) = done.iter().find(|(other, _)| std::ptr::eq(*other, table)) {
+        out.push_str(&format!("\nThe keys of `{first}`.\n"));
+        return;
+    }
+    done.push((table, path.to_owned()));
     keys(table, out);
     let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     for row in table.0.iter().filter(|row| row.effect != Effect::NotYet) {
@@ -39,9 +45,9 @@ fn block(path: &str, table: &'static Table, out: &mut String) {
             continue;
         }
         match row.kind {
-            Kind::Block(table) => block(&join(row.key), table, out),
-            Kind::List(table) => block(&format!("{}[]", join(row.key)), table, out),
-            Kind::Each(table) => block(&format!("{}.*", join(row.key)), table, out),
+            Kind::Block(table) => block(&join(row.key), table, done, out),
+            Kind::List(table) => block(&format!("{}[]", join(row.key)), table, done, out),
+            Kind::Each(table) => block(&format!("{}.*", join(row.key)), table, done, out),
             _ => {}
         }
     }

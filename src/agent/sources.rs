@@ -14,8 +14,9 @@ use crate::agent::settings::Job;
 use crate::custody::{Ledger, Times};
 use crate::discovery::{docker, files};
 use crate::metrics::Own;
-use crate::pipeline::Outlet;
+use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
+use crate::source::push::{self, Push};
 use crate::source::stdin::Stdin;
 
 /// All sources.
@@ -125,6 +126,12 @@ impl Sources {
                 horizon,
             };
             self.tasks.spawn(containers.run());
+        }
+        if let Some(settings) = job.push {
+            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), push::KIND, &self.outlet);
+            let push =
+                Push { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
+            self.tasks.spawn(push.run());
         }
         let files = (!job.files.is_empty()).then(|| {
             let (name, groups, pipeline) = (job.name.clone(), job.files, job.pipeline);

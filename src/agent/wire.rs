@@ -20,6 +20,7 @@ use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
 use crate::metrics::{Own, Registry};
 use crate::pipeline::{Intake, Outlet};
 use crate::server::{self, BindError, Readiness, View};
+use crate::source::listen::PortError;
 use crate::source::stdin::Stdin;
 
 /// The agent cannot start.
@@ -33,6 +34,8 @@ pub(crate) enum StartError {
     Signals(io::Error),
     #[error("{error}: {cause}\n  = help: set `positions: {{filename: …}}` to a place this user can write to")]
     Positions { error: StoreError, cause: String },
+    #[error("job `{job}` {error}")]
+    Port { job: String, error: PortError },
     #[error(transparent)]
     Client(#[from] UnusableClient),
 }
@@ -57,6 +60,7 @@ pub(super) fn start(
     reload: Option<mpsc::Sender<server::Reload>>,
 ) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
+    take_ports(&settings)?;
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
@@ -106,6 +110,16 @@ pub(super) fn start(
         }
     }
     Ok(Running { finite, stop, sources, clients, saver, ledger, readiness })
+}
+
+/// Takes the ports of all sources. Standard input replaces them.
+fn take_ports(settings: &Settings) -> Result<(), StartError> {
+    for job in settings.jobs.iter().filter(|_| !settings.stdin) {
+        for port in job.ports() {
+            port.take().map_err(|error| StartError::Port { job: job.name.clone(), error })?;
+        }
+    }
+    Ok(())
 }
 
 fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<(Store, Times), StartError> {

@@ -53,6 +53,8 @@ pub(crate) enum Inbound {
     Entries(Handover),
     /// What came in before cannot be read again: its source is going away.
     Secure,
+    /// Somebody waits for what came in before.
+    Hasten,
 }
 
 impl Groups {

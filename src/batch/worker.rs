@@ -53,6 +53,8 @@ struct Batcher {
     /// Label strings with the external labels merged in, by the stream's own label string.
     texts: HashMap<String, Arc<str>, foldhash::fast::RandomState>,
     parcels: mpsc::Sender<Sealed>,
+    /// Somebody waits for what is in the open batches.
+    hasten: bool,
 }
 
 /// What a client's sender gets.
@@ -72,7 +74,8 @@ pub(crate) async fn run(
     mut inlet: mpsc::Receiver<Inbound>,
     parcels: mpsc::Sender<Sealed>,
 ) {
-    let mut batcher = Batcher { settings, open: HashMap::new(), texts: HashMap::default(), parcels };
+    let (open, texts, way) = (HashMap::new(), HashMap::default(), parcels.clone());
+    let mut batcher = Batcher { settings, open, texts, parcels, hasten: false };
     loop {
         let due = batcher.due();
         let age = async {
@@ -85,9 +88,19 @@ pub(crate) async fn run(
             received = inlet.recv() => match received {
                 Some(Inbound::Entries(handover)) => batcher.take(handover).await,
                 Some(Inbound::Secure) => batcher.secure().await,
+                Some(Inbound::Hasten) => {
+                    batcher.hasten = true;
+                    Ok(())
+                }
                 None => break,
             },
             () = age => batcher.seal_aged().await,
+            // While a parcel waits for the sender, what comes meanwhile goes together behind it.
+            free = way.reserve_many(way.max_capacity()), if batcher.hasten => {
+                drop(free);
+                batcher.hasten = false;
+                batcher.seal_where(|_| true).await
+            }
         };
         if done.is_err() {
             return;

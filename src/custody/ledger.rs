@@ -3,10 +3,13 @@
 //! Owns: a track per target; a track's slots are bounded by the byte budget, which each open slot holds a share of.
 
 mod imported;
+mod passing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::clock;
 use crate::custody::Cursor;
@@ -41,6 +44,8 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 pub(crate) struct Track {
     state: Mutex<State>,
+    /// Told when nothing is open any more.
+    settled: Notify,
 }
 
 #[derive(Debug)]
@@ -199,6 +204,7 @@ impl Track {
                 last_seen: clock::now(),
                 claimed: false,
             }),
+            settled: Notify::new(),
         })
     }
 
@@ -316,7 +322,7 @@ impl Ticket {
     /// Says what became of the lines.
     pub(crate) fn settle(mut self, outcome: Outcome) {
         self.answered = true;
-        self.track.lock().settle(self.sequence, self.held, outcome);
+        self.track.update(|state| state.settle(self.sequence, self.held, outcome));
     }
 }
 
@@ -329,7 +335,7 @@ impl Seam {
 
 impl Drop for Seam {
     fn drop(&mut self) {
-        self.track.lock().close_seam(self.sequence, self.torn);
+        self.track.update(|state| state.close_seam(self.sequence, self.torn));
     }
 }
 
@@ -351,7 +357,7 @@ impl Drop for Claim {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.answered {
-            self.track.lock().settle(self.sequence, self.held, Outcome::Lost);
+            self.track.update(|state| state.settle(self.sequence, self.held, Outcome::Lost));
         }
     }
 }

@@ -21,8 +21,8 @@ use tracing::{debug, info, warn};
 
 use crate::clock::{self, Instant};
 use crate::custody::Ledger;
-use crate::discovery::relabel::{self, Rule};
 use crate::metrics::Own;
+use crate::pipeline::relabel::{self, Rule};
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::{Labels, UnixNanos};
 use crate::source::docker::{Ended, Endpoint, Follow, parse_time};

@@ -37,6 +37,10 @@ pub(crate) struct Own {
     pub(crate) docker_streams_opened: Arc<Series>,
     /// Failed calls to the Docker API, by `operation`.
     pub(crate) docker_errors: Arc<Family>,
+    /// What a source could not do, by `source`.
+    pub(crate) source_errors: Arc<Family>,
+    /// Answers to pushes, by `status`.
+    pub(crate) push_answers: Arc<Family>,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
     /// Targets read right now, by `source`.
@@ -179,6 +183,11 @@ impl Own {
             )
             .single(),
             docker_errors: counter("tailwater_docker_errors_total", "Failed calls to the Docker API"),
+            source_errors: counter(
+                "tailwater_source_errors_total",
+                "Failed attempts of sources to listen or to read",
+            ),
+            push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             file_errors: counter(
                 "tailwater_file_errors_total",
                 "Failed attempts to list, open or read files",

@@ -13,10 +13,10 @@ use crate::custody::{Cursor, Head, Ledger};
 use crate::flow::Budget;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::compile::Pipeline;
-use crate::pipeline::lane::{Lane, Output, Scratch};
+use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::limits::{Limits, LineLimit};
 use crate::pipeline::observe::Unobserved;
-use crate::record::{ByteCount, Labels, UnixNanos};
+use crate::record::{ByteCount, Labels, Metadata, UnixNanos};
 
 /// The time the recorded entries came in with.
 const INCOMING: UnixNanos = UnixNanos(1_767_323_045_000_000_000);
@@ -130,7 +130,8 @@ fn run(case: &Case) -> Run {
         let lane = lanes.entry(&input.labels).or_insert_with(|| Lane::new(pipeline.clone(), &labels));
         lane.enter(&mut scratch);
         let time = if input.ts.as_deref() == Some("now") { crate::clock::now() } else { INCOMING };
-        lane.run(line.as_bytes(), time, moment, &ticket, &mut scratch, &mut output, &mut Unobserved);
+        let line = Incoming { bytes: line.as_bytes(), timestamp: time, metadata: Metadata::default() };
+        lane.run(line, moment, &ticket, &mut scratch, &mut output, &mut Unobserved);
     }
     for lane in lanes.values_mut() {
         lane.let_go(None, moment, &mut scratch, &mut output, &mut Unobserved);

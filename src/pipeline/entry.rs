@@ -3,6 +3,7 @@
 //! texts live in, reused from line to line.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::record::UnixNanos;
 
@@ -42,7 +43,16 @@ pub(crate) struct Entry {
     /// The target's labels that no stage speaks of have been removed.
     without_fixed: bool,
     /// Structured metadata: name and value, in the order added.
-    metadata: Vec<(Symbol, Span)>,
+    metadata: Vec<(Name, Span)>,
+}
+
+/// What a piece of structured metadata is called.
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    /// By a stage.
+    Known(Symbol),
+    /// By whoever the line came from.
+    Given(Span),
 }
 
 /// What every line of a target starts from: the values of its labels, already in the buffer.
@@ -175,12 +185,26 @@ impl Entry {
 
     /// Adds structured metadata.
     pub(crate) fn add_metadata(&mut self, name: Symbol, value: Span) {
-        self.metadata.push((name, value));
+        self.metadata.push((Name::Known(name), value));
     }
 
-    /// Structured metadata, in the order added.
-    pub(crate) fn metadata(&self) -> impl Iterator<Item = (Symbol, &[u8])> + Clone {
-        self.metadata.iter().map(|(name, span)| (*name, self.bytes(*span)))
+    /// Takes over structured metadata that the line came with.
+    pub(crate) fn give_metadata(&mut self, name: &str, value: &str) {
+        let pair = (Name::Given(self.store(name.as_bytes())), self.store(value.as_bytes()));
+        self.metadata.push(pair);
+    }
+
+    /// Structured metadata, in the order added; `names` are those of the pipeline's symbols.
+    pub(crate) fn metadata<'e>(
+        &'e self,
+        names: &'e [Arc<str>],
+    ) -> impl Iterator<Item = (&'e str, &'e [u8])> + Clone {
+        let name = move |name| match name {
+            Name::Known(symbol) => &*names[usize::from(symbol.0)],
+            // It was stored as text.
+            Name::Given(span) => str::from_utf8(self.bytes(span)).unwrap_or_default(),
+        };
+        self.metadata.iter().map(move |pair| (name(pair.0), self.bytes(pair.1)))
     }
 
     /// Makes every label readable under its own name, as entering a (nested) pipeline does.

@@ -176,7 +176,10 @@ fn snapshot(entry: &Entry, pipeline: &Pipeline, fixed: &Labels) -> Snapshot {
         timestamp: entry.timestamp,
         labels,
         extracted: extracted.collect(),
-        metadata: entry.metadata().map(|(symbol, value)| (name(symbol), text(value))).collect(),
+        metadata: entry
+            .metadata(&pipeline.names)
+            .map(|(name, value)| (name.to_owned(), text(value)))
+            .collect(),
     }
 }
 

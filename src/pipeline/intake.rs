@@ -14,17 +14,20 @@ use crate::flow::{Budget, TARGET_LIMIT};
 use crate::metrics::{Series, Tally};
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
-use crate::pipeline::lane::{Lane, Output, Scratch};
+use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
+use crate::pipeline::origins::{DROPPED, Origins};
 use crate::pipeline::outlet::{Inlet, Outlet};
-use crate::record::{self, Chunk, Labels};
+use crate::pipeline::relabel::Rule;
+use crate::record::{Chunk, Labels, Origin};
 
 /// One target's entrance.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    /// Lines of stdout and of stderr may start with different labels; `None` drops them by relabelling.
-    stdout: Option<Lane>,
-    stderr: Option<Lane>,
+    /// By origin; what starts with the labels of `None` is dropped by relabelling.
+    lanes: Vec<Option<Lane>>,
+    /// Where lines come with labels of their own.
+    origins: Option<Origins>,
     scratch: Scratch,
     /// Prints what stages do, where that is wanted.
     inspector: Option<Inspector>,
@@ -53,9 +56,25 @@ impl Intake {
         outlet: &Outlet,
     ) -> Intake {
         let lane = |labels: &Labels| Lane::new(pipeline.clone(), labels);
+        let lanes = [stdout, stderr].map(|labels| labels.map(lane)).into();
+        Intake::with(lanes, None, source, outlet)
+    }
+
+    /// An entrance for a target of kind `source` whose lines come with labels of their own, which go through `rules`
+    /// first; [`origin`](Self::origin) says what to push them with.
+    pub(crate) fn mixed(
+        pipeline: &Arc<Pipeline>,
+        rules: Arc<Vec<Rule>>,
+        source: &str,
+        outlet: &Outlet,
+    ) -> Intake {
+        Intake::with(vec![None], Some(Origins::new(pipeline.clone(), rules)), source, outlet)
+    }
+
+    fn with(lanes: Vec<Option<Lane>>, origins: Option<Origins>, source: &str, outlet: &Outlet) -> Intake {
         Intake {
-            stdout: stdout.map(lane),
-            stderr: stderr.map(lane),
+            lanes,
+            origins,
             scratch: Scratch::default(),
             inspector: outlet.inspect.then(Inspector::default),
             outlet: outlet.clone(),
@@ -64,6 +83,26 @@ impl Intake {
             lines_read: outlet.own.lines_read.with("source", source),
             bytes_read: outlet.own.bytes_read.with("source", source),
             relabelled_away: outlet.own.lines_dropped.with("reason", "relabel"),
+        }
+    }
+
+    /// What lines with these labels, hidden ones included, are pushed into a chunk with. Valid for chunks that are
+    /// accepted before the next call of [`accept`](Self::accept) returns; only for [`mixed`](Self::mixed) entrances.
+    pub(crate) fn origin<N: AsRef<str>, V: AsRef<str>>(
+        &mut self,
+        labels: impl Iterator<Item = (N, V)> + Clone,
+    ) -> Origin {
+        match &mut self.origins {
+            Some(origins) => origins.find(labels, &mut self.lanes),
+            None => DROPPED,
+        }
+    }
+
+    /// The same for lines that start with exactly these labels, whatever the rules say.
+    pub(crate) fn origin_of(&mut self, labels: &Labels) -> Origin {
+        match &mut self.origins {
+            Some(origins) => origins.lane(labels.clone(), &mut self.lanes),
+            None => DROPPED,
         }
     }
 
@@ -104,6 +143,11 @@ impl Intake {
         }
         // Every part has a ticket that speaks for it; this one has nothing to add.
         ticket.settle(Outcome::Delivered);
+        if self.origins.as_ref().is_some_and(Origins::are_too_many) {
+            self.let_go(None).await?;
+            self.lanes.truncate(1);
+            self.origins.iter_mut().for_each(Origins::clear);
+        }
         Ok(())
     }
 
@@ -138,8 +182,16 @@ impl Intake {
         Ok(())
     }
 
+    /// Somebody waits until what came in so far is settled: it goes as soon as the way is free, however young it is.
+    pub(crate) async fn hasten(&mut self) -> Result<(), IntakeClosed> {
+        for client in self.outlet.inlets().iter() {
+            client.queue.send(Inbound::Hasten).await.map_err(|_| IntakeClosed)?;
+        }
+        Ok(())
+    }
+
     fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
-        [&mut self.stdout, &mut self.stderr].into_iter().flatten()
+        self.lanes.iter_mut().flatten()
     }
 
     fn output(&mut self) -> Output {
@@ -149,7 +201,7 @@ impl Intake {
 
     async fn let_go(&mut self, by: Option<Instant>) -> Result<(), IntakeClosed> {
         let (mut output, moment) = (self.output(), clock::moment());
-        for lane in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
+        for lane in self.lanes.iter_mut().flatten() {
             if let Some(inspector) = &mut self.inspector {
                 lane.let_go(by, moment, &mut self.scratch, &mut output, inspector);
             } else {
@@ -206,24 +258,20 @@ impl Intake {
         let carried = std::slice::from_ref(ticket);
         let mut entered = None;
         for (number, (bytes, line)) in chunk.lines().enumerate().skip(from) {
-            let lane = match line.output {
-                record::Output::Stdout => &mut self.stdout,
-                record::Output::Stderr => &mut self.stderr,
-            };
-            let Some(lane) = lane else {
+            let Some(lane) = self.lanes.get_mut(line.origin.0 as usize).and_then(Option::as_mut) else {
                 self.relabelled_away.add(1.0);
                 continue;
             };
-            if entered != Some(line.output) {
+            if entered != Some(line.origin) {
                 lane.enter(&mut self.scratch);
-                entered = Some(line.output);
+                entered = Some(line.origin);
             }
-            let time = line.timestamp;
+            let line = Incoming { bytes, timestamp: line.timestamp, metadata: chunk.metadata(number) };
             if let Some(inspector) = &mut self.inspector {
-                lane.run(bytes, time, moment, carried, &mut self.scratch, output, inspector);
+                lane.run(line, moment, carried, &mut self.scratch, output, inspector);
                 print("line", &String::from_utf8_lossy(bytes), &inspector.take());
             } else {
-                lane.run(bytes, time, moment, carried, &mut self.scratch, output, &mut Unobserved);
+                lane.run(line, moment, carried, &mut self.scratch, output, &mut Unobserved);
             }
             if !output.pause.is_zero() {
                 return number + 1;

@@ -16,7 +16,7 @@ use crate::pipeline::held::{Held, Holds};
 use crate::pipeline::json_path::Extraction;
 use crate::pipeline::observe::Observer;
 use crate::pipeline::stages::Flow;
-use crate::record::{Labels, Stream, UnixNanos};
+use crate::record::{Labels, Metadata, Stream, UnixNanos};
 
 /// Label sets a lane remembers; a lane with more starts over, which costs time but loses nothing.
 const CACHED_STREAMS: usize = 1000;
@@ -97,6 +97,14 @@ pub(crate) struct Context<'l> {
     pub(crate) failures: Option<Vec<String>>,
 }
 
+/// A line as its source gave it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'c> {
+    pub(crate) bytes: &'c [u8],
+    pub(crate) timestamp: UnixNanos,
+    pub(crate) metadata: Metadata<'c>,
+}
+
 /// What lines came to.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -131,18 +139,17 @@ impl Lane {
     }
 
     /// Runs one line, for which the tickets of `carried` answer; what is left of it is added to `output`.
-    #[allow(clippy::too_many_arguments, reason = "what a line comes with, what it runs in, what it leaves")]
     pub(crate) fn run<O: Observer>(
         &mut self,
-        line: &[u8],
-        timestamp: UnixNanos,
+        line: Incoming<'_>,
         moment: Moment,
         carried: &[Ticket],
         scratch: &mut Scratch,
         output: &mut Output,
         observer: &mut O,
     ) {
-        scratch.entry.begin(&self.base, line, timestamp);
+        scratch.entry.begin(&self.base, line.bytes, line.timestamp);
+        line.metadata.iter().for_each(|(name, value)| scratch.entry.give_metadata(name, value));
         self.advance(0, moment, carried, scratch, output, observer);
         scratch.entry.shrink(SCRATCH_LIMIT);
     }
@@ -255,9 +262,7 @@ impl Lane {
         let Scratch { entry, tools } = scratch;
         let groups = &mut output.groups;
         let group = self.group(entry, &mut tools.key, groups);
-        let names = &self.pipeline.names;
-        let metadata = entry.metadata().map(|(name, value)| (&*names[name.0 as usize], value));
-        groups.append(group, entry.timestamp, entry.line_bytes(), metadata);
+        groups.append(group, entry.timestamp, entry.line_bytes(), entry.metadata(&self.pipeline.names));
         observer.emitted(entry, &self.pipeline, &self.fixed);
     }
 

@@ -9,6 +9,7 @@
 //! filter   := ("|=" | "!=" | "|~" | "!~") STRING
 //! ```
 
+mod label_set;
 mod lexer;
 
 use memchr::memmem::Finder;
@@ -16,6 +17,8 @@ use regex::bytes::Regex;
 
 use self::lexer::{Lexer, Token, TokenKind};
 use super::re2::{self, PatternError};
+
+pub(crate) use label_set::label_set;
 
 /// Why a text is no selector. Offsets are bytes into the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,12 @@ use crate::record::UnixNanos;
 /// counted, so that one endless line cannot take the memory of the agent.
 pub(crate) const LONGEST_LINE: usize = 256 * 1024;
 
-/// Which of a container's two outputs a line came from. Everything that is no container says `Stdout`.
+/// Which of the label sets its target's lines start with a line has. The target's intake gives the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin(pub(crate) u32);
+
+/// Which of a container's two outputs a line came from. A target whose lines all start with the same labels says
+/// `Stdout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// File descriptor 1, and all of a TTY.
@@ -26,8 +31,23 @@ pub(crate) struct Line {
     range: Range<u32>,
     /// When the line was written (Docker) or read (files).
     pub(crate) timestamp: UnixNanos,
-    /// Where it was written to.
-    pub(crate) output: Output,
+    /// What labels it starts with.
+    pub(crate) origin: Origin,
+}
+
+/// A name and a value of structured metadata that a line came with.
+#[derive(Debug)]
+struct Pair {
+    line: u32,
+    name: Range<u32>,
+    value: Range<u32>,
+}
+
+/// Structured metadata that one line came with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Metadata<'c> {
+    pairs: &'c [Pair],
+    texts: &'c str,
 }
 
 /// Whole lines read together from one target.
@@ -35,6 +55,15 @@ pub(crate) struct Line {
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     lines: Vec<Line>,
+    /// In the order of their lines.
+    pairs: Vec<Pair>,
+    texts: String,
+}
+
+impl From<Output> for Origin {
+    fn from(output: Output) -> Origin {
+        Origin(output as u32)
+    }
 }
 
 impl Chunk {
@@ -43,11 +72,32 @@ impl Chunk {
     pub(crate) const TARGET_SIZE: usize = 256 * 1024;
 
     /// Adds one line, its line end already removed.
-    pub(crate) fn push(&mut self, line: &[u8], timestamp: UnixNanos, output: Output) {
+    pub(crate) fn push(&mut self, line: &[u8], timestamp: UnixNanos, origin: impl Into<Origin>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(line);
         // Sources cap a line far below 4 GiB and a chunk at TARGET_SIZE plus one line.
-        self.lines.push(Line { range: start as u32..self.bytes.len() as u32, timestamp, output });
+        let range = start as u32..self.bytes.len() as u32;
+        self.lines.push(Line { range, timestamp, origin: origin.into() });
+    }
+
+    /// Adds structured metadata to the line added last.
+    pub(crate) fn push_metadata(&mut self, name: &str, value: &str) {
+        let mut text = |text: &str| {
+            let start = self.texts.len() as u32;
+            self.texts.push_str(text);
+            start..self.texts.len() as u32
+        };
+        let (name, value) = (text(name), text(value));
+        self.pairs.push(Pair { line: self.lines.len().saturating_sub(1) as u32, name, value });
+    }
+
+    /// What the line with this number came with.
+    pub(crate) fn metadata(&self, number: usize) -> Metadata<'_> {
+        let before = |limit: usize| self.pairs.partition_point(|pair| (pair.line as usize) < limit);
+        if self.pairs.is_empty() {
+            return Metadata::default();
+        }
+        Metadata { pairs: &self.pairs[before(number)..before(number + 1)], texts: &self.texts }
     }
 
     /// The lines in the order they were read.
@@ -62,7 +112,8 @@ impl Chunk {
 
     /// What the chunk takes in memory, nearly: many empty lines are not free.
     pub(crate) fn cost(&self) -> usize {
-        self.bytes.len() + self.lines.len() * size_of::<Line>()
+        let lines = self.bytes.len() + self.lines.len() * size_of::<Line>();
+        lines + self.texts.len() + self.pairs.len() * size_of::<Pair>()
     }
 
     /// Bytes of all lines together.
@@ -84,7 +135,39 @@ impl Chunk {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
+        self.pairs.clear();
+        self.texts.clear();
         self.bytes.shrink_to(2 * Self::TARGET_SIZE);
         self.lines.shrink_to(Self::TARGET_SIZE / size_of::<Line>());
+        self.pairs.shrink_to(Self::TARGET_SIZE / size_of::<Pair>());
+        self.texts.shrink_to(Self::TARGET_SIZE);
+    }
+}
+
+impl<'c> Metadata<'c> {
+    /// Names and values, in the order added.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'c str, &'c str)> {
+        let text = |range: &Range<u32>| &self.texts[range.start as usize..range.end as usize];
+        self.pairs.iter().map(move |pair| (text(&pair.name), text(&pair.value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_has_the_metadata_it_came_with() {
+        let mut chunk = Chunk::default();
+        for (line, pairs) in [("a", vec![("k", "1"), ("l", "2")]), ("b", vec![]), ("c", vec![("k", "")])] {
+            chunk.push(line.as_bytes(), UnixNanos(0), Output::Stdout);
+            pairs.into_iter().for_each(|(name, value)| chunk.push_metadata(name, value));
+        }
+        let shown = |number| chunk.metadata(number).iter().collect::<Vec<_>>();
+        assert_eq!(shown(0), [("k", "1"), ("l", "2")]);
+        assert_eq!(shown(1), []);
+        assert_eq!(shown(2), [("k", "")]);
+        chunk.clear();
+        assert!(chunk.metadata(0).iter().next().is_none());
     }
 }

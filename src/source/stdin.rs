@@ -2,7 +2,6 @@
 //! In: a stream of bytes.  Out: chunks into the intake.  Owns: a thread that waits for input.
 
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::clock;
-use crate::custody::{Cursor, Head, Ledger};
+use crate::custody::Track;
 use crate::metrics::Own;
 use crate::pipeline::Intake;
 use crate::record::{Chunk, LONGEST_LINE, Output, UnixNanos};
@@ -47,12 +46,9 @@ impl Stdin {
             ended.inspect_err(|error| warn!(%error, "standard input cannot be read"))
         }));
         // An input cannot be read twice, so its position is of use to nobody.
-        let track = Ledger::default().track("stdin", "stdin");
-        let mut offset = 0;
+        let track = Track::passing();
         while let Some(chunk) = self.intake.meanwhile(read.recv()).await {
-            offset += chunk.len() as u64;
-            let cursor = Cursor::File { offset, head: Head::default() };
-            if self.intake.accept(&chunk, cursor, &Arc::clone(&track)).await.is_err() {
+            if self.intake.accept(&chunk, Track::NO_PLACE, &track).await.is_err() {
                 return;
             }
         }

@@ -1,6 +1,8 @@
 //! The `scrape_configs` list.
 //! In: the list.  Out: jobs.  Owns: its tables.
 
+mod push;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +11,13 @@ use std::time::Duration;
 use crate::agent::settings::Reader;
 use crate::agent::settings::http_client::{AUTHORIZATION, BASIC_AUTH, HTTP_HEADER, OAUTH2, TLS};
 use crate::config::{Invalid, Kind, Node, Row, Table, row};
-use crate::discovery::relabel::{self, LabelMap, RULE, Rule};
 use crate::discovery::{docker, files};
 use crate::pipeline::Pipeline;
+use crate::pipeline::relabel::{self, LabelMap, RULE, Rule};
 use crate::record::Labels;
+use crate::source;
 use crate::source::docker::Endpoint;
+use crate::source::listen::Take;
 
 /// One entry of `scrape_configs`.
 #[derive(Debug)]
@@ -23,14 +27,23 @@ pub(crate) struct Job {
     pub(crate) rules: Arc<Vec<Rule>>,
     pub(crate) docker: Vec<docker::Settings>,
     pub(crate) files: Vec<files::Group>,
+    pub(crate) push: Option<source::push::Settings>,
     /// Labels of all `static_configs`, as standard input gets them.
     pub(crate) static_labels: Labels,
+}
+
+impl Job {
+    /// Ports that it listens on.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = &dyn Take> {
+        self.push.iter().map(|push| &*push.port as &dyn Take)
+    }
 }
 
 pub(super) static JOB: Table = Table(&[
     row("job_name", Kind::Text, "", "Required, unique"),
     row("docker_sd_configs", Kind::List(&DOCKER), "", "Containers of a Docker daemon"),
     row("static_configs", Kind::List(&STATIC), "", "Files"),
+    row("loki_push_api", Kind::Block(&push::PUSH), "", "What others push, Promtail or Loki's clients"),
     row("relabel_configs", Kind::List(&RULE), "", "Rules that change a target's labels, or drop it"),
     row("pipeline_stages", Kind::Stages, "", "What happens to each line"),
     row("encoding", Kind::Text, "", "").not_yet(),
@@ -52,7 +65,6 @@ pub(super) static JOB: Table = Table(&[
     row("journal", Kind::Any, "", "").not_yet(),
     row("kafka", Kind::Any, "", "").not_yet(),
     row("kubernetes_sd_configs", Kind::Any, "", "").not_yet(),
-    row("loki_push_api", Kind::Any, "", "").not_yet(),
     row("marathon_sd_configs", Kind::Any, "", "").not_yet(),
     row("nerve_sd_configs", Kind::Any, "", "").not_yet(),
     row("openstack_sd_configs", Kind::Any, "", "").not_yet(),
@@ -141,9 +153,10 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
     let groups = block.optional("static_configs", |list| {
         list.list_of(|group| static_group(group, &rules, &mut static_labels, reader))
     })?;
-    if docker.is_none() && groups.is_none() {
+    let push = block.optional("loki_push_api", push::decode)?;
+    if docker.is_none() && groups.is_none() && push.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
-        return Err(invalid.help("give it `docker_sd_configs` or `static_configs`"));
+        return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
     }
     Ok(Job {
         name,
@@ -151,6 +164,7 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         rules: Arc::new(rules),
         docker: docker.unwrap_or_default(),
         files: groups.unwrap_or_default().into_iter().flatten().collect(),
+        push,
         static_labels,
     })
 }

@@ -4,7 +4,7 @@
 use bollard::models::{ContainerSummary, EndpointSettings, PortSummary, PortSummaryTypeEnum};
 
 use crate::discovery::docker::Settings;
-use crate::discovery::relabel::LabelMap;
+use crate::pipeline::relabel::LabelMap;
 use crate::record::Labels;
 
 const COMPOSE_PROJECT: &str = "com.docker.compose.project";

@@ -1,11 +1,11 @@
 //! `http_tls_config`: the pages over HTTPS.
-//! In: the block, `tls_min_version`.  Out: [`Tls`], with its files read once.  Owns: its table.
+//! In: the block, `tls_min_version`.  Out: [`ServerTls`], with its files read once.  Owns: its table.
 
 use tracing::warn;
 
 use crate::agent::settings::http_client::{credential, is_given, key};
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
-use crate::server::{ClientAuth, Tls, TlsSettings};
+use crate::http::{ClientAuth, ServerTls, ServerTlsSettings};
 
 pub(super) static TLS: Table = Table(&[
     row("cert", Kind::Text, "", "Certificate and its chain in PEM; needs its key"),
@@ -24,7 +24,7 @@ pub(super) static TLS: Table = Table(&[
 ]);
 
 /// Reads what is said of TLS; `None` where the pages are served without.
-pub(super) fn decode(server: &Block<'_>) -> Result<Option<Tls>, Invalid> {
+pub(super) fn decode(server: &Block<'_>) -> Result<Option<ServerTls>, Invalid> {
     let only_13 = server.optional("tls_min_version", min_version)?.unwrap_or(false);
     let Some(node) = server.get("http_tls_config") else { return Ok(None) };
     let block = node.block(&TLS)?;
@@ -51,7 +51,7 @@ pub(super) fn decode(server: &Block<'_>) -> Result<Option<Tls>, Invalid> {
             return Err(invalid.help("give `cert_file` and `key_file`"));
         }
     };
-    let tls = Tls::new(TlsSettings { cert, key: private, clients, only_13 });
+    let tls = ServerTls::new(ServerTlsSettings { cert, key: private, clients, only_13 });
     tls.map(Some).map_err(|error| key(node, error.key).invalid(error.to_string()))
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::Origin;
 
 const T1: &str = "2025-11-18T10:30:00.000000001Z";
 const T2: &str = "2025-11-18T10:30:00.000000002Z";
@@ -15,8 +16,15 @@ fn frame(output: u8, text: &str) -> Vec<u8> {
     bytes
 }
 
+fn output(origin: Origin) -> Output {
+    if origin == Output::Stderr.into() { Output::Stderr } else { Output::Stdout }
+}
+
 fn lines(chunk: &Chunk) -> Vec<(Output, String)> {
-    chunk.lines().map(|(line, meta)| (meta.output, String::from_utf8(line.to_vec()).unwrap())).collect()
+    chunk
+        .lines()
+        .map(|(line, meta)| (output(meta.origin), String::from_utf8(line.to_vec()).unwrap()))
+        .collect()
 }
 
 /// Decodes a whole stream given in one piece.

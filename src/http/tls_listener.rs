@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use crate::server::tls::Tls;
+use crate::http::server_tls::Tls;
 
 /// A handshake takes two journeys to the client and back.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -23,14 +23,14 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const MOST_HANDSHAKES: usize = 64;
 
 /// A listener whose connections are encrypted.
-pub(super) struct TlsListener {
+pub(crate) struct TlsListener {
     sockets: TcpListener,
     tls: Arc<Tls>,
     handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
 }
 
 impl TlsListener {
-    pub(super) fn new(sockets: TcpListener, tls: Arc<Tls>) -> TlsListener {
+    pub(crate) fn new(sockets: TcpListener, tls: Arc<Tls>) -> TlsListener {
         TlsListener { sockets, tls, handshakes: JoinSet::new() }
     }
 }

@@ -14,9 +14,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 use tracing::{info, warn};
 
+use crate::http::server_tls::anyone::Anyone;
 use crate::http::{Credential, Look, chain};
 use crate::record::Secret;
-use crate::server::tls::anyone::Anyone;
 
 /// An `http_tls_config`.
 #[derive(Clone, Debug)]

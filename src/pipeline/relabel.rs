@@ -1,7 +1,7 @@
 //! Relabelling: Prometheus' eleven actions on a label set.
 //! In: labels, rules.  Out: labels, or nothing where a rule drops the target.  Owns: compiled rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::{Replacement, compile_anchored_dotall};
@@ -230,6 +230,36 @@ fn md5_tail(text: &[u8]) -> u64 {
 pub(crate) fn apply(rules: &[Rule], mut labels: LabelMap) -> Option<LabelMap> {
     labels.retain(|_, value| !value.is_empty());
     rules.iter().all(|rule| rule.apply(&mut labels)).then_some(labels)
+}
+
+/// Which labels rules, and what becomes of them, depend on.
+#[derive(Debug)]
+pub(crate) enum Reads {
+    All,
+    /// These, and all whose name does not begin with `__`.
+    Named(BTreeSet<String>),
+}
+
+impl Reads {
+    pub(crate) fn of(rules: &[Rule]) -> Reads {
+        let mut names = BTreeSet::new();
+        for rule in rules {
+            match rule.action {
+                Action::LabelMap => return Reads::All,
+                Action::KeepEqual | Action::DropEqual => names.insert(rule.target_label.clone()),
+                _ => false,
+            };
+            names.extend(rule.source_labels.iter().cloned());
+        }
+        Reads::Named(names)
+    }
+
+    pub(crate) fn contain(&self, name: &str) -> bool {
+        match self {
+            Reads::All => true,
+            Reads::Named(names) => !name.starts_with("__") || names.contains(name),
+        }
+    }
 }
 
 /// The labels that stay: those whose name does not begin with `__`.

@@ -1,0 +1,86 @@
+//! The starting label sets of a target whose lines come with labels of their own.
+//! In: a line's labels.  Out: the lane of those that relabelling leaves.  Owns: what relabelling came to, by labels.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::pipeline::compile::Pipeline;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::relabel::{self, LabelMap, Reads, Rule};
+use crate::record::{Labels, Origin};
+
+/// What relabelling drops; no lane is there.
+pub(super) const DROPPED: Origin = Origin(0);
+
+/// Lanes at a time; where there are more, all of them start over, which costs time but loses nothing.
+const MOST_LANES: usize = 1000;
+
+/// Label sets before relabelling whose outcome is remembered.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// The numbers of lanes, by label set.
+#[derive(Debug)]
+pub(super) struct Origins {
+    pipeline: Arc<Pipeline>,
+    rules: Arc<Vec<Rule>>,
+    reads: Reads,
+    /// By the labels that matter, as they came.
+    known: HashMap<Box<[u8]>, Origin, foldhash::fast::RandomState>,
+    /// By what relabelling leaves.
+    lanes: HashMap<Labels, Origin>,
+    key: Vec<u8>,
+}
+
+impl Origins {
+    pub(super) fn new(pipeline: Arc<Pipeline>, rules: Arc<Vec<Rule>>) -> Origins {
+        let (reads, known, lanes) = (Reads::of(&rules), HashMap::default(), HashMap::new());
+        Origins { pipeline, rules, reads, known, lanes, key: Vec::new() }
+    }
+
+    /// The lane for lines with these labels, which may be a new one.
+    pub(super) fn find<N: AsRef<str>, V: AsRef<str>>(
+        &mut self,
+        labels: impl Iterator<Item = (N, V)> + Clone,
+        lanes: &mut Vec<Option<Lane>>,
+    ) -> Origin {
+        self.key.clear();
+        for (name, value) in labels.clone() {
+            if self.reads.contain(name.as_ref()) {
+                for text in [name.as_ref(), value.as_ref()] {
+                    self.key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    self.key.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        if let Some(known) = self.known.get(self.key.as_slice()) {
+            return *known;
+        }
+        let labels: LabelMap =
+            labels.map(|(name, value)| (name.as_ref().to_owned(), value.as_ref().to_owned())).collect();
+        let labels = relabel::apply(&self.rules, labels).map(relabel::visible);
+        let origin = labels.map_or(DROPPED, |labels| self.lane(labels, lanes));
+        if self.known.len() >= MOST_REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(self.key.as_slice().into(), origin);
+        origin
+    }
+
+    /// The lane for lines that start with exactly these labels.
+    pub(super) fn lane(&mut self, labels: Labels, lanes: &mut Vec<Option<Lane>>) -> Origin {
+        *self.lanes.entry(labels).or_insert_with_key(|labels| {
+            lanes.push(Some(Lane::new(self.pipeline.clone(), labels)));
+            Origin(lanes.len() as u32 - 1)
+        })
+    }
+
+    pub(super) fn are_too_many(&self) -> bool {
+        self.lanes.len() > MOST_LANES
+    }
+
+    /// Forgets all lanes.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.lanes.clear();
+    }
+}
