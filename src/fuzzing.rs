@@ -9,11 +9,12 @@ use crate::config::{
 use crate::custody::fuzz_promtail;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
+use crate::source::syslog;
 
 /// A name, as of the directory of its seeds, and what is done with each text.
 type Target = (&'static str, fn(&str));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("config", config),
     ("env", env),
     ("go_time", pipeline::go_time),
@@ -21,6 +22,7 @@ const TARGETS: [Target; 8] = [
     ("positions", fuzz_promtail),
     ("re2", pipeline::re2),
     ("selector", pipeline::selector),
+    ("syslog", syslog::fuzz),
     ("template", pipeline::template),
 ];
 

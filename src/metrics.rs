@@ -6,6 +6,7 @@
 
 mod exposition;
 mod own;
+mod network;
 mod registry;
 mod tally;
 

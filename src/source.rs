@@ -1,9 +1,12 @@
 //! Sources: what reads a target's lines.
 //! In: targets from discovery.  Out: chunks into the target's intake.  Owns: open files and log streams.
 
+mod arrivals;
+mod datagrams;
 pub(crate) mod docker;
 pub(crate) mod file;
 pub(crate) mod listen;
+mod names;
 pub(crate) mod push;
 pub(crate) mod stdin;
 pub(crate) mod syslog;

@@ -170,6 +170,16 @@ impl Rule {
         true
     }
 
+    /// Whether what the rule does may depend on this label.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        let by_name = match self.action {
+            Action::LabelMap => self.is_match(name),
+            Action::KeepEqual | Action::DropEqual => self.target_label == name,
+            _ => false,
+        };
+        by_name || self.source_labels.iter().any(|source| source == name)
+    }
+
     fn is_match(&self, text: &str) -> bool {
         self.matches_all || self.regex.is_match(text.as_bytes())
     }

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "source",
         ],
     ),
-    ("fuzzing", &["agent", "config", "custody", "metrics", "pipeline"]),
+    ("fuzzing", &["agent", "config", "custody", "metrics", "pipeline", "source"]),
     ("server", &["clock", "custody", "flow", "http", "metrics", "record"]),
     ("discovery", &["clock", "custody", "metrics", "pipeline", "record", "source"]),
     ("source", &["batch", "clock", "custody", "flow", "http", "metrics", "pipeline", "record"]),

@@ -2,6 +2,7 @@
 //! In: the list.  Out: jobs.  Owns: its tables.
 
 mod push;
+mod syslog;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -28,6 +29,7 @@ pub(crate) struct Job {
     pub(crate) docker: Vec<docker::Settings>,
     pub(crate) files: Vec<files::Group>,
     pub(crate) push: Option<source::push::Settings>,
+    pub(crate) syslog: Option<source::syslog::Settings>,
     /// Labels of all `static_configs`, as standard input gets them.
     pub(crate) static_labels: Labels,
 }
@@ -35,7 +37,8 @@ pub(crate) struct Job {
 impl Job {
     /// Ports that it listens on.
     pub(crate) fn ports(&self) -> impl Iterator<Item = &dyn Take> {
-        self.push.iter().map(|push| &*push.port as &dyn Take)
+        let syslog = self.syslog.iter().map(source::syslog::Settings::port);
+        self.push.iter().map(|push| &*push.port as &dyn Take).chain(syslog)
     }
 }
 
@@ -44,6 +47,7 @@ pub(super) static JOB: Table = Table(&[
     row("docker_sd_configs", Kind::List(&DOCKER), "", "Containers of a Docker daemon"),
     row("static_configs", Kind::List(&STATIC), "", "Files"),
     row("loki_push_api", Kind::Block(&push::PUSH), "", "What others push, Promtail or Loki's clients"),
+    row("syslog", Kind::Block(&syslog::SYSLOG), "", "What others send in one of the formats of syslog"),
     row("relabel_configs", Kind::List(&RULE), "", "Rules that change a target's labels, or drop it"),
     row("pipeline_stages", Kind::Stages, "", "What happens to each line"),
     row("encoding", Kind::Text, "", "").not_yet(),
@@ -69,7 +73,6 @@ pub(super) static JOB: Table = Table(&[
     row("nerve_sd_configs", Kind::Any, "", "").not_yet(),
     row("openstack_sd_configs", Kind::Any, "", "").not_yet(),
     row("serverset_sd_configs", Kind::Any, "", "").not_yet(),
-    row("syslog", Kind::Any, "", "").not_yet(),
     row("triton_sd_configs", Kind::Any, "", "").not_yet(),
     row("windows_events", Kind::Any, "", "").not_yet(),
 ]);
@@ -154,7 +157,8 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         list.list_of(|group| static_group(group, &rules, &mut static_labels, reader))
     })?;
     let push = block.optional("loki_push_api", push::decode)?;
-    if docker.is_none() && groups.is_none() && push.is_none() {
+    let syslog = block.optional("syslog", syslog::decode)?;
+    if docker.is_none() && groups.is_none() && push.is_none() && syslog.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
     }
@@ -165,6 +169,7 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         docker: docker.unwrap_or_default(),
         files: groups.unwrap_or_default().into_iter().flatten().collect(),
         push,
+        syslog,
         static_labels,
     })
 }

@@ -15,6 +15,8 @@ pub(super) struct Message<'a> {
     pub(super) msg_id: Option<&'a str>,
     /// The elements as they were sent, checked: see [`parameters`](super::rfc5424::parameters).
     pub(super) structured_data: &'a [u8],
+    /// Its header is that of RFC 5424.
+    pub(super) is_rfc5424: bool,
     /// What is left after the header, as it was sent.
     pub(super) text: &'a [u8],
 }

@@ -30,7 +30,7 @@ pub(super) struct Rest<'a> {
 /// Parses one message.
 pub(super) fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut rest = Rest { bytes, at: 0 };
-    let mut message = Message { priority: Some(priority(&mut rest)?), ..Message::default() };
+    let mut message = Message { priority: Some(priority(&mut rest)?), is_rfc5424: true, ..Message::default() };
     version(&mut rest)?;
     rest.space()?;
     message.timestamp = timestamp(&mut rest)?;
@@ -154,7 +154,10 @@ impl<'a> Rest<'a> {
     }
 
     fn take_byte(&mut self, wanted: u8) -> Option<()> {
-        (self.bytes.first() == Some(&wanted)).then(|| drop(self.take(1)))
+        let found = self.bytes.first() == Some(&wanted);
+        found.then(|| {
+            self.take(1);
+        })
     }
 
     fn expect(&mut self, wanted: u8, expected: &'static str) -> Result<(), Malformed> {
