@@ -1,4 +1,4 @@
-//! The parsers of outside text, for the fuzzer: each takes any text, and panics where something does not hold that
+//! The parsers of outside text, for the fuzzer: each takes any input, and panics where something does not hold that
 //! must hold of every text. Compiled for `cargo fuzz` and for tests only.
 //! In: any bytes.  Out: a panic where a parser is wrong.  Owns: the table of targets.
 
@@ -9,24 +9,30 @@ use crate::config::{
 use crate::custody::fuzz_promtail;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
-use crate::source::syslog;
+use crate::source;
 
-/// A name, as of the directory of its seeds, and what is done with each text.
-type Target = (&'static str, fn(&str));
+/// What is done with each input.
+enum Check {
+    /// What is no UTF-8 is passed over, as the parser's callers see to that.
+    Text(fn(&str)),
+    Bytes(fn(&[u8])),
+}
 
-const TARGETS: [Target; 9] = [
-    ("config", config),
-    ("env", env),
-    ("go_time", pipeline::go_time),
-    ("logfmt", pipeline::logfmt),
-    ("positions", fuzz_promtail),
-    ("re2", pipeline::re2),
-    ("selector", pipeline::selector),
-    ("syslog", syslog::fuzz),
-    ("template", pipeline::template),
+/// By name, as of the directory of their seeds.
+const TARGETS: [(&str, Check); 10] = [
+    ("config", Check::Text(config)),
+    ("env", Check::Text(env)),
+    ("go_time", Check::Text(pipeline::go_time)),
+    ("logfmt", Check::Text(pipeline::logfmt)),
+    ("positions", Check::Text(fuzz_promtail)),
+    ("push", Check::Bytes(source::push::fuzz)),
+    ("re2", Check::Text(pipeline::re2)),
+    ("selector", Check::Text(pipeline::selector)),
+    ("syslog", Check::Bytes(source::syslog::fuzz)),
+    ("template", Check::Text(pipeline::template)),
 ];
 
-/// Runs one target on one input. All read text; what is no UTF-8 is passed over, as their callers see to that.
+/// Runs one target on one input.
 ///
 /// # Panics
 ///
@@ -34,8 +40,10 @@ const TARGETS: [Target; 9] = [
 pub fn run(target: &str, input: &[u8]) {
     let found = TARGETS.iter().find(|(name, _)| *name == target);
     let (_, check) = found.unwrap_or_else(|| panic!("there is no target `{target}`"));
-    if let Ok(text) = std::str::from_utf8(input) {
-        check(text);
+    match (check, std::str::from_utf8(input)) {
+        (Check::Bytes(check), _) => check(input),
+        (Check::Text(check), Ok(text)) => check(text),
+        (Check::Text(_), Err(_)) => {}
     }
 }
 
@@ -153,25 +161,25 @@ mod tests {
             let mut files: Vec<_> =
                 fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
             files.sort();
-            let seeds: Vec<Vec<char>> = files
-                .iter()
-                .map(|file| String::from_utf8_lossy(&fs::read(file).unwrap()).chars().collect())
-                .collect();
+            let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
             for seed in &seeds {
                 for _ in 0..each {
-                    let mut text = seed.clone();
+                    let mut input = seed.clone();
                     for _ in 0..=below(3) {
-                        let from = below(text.len() + 1);
-                        let to = (from + below(8)).min(text.len());
+                        let from = below(input.len() + 1);
+                        let to = (from + below(8)).min(input.len());
                         let other = &seeds[below(seeds.len())];
                         let start = below(other.len() + 1);
                         let end = (start + below(20)).min(other.len());
-                        text.splice(from..to, other[start..end].iter().copied());
+                        input.splice(from..to, other[start..end].iter().copied());
                     }
-                    let text: String = text.into_iter().collect();
+                    let text = String::from_utf8_lossy(&input);
                     // What fails is printed whole by the panic's test output.
-                    println!("{target}: {text:?}");
-                    check(&text);
+                    println!("{target}: {text:?} {input:?}");
+                    match check {
+                        Check::Text(check) => check(&text),
+                        Check::Bytes(check) => check(&input),
+                    }
                 }
             }
         }

@@ -26,6 +26,9 @@ use crate::source::cut;
 use crate::source::listen::Port;
 use crate::source::push::body::Pushed;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use body::fuzz;
+
 /// The kind of source, as metrics and the log call it.
 pub(crate) const KIND: &str = "loki_push_api";
 

@@ -30,7 +30,6 @@ use crate::source::listen::{Port, Take};
 use crate::source::names::Names;
 use connections::Connections;
 use decode::Decoder;
-pub(crate) use message::severity;
 #[cfg(any(fuzzing, test))]
 pub(crate) use fuzzing::fuzz;
 

@@ -70,6 +70,15 @@ impl Agent {
         address.unwrap().parse().unwrap()
     }
 
+    /// Where a source of this job listens.
+    pub fn listening(&self, job: &str) -> SocketAddr {
+        let of_job = format!("msg=listening job={job} ");
+        let log = self.wait_for_log(&of_job);
+        let line = log.lines().rfind(|line| line.contains(&of_job)).unwrap();
+        let address = line.split_whitespace().find_map(|field| field.strip_prefix("address="));
+        address.unwrap().parse().unwrap()
+    }
+
     /// Asks for a page of the agent's server: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
         http(self.address(), "GET", path)
@@ -274,13 +283,28 @@ pub fn file_job(path: &str) -> String {
 }
 
 fn http(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
-    write!(socket, "{method} {path} HTTP/1.1\r\nHost: test\r\n{length}Connection: close\r\n\r\n").unwrap();
+    send(address, method, path, "", b"").unwrap()
+}
+
+/// One request with these header lines, each ended; status and body of the answer.
+pub fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> std::io::Result<(u16, String)> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let length = if method == "POST" { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{headers}{length}Connection: close\r\n\r\n");
+    socket.write_all(head.as_bytes())?;
+    socket.write_all(body)?;
     let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    socket.read_to_string(&mut answer)?;
+    let cut_off = || std::io::Error::other("the answer is cut off");
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut_off)?;
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).ok_or_else(cut_off)?;
+    Ok((status, body.to_owned()))
 }

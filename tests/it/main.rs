@@ -19,6 +19,7 @@ mod https;
 mod kills;
 mod layout;
 mod moving;
+mod push;
 mod reload;
 mod restart;
 mod service;

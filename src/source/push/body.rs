@@ -165,6 +165,19 @@ impl<'de> Deserialize<'de> for Entry {
     }
 }
 
+/// Takes any body of a few sizes and packings; the first byte says which. What is taken fits in the limit.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    const LIMIT: usize = 1 << 20;
+    let Some((choice, body)) = input.split_first() else { return };
+    let content_type = if choice & 1 == 0 { "application/json" } else { "" };
+    let encoding = ["", "gzip", "deflate"][usize::from(choice >> 1) % 3];
+    if let Ok(streams) = decode(content_type, encoding, body, LIMIT) {
+        let lines = streams.iter().flat_map(|stream| &stream.entries).map(|entry| entry.line.len());
+        assert!(lines.sum::<usize>() <= LIMIT);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;

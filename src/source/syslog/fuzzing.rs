@@ -1,5 +1,5 @@
 //! Syslog for the fuzzer: what must hold of any bytes that a sender may write.
-//! In: any text.  Out: a panic where a parser is wrong.  Owns: nothing.
+//! In: any bytes.  Out: a panic where a parser is wrong.  Owns: nothing.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,9 +9,8 @@ use super::rfc3164::{self, Here};
 use super::rfc5424;
 
 /// A sender's bytes, or one message.
-pub(crate) fn fuzz(text: &str) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     const LIMIT: usize = 64;
-    let bytes = text.as_bytes();
     let read = |piece: usize| {
         let mut found = Vec::new();
         let mut each = |frame: Frame<'_>| {
