@@ -25,4 +25,5 @@ mod restart;
 mod service;
 mod stages;
 mod stdin;
+mod syslog;
 mod writer;

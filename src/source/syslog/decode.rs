@@ -71,7 +71,7 @@ impl Decoder {
         self.drop("malformed");
         if let Some(before) = self.complaint.speak() {
             let shown = &arrival.bytes[..arrival.bytes.len().min(SHOWN)];
-            warn!(sender = %arrival.sender, error = %malformed, message = %shown.escape_ascii(), silent_before = before,
+            warn!(sender = %arrival.sender, error = %malformed, text = %shown.escape_ascii(), silent_before = before,
                 "not a message of RFC 5424, dropped; `syslog_format: rfc3164` takes any");
         }
         None
