@@ -19,9 +19,10 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 10] = [
+const TARGETS: [(&str, Check); 11] = [
     ("config", Check::Text(config)),
     ("env", Check::Text(env)),
+    ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),

@@ -5,8 +5,8 @@
 //! to every counter, which would break dashboards made for Promtail.
 
 mod exposition;
-mod own;
 mod network;
+mod own;
 mod registry;
 mod tally;
 

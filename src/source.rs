@@ -5,6 +5,7 @@ mod arrivals;
 mod datagrams;
 pub(crate) mod docker;
 pub(crate) mod file;
+pub(crate) mod gelf;
 pub(crate) mod listen;
 mod names;
 pub(crate) mod push;
@@ -30,7 +31,8 @@ fn cut_to(limit: usize, line: &mut Vec<u8>) {
     let Some(most) = limit.checked_sub(CUT_MARK.len()) else { return line.truncate(limit) };
     let mut end = most.min(line.len());
     // Not in the middle of a UTF-8 character, where it is UTF-8.
-    while end > most.saturating_sub(3) && line.get(end).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {
+    while end > most.saturating_sub(3) && line.get(end).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000)
+    {
         end -= 1;
     }
     line.truncate(end);

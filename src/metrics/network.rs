@@ -25,7 +25,10 @@ impl Network {
                 "Messages from the network that made no line",
             ),
             connections_active: gauge("tailwater_connections_active", "Connections of senders"),
-            connections_ended: counter("tailwater_connections_ended_total", "Connections of senders that ended"),
+            connections_ended: counter(
+                "tailwater_connections_ended_total",
+                "Connections of senders that ended",
+            ),
             datagrams_lost: counter("tailwater_datagrams_lost_total", "Datagrams the kernel had no room for"),
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::interval;
 
 use crate::clock;
 use crate::custody::Track;
@@ -23,7 +23,7 @@ use crate::source::cut_to;
 /// Batches that wait for the pipeline, each of about [`Arrivals::ENOUGH`] bytes at most.
 const QUEUE: usize = 64;
 
-/// How often a decoder is told that time has passed when nothing arrives.
+/// How often a decoder is told that time has passed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Messages that were read at once from one socket.
@@ -56,8 +56,11 @@ pub(crate) trait Decode {
     /// Pushes the lines of one message.
     fn decode(&mut self, arrival: Arrival<'_>, lines: &mut Lines);
 
-    /// Some time has passed.
+    /// About a second has passed.
     fn tick(&mut self) {}
+
+    /// Nothing arrives any more.
+    fn end(&mut self) {}
 }
 
 /// Where a decoder pushes lines.
@@ -72,6 +75,13 @@ pub(crate) struct Lines {
     stamp: UnixNanos,
 }
 
+/// What happens next.
+enum Next {
+    Arrivals(Arrivals),
+    Tick,
+    End,
+}
+
 /// The way into [`take_in`].
 pub(crate) fn queue() -> (mpsc::Sender<Arrivals>, mpsc::Receiver<Arrivals>) {
     mpsc::channel(QUEUE)
@@ -80,14 +90,22 @@ pub(crate) fn queue() -> (mpsc::Sender<Arrivals>, mpsc::Receiver<Arrivals>) {
 /// Takes in what arrives until nobody sends any more.
 pub(crate) async fn take_in(mut decoder: impl Decode, mut lines: Lines, mut queue: mpsc::Receiver<Arrivals>) {
     let taken = async {
+        let mut ticks = interval(TICK);
         loop {
-            let arrivals = match lines.intake.meanwhile(timeout(TICK, queue.recv())).await {
-                Ok(Some(arrivals)) => arrivals,
-                Ok(None) => break,
-                Err(_) => {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    _ = ticks.tick() => Next::Tick,
+                    arrivals = queue.recv() => arrivals.map_or(Next::End, Next::Arrivals),
+                }
+            };
+            let arrivals = match lines.intake.meanwhile(next).await {
+                Next::Arrivals(arrivals) => arrivals,
+                Next::Tick => {
                     decoder.tick();
                     continue;
                 }
+                Next::End => break,
             };
             lines.arrived = arrivals.time;
             for arrival in arrivals.iter() {
@@ -100,6 +118,8 @@ pub(crate) async fn take_in(mut decoder: impl Decode, mut lines: Lines, mut queu
                 lines.hand_on().await?;
             }
         }
+        decoder.end();
+        lines.hand_on().await?;
         lines.intake.finish().await
     };
     // When nobody takes lines any more the agent is stopping in a hurry, and has said so.

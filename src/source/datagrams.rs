@@ -81,7 +81,11 @@ pub(crate) async fn receive(
     }
     lost.look();
     if lost.sum() > 0 {
-        warn!(source, datagrams = lost.sum(), "the kernel had no room for all datagrams: raise net.core.rmem_max");
+        warn!(
+            source,
+            datagrams = lost.sum(),
+            "the kernel had no room for all datagrams: raise net.core.rmem_max"
+        );
     }
     Ok(())
 }

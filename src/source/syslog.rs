@@ -6,9 +6,9 @@
 
 mod connections;
 mod decode;
+mod framing;
 #[cfg(any(fuzzing, test))]
 mod fuzzing;
-mod framing;
 mod message;
 mod rfc3164;
 mod rfc5424;
@@ -32,6 +32,7 @@ use connections::Connections;
 use decode::Decoder;
 #[cfg(any(fuzzing, test))]
 pub(crate) use fuzzing::fuzz;
+pub(crate) use message::severity;
 
 /// The kind of source, as metrics and the log call it.
 pub(crate) const KIND: &str = "syslog";

@@ -236,7 +236,8 @@ async fn what_is_too_long_is_cut_and_counted() {
 async fn old_messages_are_taken_whatever_they_look_like() {
     let block = "    listen_protocol: udp\n    syslog_format: rfc3164\n    use_incoming_timestamp: true\n";
     let scene = Scene::new(block, SHOW);
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
     let before = now();
     for (number, message) in [
         "<34>Oct 11 22:14:15 mymachine su[42]: 'su root' failed",
@@ -251,7 +252,8 @@ async fn old_messages_are_taken_whatever_they_look_like() {
         scene.lines(number + 1).await;
     }
     let entries = scene.loki.entries();
-    let seen: Vec<String> = entries.iter().map(|entry| format!("{} {}", entry.label_text, entry.text())).collect();
+    let seen: Vec<String> =
+        entries.iter().map(|entry| format!("{} {}", entry.label_text, entry.text())).collect();
     assert_eq!(
         seen,
         [
@@ -317,8 +319,11 @@ async fn many_senders_at_once_keep_their_order_while_loki_fails() {
             for line in 0..500 {
                 let message = format!("<165>1 - s{sender} - - - - line {line}");
                 // Odd ones count octets, and all write in pieces that end anywhere.
-                let framed =
-                    if sender % 2 == 0 { format!("{message}\n") } else { format!("{} {message}", message.len()) };
+                let framed = if sender % 2 == 0 {
+                    format!("{message}\n")
+                } else {
+                    format!("{} {message}", message.len())
+                };
                 let (head, tail) = framed.split_at(line % framed.len());
                 socket.write_all(head.as_bytes()).unwrap();
                 socket.write_all(tail.as_bytes()).unwrap();
@@ -402,7 +407,8 @@ async fn a_reload_keeps_the_port() {
         let say = |line: String| {
             let message = format!("<165>1 - - - - - - {line}\n");
             if protocol == "tcp" {
-                TcpStream::connect(address).is_ok_and(|mut socket| socket.write_all(message.as_bytes()).is_ok())
+                TcpStream::connect(address)
+                    .is_ok_and(|mut socket| socket.write_all(message.as_bytes()).is_ok())
             } else {
                 UdpSocket::bind("127.0.0.1:0").unwrap().send_to(message.as_bytes(), address).is_ok()
             }
@@ -451,10 +457,14 @@ fn what_cannot_work_is_refused_with_its_place() {
     }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let text = configuration(directory.path(), &client("http://127.0.0.1:1"), &listener(address.port(), "", ""));
+    let text =
+        configuration(directory.path(), &client("http://127.0.0.1:1"), &listener(address.port(), "", ""));
     std::fs::write(directory.path().join("taken.yaml"), text).unwrap();
     let file = format!("-config.file={}", directory.path().join("taken.yaml").display());
     let (status, log) = Agent::spawn(&[&file]).wait();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains(&format!("job `net` cannot listen on {address} (tcp): Address already in use")), "{log}");
+    assert!(
+        log.contains(&format!("job `net` cannot listen on {address} (tcp): Address already in use")),
+        "{log}"
+    );
 }

@@ -93,7 +93,12 @@ impl Connections {
         own: &Own,
     ) -> Connections {
         let shared = Shared { idle: tcp.idle, longest, names, queue, own: own.clone() };
-        Connections { tcp, complaint: Seldom::default(), shared: Arc::new(shared), stop: CancellationToken::new() }
+        Connections {
+            tcp,
+            complaint: Seldom::default(),
+            shared: Arc::new(shared),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Accepts connections until it is told to stop, and then ends them.
@@ -141,7 +146,8 @@ async fn connection(
             Some(acceptor) => {
                 let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(socket));
                 let shaken = stop.run_until_cancelled(handshake).await.ok_or(End::Stopped)?;
-                let stream = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Tls)?;
+                let stream =
+                    shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Tls)?;
                 shared.read(stream, peer.ip(), &stop).await
             }
         }
@@ -209,7 +215,8 @@ impl Shared {
     /// Hands on the messages that these bytes complete, also those before an error.
     async fn take(&self, framer: &mut Framer, bytes: &[u8], sender: IpAddr) -> Result<(), End> {
         let mut batch = Arrivals::default();
-        let pushed = framer.push(bytes, &mut |frame: Frame<'_>| batch.push(frame.bytes, sender, frame.is_cut));
+        let pushed =
+            framer.push(bytes, &mut |frame: Frame<'_>| batch.push(frame.bytes, sender, frame.is_cut));
         self.hand_on(batch).await?;
         Ok(pushed?)
     }

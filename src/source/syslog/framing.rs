@@ -211,7 +211,8 @@ pub(crate) fn datagram(bytes: &[u8], limit: usize, each: &mut impl FnMut(Frame<'
         rest = left;
     }
     while let Some(&first) = rest.first() {
-        let used = if framer.state == State::Line { framer.line(rest) } else { framer.after_line(first, each) };
+        let used =
+            if framer.state == State::Line { framer.line(rest) } else { framer.after_line(first, each) };
         rest = &rest[used..];
     }
     framer.emit(each);

@@ -18,7 +18,8 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             found.push((frame.bytes.to_vec(), frame.is_cut));
         };
         let mut framer = Framer::new(LIMIT);
-        let pushed: Result<(), FrameError> = bytes.chunks(piece).try_for_each(|part| framer.push(part, &mut each));
+        let pushed: Result<(), FrameError> =
+            bytes.chunks(piece).try_for_each(|part| framer.push(part, &mut each));
         let ended = pushed.and_then(|()| framer.finish(&mut each));
         (found, ended)
     };

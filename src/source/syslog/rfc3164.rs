@@ -77,7 +77,8 @@ fn head<'a>(bytes: &'a [u8], here: &Here) -> Option<Head<'a>> {
             let is_ciscos = found.has_colon || rest.len() < bytes.len();
             return Some(Head { timestamp: found.time, origin, is_ciscos, rest: found.rest });
         }
-        let colon = rest.iter().take(LONGEST_HOSTNAME).position(|byte| !byte.is_ascii_graphic() || *byte == b':')?;
+        let colon =
+            rest.iter().take(LONGEST_HOSTNAME).position(|byte| !byte.is_ascii_graphic() || *byte == b':')?;
         let word = &rest[..colon];
         if !word.iter().all(u8::is_ascii_digit) {
             origin = std::str::from_utf8(word).ok();
@@ -111,11 +112,15 @@ fn take_tag(message: &mut Message<'_>) {
 
 /// `name: ` or `name[id]: `, and what follows.
 fn tag(text: &[u8]) -> Option<(&str, Option<&str>, &[u8])> {
-    let end = text.iter().take(LONGEST_TAG + 1).position(|byte| !byte.is_ascii_graphic() || b":[".contains(byte))?;
+    let end = text
+        .iter()
+        .take(LONGEST_TAG + 1)
+        .position(|byte| !byte.is_ascii_graphic() || b":[".contains(byte))?;
     let (name, mut rest) = text.split_at(end);
     let mut proc_id = None;
     if let Some(inside) = rest.strip_prefix(b"[") {
-        let end = inside.iter().take(LONGEST_TAG + 1).position(|byte| !byte.is_ascii_graphic() || *byte == b']')?;
+        let end =
+            inside.iter().take(LONGEST_TAG + 1).position(|byte| !byte.is_ascii_graphic() || *byte == b']')?;
         proc_id = Some(std::str::from_utf8(&inside[..end]).ok()?).filter(|id| !id.is_empty());
         rest = inside[end..].strip_prefix(b"]")?;
     }
@@ -123,7 +128,8 @@ fn tag(text: &[u8]) -> Option<(&str, Option<&str>, &[u8])> {
     // Without the space it could be anything, such as the beginning of a URL.
     let rest = if rest.is_empty() { rest } else { rest.strip_prefix(b" ")? };
     // A number alone is a counter.
-    let name = std::str::from_utf8(name).ok().filter(|name| !name.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let name =
+        std::str::from_utf8(name).ok().filter(|name| !name.bytes().all(|byte| byte.is_ascii_digit()))?;
     Some((name, proc_id, rest))
 }
 

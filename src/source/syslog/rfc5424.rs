@@ -30,7 +30,8 @@ pub(super) struct Rest<'a> {
 /// Parses one message.
 pub(super) fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut rest = Rest { bytes, at: 0 };
-    let mut message = Message { priority: Some(priority(&mut rest)?), is_rfc5424: true, ..Message::default() };
+    let mut message =
+        Message { priority: Some(priority(&mut rest)?), is_rfc5424: true, ..Message::default() };
     version(&mut rest)?;
     rest.space()?;
     message.timestamp = timestamp(&mut rest)?;

@@ -15,18 +15,53 @@ pub(super) static SYSLOG: Table = Table(&[
     row("listen_address", Kind::Text, "", "Required: `host:port`, or `:port` for every IPv4 address"),
     row("listen_protocol", Kind::Text, "tcp", "`tcp` or `udp`"),
     row("idle_timeout", Kind::Duration, "120s", "A connection that is silent for so long is closed"),
-    row("max_connections", Kind::Count, "1000", "At a time; further ones are closed at once, and counted. Not in Promtail"),
-    row("syslog_format", Kind::Text, "rfc5424", "`rfc5424` drops and counts what is not in its format; `rfc3164` takes anything"),
-    row("label_structured_data", Kind::Boolean, "false", "Labels `__syslog_message_sd_<id>_<name>`, for rules to read"),
-    row("use_incoming_timestamp", Kind::Boolean, "false", "Lines keep their time; otherwise they get that of their arrival"),
-    row("use_rfc5424_message", Kind::Boolean, "false", "Lines are whole messages with their header, as they were sent"),
-    row("max_message_length", Kind::Count, "8192", "Bytes; longer lines and datagrams are cut, longer lengths end the connection"),
+    row(
+        "max_connections",
+        Kind::Count,
+        "1000",
+        "At a time; further ones are closed at once, and counted. Not in Promtail",
+    ),
+    row(
+        "syslog_format",
+        Kind::Text,
+        "rfc5424",
+        "`rfc5424` drops and counts what is not in its format; `rfc3164` takes anything",
+    ),
+    row(
+        "label_structured_data",
+        Kind::Boolean,
+        "false",
+        "Labels `__syslog_message_sd_<id>_<name>`, for rules to read",
+    ),
+    row(
+        "use_incoming_timestamp",
+        Kind::Boolean,
+        "false",
+        "Lines keep their time; otherwise they get that of their arrival",
+    ),
+    row(
+        "use_rfc5424_message",
+        Kind::Boolean,
+        "false",
+        "Lines are whole messages with their header, as they were sent",
+    ),
+    row(
+        "max_message_length",
+        Kind::Count,
+        "8192",
+        "Bytes; longer lines and datagrams are cut, longer lengths end the connection",
+    ),
     row("labels", Kind::Labels, "", "Set on every line"),
     row("tls_config", Kind::Block(&TLS), "", "TLS, over `tcp`"),
 ]);
 
 static TLS: Table = Table(&[
-    row("cert_file", Kind::Text, "", "Certificate and its chain in PEM; needs its key. Files that change are picked up"),
+    row(
+        "cert_file",
+        Kind::Text,
+        "",
+        "Certificate and its chain in PEM; needs its key. Files that change are picked up",
+    ),
     row("key_file", Kind::Text, "", "Key of the certificate in PEM"),
     row("ca_file", Kind::Text, "", "Senders must show a certificate of one of these authorities"),
 ]);
@@ -47,17 +82,20 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
             let most = most.and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0);
             let tcp = Tcp {
                 tls,
-                idle: block.optional("idle_timeout", Node::duration)?.filter(|idle| !idle.is_zero()).unwrap_or(IDLE),
+                idle: block
+                    .optional("idle_timeout", Node::duration)?
+                    .filter(|idle| !idle.is_zero())
+                    .unwrap_or(IDLE),
                 most: most.unwrap_or(CONNECTIONS),
             };
-            Transport::Tcp { port: Arc::new(Port::new(address(&block)?)), tcp }
+            Transport::Tcp { port: Arc::new(Port::new(address(block.required("listen_address")?)?)), tcp }
         }
         "udp" => {
             if tls.is_some() {
                 let invalid = block.required("tls_config")?.invalid("there is no TLS over udp");
                 return Err(invalid.help("set `listen_protocol: tcp`, or leave `tls_config` out"));
             }
-            Transport::Udp(Arc::new(Port::new(address(&block)?)))
+            Transport::Udp(Arc::new(Port::new(address(block.required("listen_address")?)?)))
         }
         other => {
             let invalid = block.required("listen_protocol")?.invalid(format!("unknown protocol `{other}`"));
@@ -84,11 +122,10 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
 }
 
 /// Where to listen.
-pub(super) fn address(block: &Block<'_>) -> Result<SocketAddr, Invalid> {
-    let node = block.required("listen_address")?;
-    listen::address(node.text()?).map_err(|error| {
-        let invalid = node.invalid(format!("cannot listen on `{}`: {error}", node.text().unwrap_or_default()));
-        invalid.help("host:port, such as 0.0.0.0:1514")
+pub(super) fn address(node: &Node) -> Result<SocketAddr, Invalid> {
+    let text = node.text()?;
+    listen::address(text).map_err(|error| {
+        node.invalid(format!("cannot listen on `{text}`: {error}")).help("host:port, such as 0.0.0.0:1514")
     })
 }
 
@@ -124,7 +161,8 @@ fn tls(node: &Node) -> Result<Option<Arc<ServerTls>>, Invalid> {
         (None, None) if authorities.is_some() => return needs("ca_file", "cert_file"),
         (None, None) => return Ok(None),
     };
-    let clients = authorities.map_or(ClientAuth::None, |authorities| ClientAuth::Verify { authorities, required: true });
+    let clients = authorities
+        .map_or(ClientAuth::None, |authorities| ClientAuth::Verify { authorities, required: true });
     let tls = ServerTls::new(ServerTlsSettings { cert, key, clients, only_13: false });
     tls.map(|tls| Some(Arc::new(tls))).map_err(|mut error| {
         // The block of the pages calls it so.

@@ -56,7 +56,11 @@ fn lengths_say_where_messages_end() {
     assert_eq!(messages("4 <1>a5 <2>bc"), ["<1>a", "<2>bc"]);
     assert_eq!(messages("6 <1>a\nb4 <2>c"), ["<1>a\nb", "<2>c"]);
     assert_eq!(messages("5 <1>a\n5 <2>b\0"), ["<1>a", "<2>b"], "what ends a line is no part of it");
-    assert_eq!(messages("4 <1>a\n4 <2>b\r\n"), ["<1>a", "<2>b"], "line ends between messages are passed over");
+    assert_eq!(
+        messages("4 <1>a\n4 <2>b\r\n"),
+        ["<1>a", "<2>b"],
+        "line ends between messages are passed over"
+    );
 }
 
 #[test]

@@ -11,7 +11,8 @@ fn here() -> Here {
 /// `priority time host app proc | text`, `-` for what is absent.
 fn parts(bytes: &[u8]) -> String {
     let message = parse(bytes, &here());
-    let time = message.timestamp.map(|time| Timestamp::from_nanosecond(i128::from(time.0)).unwrap().to_string());
+    let time =
+        message.timestamp.map(|time| Timestamp::from_nanosecond(i128::from(time.0)).unwrap().to_string());
     let priority = message.priority.map(|priority| priority.to_string());
     let or = |part: Option<&str>| part.unwrap_or("-").to_owned();
     format!(
@@ -33,7 +34,10 @@ fn the_forms_of_the_field_are_understood() {
             "<34>Oct 11 22:14:15 mymachine su: 'su root' failed on /dev/pts/8",
             "34 2023-10-11T22:14:15Z mymachine su - | 'su root' failed on /dev/pts/8",
         ),
-        ("<13>Feb  5 17:32:18 10.0.0.99 Use the BFG!", "13 2024-02-05T17:32:18Z 10.0.0.99 - - | Use the BFG!"),
+        (
+            "<13>Feb  5 17:32:18 10.0.0.99 Use the BFG!",
+            "13 2024-02-05T17:32:18Z 10.0.0.99 - - | Use the BFG!",
+        ),
         (
             "<85>Jan 24 15:50:41 ip-172-31-30-110 sudo[6040]: ec2-user : TTY=pts/0",
             "85 2024-01-24T15:50:41Z ip-172-31-30-110 sudo 6040 | ec2-user : TTY=pts/0",
@@ -42,7 +46,10 @@ fn the_forms_of_the_field_are_understood() {
             "<0>Sep 17 04:05:37 host.tld monit[2340:0]: subsvc[12345]: [x]",
             "0 2023-09-17T04:05:37Z host.tld monit 2340:0 | subsvc[12345]: [x]",
         ),
-        ("<132> Apr  4 19:32:33 ix2105  IP6[015]: Beyond", "132 2024-04-04T19:32:33Z ix2105 IP6 015 | Beyond"),
+        (
+            "<132> Apr  4 19:32:33 ix2105  IP6[015]: Beyond",
+            "132 2024-04-04T19:32:33Z ix2105 IP6 015 | Beyond",
+        ),
         // Without a host.
         ("<46>Apr 27 23:06:01 syslogd[68529]: start", "46 2024-04-27T23:06:01Z - syslogd 68529 | start"),
         ("<13>Apr 27 23:06:09 catap: some test", "13 2024-04-27T23:06:09Z - catap - | some test"),
@@ -77,7 +84,10 @@ fn the_forms_of_the_field_are_understood() {
             "<166>Jul  6 2023 20:33:28 ABC-1 : %ASA-6-302013: Built",
             "166 2023-07-06T20:33:28Z ABC-1 %ASA-6-302013 - | Built",
         ),
-        ("<166>Jul 06 2023 20:33:28: %ASA-6-302013: Built", "166 2023-07-06T20:33:28Z - %ASA-6-302013 - | Built"),
+        (
+            "<166>Jul 06 2023 20:33:28: %ASA-6-302013: Built",
+            "166 2023-07-06T20:33:28Z - %ASA-6-302013 - | Built",
+        ),
         // A year behind the clock.
         ("<13>Jul  6 20:33:28 2022 host app: x", "13 2022-07-06T20:33:28Z host app - | x"),
         // ISO times, as rsyslog's forwarding format has them.

@@ -175,7 +175,8 @@ impl Written {
     fn moment(&self, year: i16, zone: &TimeZone) -> Option<Timestamp> {
         // A second that leaps, as far as there is one.
         let second = self.second.min(59);
-        let date = DateTime::new(year, self.month, self.day, self.hour, self.minute, second, self.nanos).ok()?;
+        let date =
+            DateTime::new(year, self.month, self.day, self.hour, self.minute, second, self.nanos).ok()?;
         zone.to_ambiguous_timestamp(date).compatible().ok()
     }
 }

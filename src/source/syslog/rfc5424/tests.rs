@@ -20,8 +20,18 @@ fn data(text: &str) -> Vec<String> {
 #[test]
 fn the_parts_of_a_message_are_found() {
     let table: [(&str, u8, &str, &str); 9] = [
-        ("<34>1 2003-10-11T22:14:15.003Z mymachine su 12 ID47 - 'su root' failed", 34, "mymachine su 12 ID47", "'su root' failed"),
-        ("<165>4 2003-10-11T22:14:15.003Z m e - 1 [ex@32473 iut=\"3\"] An entry...", 165, "m e - 1", "An entry..."),
+        (
+            "<34>1 2003-10-11T22:14:15.003Z mymachine su 12 ID47 - 'su root' failed",
+            34,
+            "mymachine su 12 ID47",
+            "'su root' failed",
+        ),
+        (
+            "<165>4 2003-10-11T22:14:15.003Z m e - 1 [ex@32473 iut=\"3\"] An entry...",
+            165,
+            "m e - 1",
+            "An entry...",
+        ),
         ("<0>999 - - - - - -", 0, "- - - -", ""),
         ("<1>1 - - - - - - ", 1, "- - - -", ""),
         ("<1>1 - - - - - -  two spaces", 1, "- - - -", " two spaces"),
