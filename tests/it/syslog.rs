@@ -193,7 +193,7 @@ async fn b_sys_8_a_length_above_the_limit_ends_the_connection() {
     socket.write_all(b"22 <165>1 - - - - - - one8193 <165>1 -").unwrap();
     assert!(is_closed(&mut socket));
     assert_eq!(scene.lines(1).await, ["one"]);
-    assert_eq!(scene.ended("framing"), 1.0);
+    assert_eq!((scene.ended("framing"), scene.dropped("too_long")), (1.0, 1.0));
     scene.end();
 }
 

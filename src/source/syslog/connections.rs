@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -33,6 +34,9 @@ const MOST_AT_END: usize = 1 << 20;
 
 /// A handshake takes two journeys to the sender and back.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Saying over TLS that this is the end.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Another line of the same message follows within this, or is a message of its own.
 const LINGER: Duration = Duration::from_millis(250);
@@ -80,6 +84,15 @@ impl End {
             End::Tls(_) => "tls",
             End::Io(_) => "error",
             End::Framing(_) => "framing",
+        }
+    }
+
+    /// Why there is a message that no line was made of.
+    fn lost(&self) -> Option<&'static str> {
+        match self {
+            End::Framing(FrameError::TooLong { .. }) => Some("too_long"),
+            End::Framing(FrameError::Incomplete { .. }) => Some("incomplete"),
+            _ => None,
         }
     }
 }
@@ -140,19 +153,14 @@ async fn connection(
 ) {
     let open = shared.own.network.connections_active(KIND);
     open.add(1.0);
-    let read = async {
-        match acceptor {
-            None => shared.read(socket, peer.ip(), &stop).await,
-            Some(acceptor) => {
-                let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(socket));
-                let shaken = stop.run_until_cancelled(handshake).await.ok_or(End::Stopped)?;
-                let stream =
-                    shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Tls)?;
-                shared.read(stream, peer.ip(), &stop).await
-            }
-        }
+    let end = match acceptor {
+        None => shared.hear(socket, peer.ip(), &stop).await,
+        Some(acceptor) => match stop.run_until_cancelled(shake_hands(acceptor, socket)).await {
+            Some(Ok(stream)) => shared.hear(stream, peer.ip(), &stop).await,
+            Some(Err(error)) => End::Tls(error),
+            None => End::Stopped,
+        },
     };
-    let end = read.await.err().unwrap_or(End::Closed);
     open.add(-1.0);
     shared.own.network.connections_ended(KIND, end.reason()).add(1.0);
     match end {
@@ -162,69 +170,108 @@ async fn connection(
     }
 }
 
+async fn shake_hands(acceptor: TlsAcceptor, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    timeout(HANDSHAKE_WITHIN, acceptor.accept(socket)).await?
+}
+
+/// One sender.
+struct Conversation<'s> {
+    shared: &'s Shared,
+    sender: IpAddr,
+    framer: Framer,
+}
+
 impl Shared {
-    /// Reads messages until the connection ends. `Ok` where the sender closed it.
-    async fn read(
+    /// Reads messages until the connection ends, and takes leave.
+    async fn hear(
         &self,
-        stream: impl AsyncRead,
+        stream: impl AsyncRead + AsyncWrite,
         sender: IpAddr,
         stop: &CancellationToken,
-    ) -> Result<(), End> {
+    ) -> End {
         self.names.learn(sender).await;
         let mut stream = pin!(stream);
-        let mut framer = Framer::new(self.longest);
+        let mut conversation = Conversation { shared: self, sender, framer: Framer::new(self.longest) };
+        let end = match conversation.read(&mut stream, stop).await {
+            Ok(end) => end,
+            Err(error) => error,
+        };
+        // What has no end yet has none to come; after an error of framing nobody knows what it would be.
+        let finished = match end {
+            End::Framing(_) => Ok(()),
+            _ => conversation.finish().await,
+        };
+        let lost = [&end].into_iter().chain(finished.as_ref().err()).find_map(End::lost);
+        if let Some(reason) = lost {
+            self.own.network.messages_dropped(KIND, reason).add(1.0);
+        }
+        // Who does not listen does not learn that this is the end.
+        drop(timeout(GOODBYE_WITHIN, stream.shutdown()).await);
+        match (end, finished) {
+            (End::Closed, Err(end)) => end,
+            (end, _) => end,
+        }
+    }
+}
+
+impl Conversation<'_> {
+    async fn read(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        stop: &CancellationToken,
+    ) -> Result<End, End> {
+        let idle = self.shared.idle;
         let mut buffer = vec![0; READ];
-        let end = loop {
-            let within = if framer.is_waiting() { LINGER.min(self.idle) } else { self.idle };
+        loop {
+            let within = if self.framer.is_waiting() { LINGER.min(idle) } else { idle };
             let read = tokio::select! {
                 biased;
-                () = stop.cancelled() => break End::Stopped,
+                () = stop.cancelled() => break,
                 read = timeout(within, stream.read(&mut buffer)) => read,
             };
             match read {
-                Ok(Ok(0)) => break End::Closed,
-                Ok(Ok(length)) => self.take(&mut framer, &buffer[..length], sender).await?,
-                Ok(Err(error)) => break End::Io(error),
-                Err(_) if framer.is_waiting() => {
-                    let mut batch = Arrivals::default();
-                    framer.release(&mut |frame: Frame<'_>| batch.push(frame.bytes, sender, frame.is_cut));
-                    self.hand_on(batch).await?;
+                Ok(Ok(0)) => return Ok(End::Closed),
+                Ok(Ok(length)) => self.take(&buffer[..length]).await?,
+                Ok(Err(error)) => return Ok(End::Io(error)),
+                Err(_) if self.framer.is_waiting() => {
+                    self.hand_on(|framer, each| {
+                        framer.release(each);
+                        Ok(())
+                    })
+                    .await?;
                 }
-                Err(_) => break End::Idle,
-            }
-        };
-        if matches!(end, End::Stopped) {
-            let mut left = MOST_AT_END;
-            while let Some(Ok(length @ 1..)) = stream.read(&mut buffer).now_or_never() {
-                self.take(&mut framer, &buffer[..length], sender).await?;
-                left = left.saturating_sub(length);
-                if left == 0 {
-                    break;
-                }
+                Err(_) => return Ok(End::Idle),
             }
         }
-        let mut batch = Arrivals::default();
-        let finished = framer.finish(&mut |frame: Frame<'_>| batch.push(frame.bytes, sender, frame.is_cut));
-        self.hand_on(batch).await?;
-        match end {
-            End::Closed => Ok(finished?),
-            end => Err(end),
+        let mut left = MOST_AT_END;
+        while left > 0
+            && let Some(Ok(length @ 1..)) = stream.read(&mut buffer).now_or_never()
+        {
+            self.take(&buffer[..length]).await?;
+            left = left.saturating_sub(length);
         }
+        Ok(End::Stopped)
     }
 
-    /// Hands on the messages that these bytes complete, also those before an error.
-    async fn take(&self, framer: &mut Framer, bytes: &[u8], sender: IpAddr) -> Result<(), End> {
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.hand_on(|framer, each| framer.push(bytes, each)).await
+    }
+
+    async fn finish(mut self) -> Result<(), End> {
+        let whole = std::mem::replace(&mut self.framer, Framer::new(0));
+        self.hand_on(|_, each| whole.finish(each)).await
+    }
+
+    /// Hands on the messages that this completes, also those before an error.
+    async fn hand_on(
+        &mut self,
+        frame: impl FnOnce(&mut Framer, &mut dyn FnMut(Frame<'_>)) -> Result<(), FrameError>,
+    ) -> Result<(), End> {
         let mut batch = Arrivals::default();
-        let pushed =
-            framer.push(bytes, &mut |frame: Frame<'_>| batch.push(frame.bytes, sender, frame.is_cut));
-        self.hand_on(batch).await?;
-        Ok(pushed?)
-    }
-
-    async fn hand_on(&self, batch: Arrivals) -> Result<(), End> {
+        let framed = frame(&mut self.framer, &mut |frame| batch.push(frame.bytes, self.sender, frame.is_cut));
         if !batch.is_empty() {
-            self.queue.send(batch).await.map_err(|_| End::Stopped)?;
+            self.shared.queue.send(batch).await.map_err(|_| End::Stopped)?;
         }
-        Ok(())
+        Ok(framed?)
     }
 }

@@ -66,7 +66,7 @@ impl Framer {
     pub(crate) fn push(
         &mut self,
         mut bytes: &[u8],
-        each: &mut impl FnMut(Frame<'_>),
+        each: &mut dyn FnMut(Frame<'_>),
     ) -> Result<(), FrameError> {
         while let Some(&first) = bytes.first() {
             let used = match self.state {
@@ -94,14 +94,14 @@ impl Framer {
     }
 
     /// Lets go of that message. What would have continued it is a message of its own.
-    pub(crate) fn release(&mut self, each: &mut impl FnMut(Frame<'_>)) {
+    pub(crate) fn release(&mut self, each: &mut dyn FnMut(Frame<'_>)) {
         if self.is_waiting() {
             self.emit(each);
         }
     }
 
     /// The sender has nothing more to say.
-    pub(crate) fn finish(mut self, each: &mut impl FnMut(Frame<'_>)) -> Result<(), FrameError> {
+    pub(crate) fn finish(mut self, each: &mut dyn FnMut(Frame<'_>)) -> Result<(), FrameError> {
         match self.state {
             State::Body(missing) => return Err(FrameError::Incomplete { missing }),
             State::Start | State::Length(_) => {}
@@ -131,7 +131,7 @@ impl Framer {
     }
 
     /// Decides what the byte after a line end, or after a line end and `<`, is part of.
-    fn after_line(&mut self, next: u8, each: &mut impl FnMut(Frame<'_>)) -> usize {
+    fn after_line(&mut self, next: u8, each: &mut dyn FnMut(Frame<'_>)) -> usize {
         match (self.state, next) {
             (State::LineEnd, b'<') => {
                 self.state = State::LineEndAndLess;
@@ -167,7 +167,7 @@ impl Framer {
         Ok(1)
     }
 
-    fn body(&mut self, missing: usize, bytes: &[u8], each: &mut impl FnMut(Frame<'_>)) -> usize {
+    fn body(&mut self, missing: usize, bytes: &[u8], each: &mut dyn FnMut(Frame<'_>)) -> usize {
         let used = missing.min(bytes.len());
         self.append(&bytes[..used]);
         if used == missing {
@@ -185,7 +185,7 @@ impl Framer {
         self.is_over |= over.iter().any(|byte| !is_line_end(byte));
     }
 
-    fn emit(&mut self, each: &mut impl FnMut(Frame<'_>)) {
+    fn emit(&mut self, each: &mut dyn FnMut(Frame<'_>)) {
         let is_cut = std::mem::take(&mut self.is_over);
         if is_cut {
             cut_to(self.limit, &mut self.message);
@@ -202,7 +202,7 @@ impl Framer {
 
 /// Finds the messages in one datagram, which ends all that is in it. What is neither a line that begins a message nor has
 /// its true length before it is a message too, for the parser to judge.
-pub(crate) fn datagram(bytes: &[u8], limit: usize, each: &mut impl FnMut(Frame<'_>)) {
+pub(crate) fn datagram(bytes: &[u8], limit: usize, each: &mut dyn FnMut(Frame<'_>)) {
     let mut framer = Framer { state: State::Line, ..Framer::new(limit) };
     let mut rest = bytes;
     while let Some((message, left)) = counted(rest) {
