@@ -19,15 +19,17 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 9] = [
+const TARGETS: [(&str, Check); 11] = [
     ("config", Check::Text(config)),
     ("env", Check::Text(env)),
+    ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),
     ("re2", Check::Text(pipeline::re2)),
     ("selector", Check::Text(pipeline::selector)),
+    ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
 ];
 

@@ -5,6 +5,7 @@
 //! to every counter, which would break dashboards made for Promtail.
 
 mod exposition;
+mod network;
 mod own;
 mod registry;
 mod tally;

@@ -16,8 +16,10 @@ use crate::discovery::{docker, files};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
+use crate::source::gelf::{self, Gelf};
 use crate::source::push::{self, Push};
 use crate::source::stdin::Stdin;
+use crate::source::syslog::{self, Syslog};
 
 /// All sources.
 pub(super) struct Sources {
@@ -132,6 +134,18 @@ impl Sources {
             let push =
                 Push { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(push.run());
+        }
+        if let Some(settings) = job.syslog {
+            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), syslog::KIND, &self.outlet);
+            let syslog =
+                Syslog { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
+            self.tasks.spawn(syslog.run());
+        }
+        if let Some(settings) = job.gelf {
+            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), gelf::KIND, &self.outlet);
+            let gelf =
+                Gelf { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
+            self.tasks.spawn(gelf.run());
         }
         let files = (!job.files.is_empty()).then(|| {
             let (name, groups, pipeline) = (job.name.clone(), job.files, job.pipeline);

@@ -79,7 +79,7 @@ impl Tls {
 
     /// What the next connection is accepted with. Certificates that cannot be used leave those before in place: a
     /// renewal is seldom one step, and the next connection looks again.
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at before they are read: a change in between is seen the next time.
         let now = self.settings.look();

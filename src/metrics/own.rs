@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::network::Network;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
 
 /// Handles on every own metric.
@@ -43,6 +44,8 @@ pub(crate) struct Own {
     pub(crate) source_errors: Arc<Family>,
     /// Answers to pushes, by `status`.
     pub(crate) push_answers: Arc<Family>,
+    /// Of sources that others send to.
+    pub(crate) network: Network,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
     /// Targets read right now, by `source`.
@@ -195,6 +198,7 @@ impl Own {
                 "Failed attempts of sources to listen or to read",
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
+            network: Network::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
                 "Failed attempts to list, open or read files",
@@ -370,5 +374,10 @@ impl Family {
     /// The series with one label.
     pub(crate) fn with(&self, name: &str, value: &str) -> Arc<Series> {
         self.series(pairs([(name, value)]))
+    }
+
+    /// The series with two labels.
+    pub(crate) fn with_two(&self, labels: [(&str, &str); 2]) -> Arc<Series> {
+        self.series(pairs(labels))
     }
 }

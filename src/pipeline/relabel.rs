@@ -148,7 +148,7 @@ impl Rule {
 
     /// True where the rule can see the value of a label whose name is `wanted`. Of a `labelmap` that speaks of containers'
     /// labels only, as most do, it is known what it cannot see.
-    pub(crate) fn reads(&self, wanted: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn may_read(&self, wanted: impl Fn(&str) -> bool) -> bool {
         let pattern = self.regex.as_str();
         match self.action {
             Action::LabelMap => {
@@ -181,6 +181,16 @@ impl Rule {
             Action::Uppercase => set(labels, &self.target_label, value.to_uppercase()),
         }
         true
+    }
+
+    /// Whether what the rule does may depend on this label.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        let by_name = match self.action {
+            Action::LabelMap => self.is_match(name),
+            Action::KeepEqual | Action::DropEqual => self.target_label == name,
+            _ => false,
+        };
+        by_name || self.source_labels.iter().any(|source| source == name)
     }
 
     fn is_match(&self, text: &str) -> bool {

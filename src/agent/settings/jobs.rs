@@ -2,7 +2,9 @@
 //! In: the list.  Out: jobs.  Owns: its tables.
 
 mod docker_sd;
+mod gelf;
 mod push;
+mod syslog;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) docker: Vec<docker::Settings>,
     pub(crate) files: Vec<files::Group>,
     pub(crate) push: Option<source::push::Settings>,
+    pub(crate) syslog: Option<source::syslog::Settings>,
+    pub(crate) gelf: Option<source::gelf::Settings>,
     /// Labels of all `static_configs`, as standard input gets them.
     pub(crate) static_labels: Labels,
 }
@@ -32,7 +36,9 @@ pub(crate) struct Job {
 impl Job {
     /// Ports that it listens on.
     pub(crate) fn ports(&self) -> impl Iterator<Item = &dyn Take> {
-        self.push.iter().map(|push| &*push.port as &dyn Take)
+        let syslog = self.syslog.iter().map(source::syslog::Settings::port);
+        let gelf = self.gelf.iter().map(|gelf| &*gelf.port as &dyn Take);
+        self.push.iter().map(|push| &*push.port as &dyn Take).chain(syslog).chain(gelf)
     }
 }
 
@@ -41,6 +47,13 @@ pub(super) static JOB: Table = Table(&[
     row("docker_sd_configs", Kind::List(&docker_sd::DOCKER), "", "Containers of a Docker daemon"),
     row("static_configs", Kind::List(&STATIC), "", "Files"),
     row("loki_push_api", Kind::Block(&push::PUSH), "", "What others push, Promtail or Loki's clients"),
+    row("syslog", Kind::Block(&syslog::SYSLOG), "", "What others send in one of the formats of syslog"),
+    row(
+        "gelf",
+        Kind::Block(&gelf::GELF),
+        "",
+        "What Docker's log driver and Graylog's libraries send over UDP",
+    ),
     row("relabel_configs", Kind::List(&RULE), "", "Rules that change a target's labels, or drop it"),
     row("pipeline_stages", Kind::Stages, "", "What happens to each line"),
     row("encoding", Kind::Text, "", "").not_yet(),
@@ -57,7 +70,6 @@ pub(super) static JOB: Table = Table(&[
     row("file_sd_configs", Kind::Any, "", "").not_yet(),
     row("gce_sd_configs", Kind::Any, "", "").not_yet(),
     row("gcplog", Kind::Any, "", "").not_yet(),
-    row("gelf", Kind::Any, "", "").not_yet(),
     row("heroku_drain", Kind::Any, "", "").not_yet(),
     row("journal", Kind::Any, "", "").not_yet(),
     row("kafka", Kind::Any, "", "").not_yet(),
@@ -66,7 +78,6 @@ pub(super) static JOB: Table = Table(&[
     row("nerve_sd_configs", Kind::Any, "", "").not_yet(),
     row("openstack_sd_configs", Kind::Any, "", "").not_yet(),
     row("serverset_sd_configs", Kind::Any, "", "").not_yet(),
-    row("syslog", Kind::Any, "", "").not_yet(),
     row("triton_sd_configs", Kind::Any, "", "").not_yet(),
     row("windows_events", Kind::Any, "", "").not_yet(),
 ]);
@@ -110,7 +121,9 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         list.list_of(|group| static_group(group, &rules, &mut static_labels, reader))
     })?;
     let push = block.optional("loki_push_api", push::decode)?;
-    if docker.is_none() && groups.is_none() && push.is_none() {
+    let syslog = block.optional("syslog", syslog::decode)?;
+    let gelf = block.optional("gelf", gelf::decode)?;
+    if docker.is_none() && groups.is_none() && push.is_none() && syslog.is_none() && gelf.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
     }
@@ -121,6 +134,8 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         docker: docker.unwrap_or_default(),
         files: groups.unwrap_or_default().into_iter().flatten().collect(),
         push,
+        syslog,
+        gelf,
         static_labels,
     })
 }

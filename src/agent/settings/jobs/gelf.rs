@@ -1,0 +1,35 @@
+//! The `gelf` block.
+//! In: the block.  Out: the settings of a GELF listener.  Owns: its table.
+
+use std::sync::Arc;
+
+use crate::agent::settings::labels;
+use crate::config::{Invalid, Kind, Node, Table, row};
+use crate::source::gelf::Settings;
+use crate::source::listen::Port;
+
+use super::syslog::address;
+
+pub(super) static GELF: Table = Table(&[
+    row("listen_address", Kind::Text, ":12201", "`host:port`, or `:port` for every IPv4 address"),
+    row(
+        "use_incoming_timestamp",
+        Kind::Boolean,
+        "false",
+        "Lines keep their time; otherwise they get that of their arrival",
+    ),
+    row("labels", Kind::Labels, "", "Set on every line"),
+]);
+
+const DEFAULT_PORT: u16 = 12_201;
+
+pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
+    let block = node.block(&GELF)?;
+    let address = block.optional("listen_address", address)?;
+    let everywhere = (std::net::Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into();
+    Ok(Settings {
+        port: Arc::new(Port::new(address.unwrap_or(everywhere))),
+        labels: block.optional("labels", labels)?.unwrap_or_default(),
+        keep_time: block.optional("use_incoming_timestamp", Node::boolean)?.unwrap_or(false),
+    })
+}
