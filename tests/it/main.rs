@@ -10,6 +10,7 @@ mod support;
 mod agent;
 mod client_http;
 mod config;
+mod counters;
 mod custody;
 mod delivery;
 mod docker;

@@ -119,7 +119,7 @@ fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric
     let help = block.optional("description", Node::strict_text)?.unwrap_or_default();
     let family = compiler
         .registry()
-        .family(&full, help, kind, idle)
+        .derived(&full, help, kind, idle)
         .map_err(|error| key.invalid(error.to_string()))?;
     let source =
         block.optional("source", Node::strict_text)?.filter(|source| !source.is_empty()).unwrap_or(name);
@@ -227,10 +227,19 @@ impl Metric {
                 _ => series.add(amount),
             }
             if series.touch(context.now) {
-                return;
+                return self.note(&series, amount, context);
             }
             // It expired between lookup and update; nobody will see that update, so make it again on a new one.
             context.remember_series(self.memory, self.family.series(self.pairs(entry, context)));
+        }
+    }
+
+    /// What is saved with the position counts it too.
+    fn note(&self, series: &Arc<Series>, amount: f64, context: &mut Context<'_>) {
+        match (&self.family.kind, self.action) {
+            (Measure::Histogram(bounds), _) => context.changes.observe(series, amount, bounds),
+            (_, Action::Set) => context.changes.set(series, amount),
+            _ => context.changes.add(series, amount),
         }
     }
 
