@@ -1,8 +1,8 @@
 //! Families and series, cheap to update from any task.
-//! In: `add`, `set`, `observe`.  Out: values at scrape time.  Owns: every series, at most [`SERIES_LIMIT`] a family.
+//! In: `add`, `set`, `observe`.  Out: values at scrape time.  Owns: every series, a bounded number in each family.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::clock;
 use crate::metrics::kept::{Change, Settled};
 use crate::record::UnixNanos;
 
-/// Series a family may have. Label values of derived metrics come from log lines, so something must say stop; what
+/// Series a family may have unless it is told otherwise. Label values of derived metrics come from log lines, so something must say stop; what
 /// exceeds it is counted together under `overflow="true"`.
 pub(crate) const SERIES_LIMIT: usize = 1000;
 
@@ -54,6 +54,8 @@ pub(crate) struct Family {
     idle: Option<Duration>,
     /// Of lines, by the configuration.
     derived: bool,
+    /// Series it may have.
+    limit: AtomicUsize,
     series: Mutex<HashMap<Pairs, Arc<Series>>>,
 }
 
@@ -110,6 +112,7 @@ impl Registry {
                 kind: kind.clone(),
                 idle,
                 derived,
+                limit: AtomicUsize::new(SERIES_LIMIT),
                 series: Mutex::default(),
             })
         });
@@ -136,10 +139,15 @@ impl Family {
     pub(crate) fn series(&self, mut pairs: Pairs) -> Arc<Series> {
         pairs.sort();
         let mut series = lock(&self.series);
-        if !series.contains_key(&pairs) && series.len() >= SERIES_LIMIT {
+        if !series.contains_key(&pairs) && series.len() >= self.limit.load(Ordering::Relaxed) {
             pairs = vec![("overflow".to_owned(), "true".to_owned())];
         }
         series.entry(pairs).or_insert_with(|| Arc::new(Series::new(&self.kind))).clone()
+    }
+
+    /// Lets it have so many series.
+    pub(crate) fn limit_to(&self, series: usize) {
+        self.limit.store(series, Ordering::Relaxed);
     }
 
     /// The series without labels.

@@ -115,3 +115,29 @@ async fn without_persistence_they_begin_at_nothing_as_in_promtail() {
         agent.terminate();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_series_are_there_at_0_and_what_is_above_the_bound_counts_together() {
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    let job = format!(
+        "- job_name: a\n  static_configs: [{{labels: {{__path__: '{}/a.log'}}}}]\n  pipeline_stages:\n  \
+         - regex: {{expression: '^(?P<user>.*)$'}}\n  - labels: {{user: }}\n  - metrics: {{logins_total: {{prefix: app_, \
+         type: Counter, labels: [user], series: [{{user: anna}}, {{user: ben}}], max_series: 5, \
+         config: {{match_all: true, action: inc}}}}}}\n",
+        directory.path().display()
+    );
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
+    let (_, page) = agent.get("/metrics");
+    for user in ["anna", "ben"] {
+        assert!(page.contains(&format!("\napp_logins_total{{user=\"{user}\"}} 0\n")), "{page}");
+    }
+    let mut writer = Writer::new(&directory.path().join("a.log"), "a");
+    (0..100).for_each(|user| writer.raw(&format!("u{user}\n")));
+    writer.raw("ben\n");
+    agent.wait_for_metric("app_logins_total", |logins| logins == 101.0);
+    assert_eq!(agent.metric("app_logins_total{user=\"ben\"}"), 1.0);
+    assert_eq!(agent.metric("app_logins_total{overflow=\"true\"}"), 97.0);
+    let (_, page) = agent.get("/metrics");
+    assert_eq!(page.lines().filter(|line| line.starts_with("app_logins_total{")).count(), 6);
+    agent.terminate();
+}

@@ -45,3 +45,62 @@ impl Track {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::custody::{Cursor, Head, Outcome};
+    use crate::flow::Budget;
+    use crate::record::ByteCount;
+
+    #[derive(Debug)]
+    struct Count(Arc<AtomicU64>);
+
+    impl Effect for Count {
+        fn commit(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_counts_is_what_lies_before_the_position(steps in proptest::collection::vec((0..6u8, any::<u8>()), 1..80)) {
+            let (ledger, budget) = (Ledger::default(), Budget::new(ByteCount::mib(1)));
+            let (track, counted) = (ledger.track("x", "x"), Arc::new(AtomicU64::new(0)));
+            let (mut tickets, mut seams, mut offset) = (Vec::new(), Vec::new(), 0);
+            for (step, choice) in steps {
+                let pick = |length: usize| usize::from(choice) % length;
+                match step {
+                    0 | 1 => {
+                        offset += 1;
+                        let share = budget.take(1).now_or_never().unwrap();
+                        let cursor = Cursor::File { offset, head: Head::default() };
+                        let ticket = track.admit(cursor, share);
+                        ticket.attach(Box::new(Count(counted.clone())));
+                        if choice % 3 == 0 {
+                            seams.push(ticket.seam());
+                        }
+                        tickets.push(ticket);
+                    }
+                    2 if !seams.is_empty() => seams.swap_remove(pick(seams.len())).tear(),
+                    3 if !seams.is_empty() => drop(seams.swap_remove(pick(seams.len()))),
+                    _ if !tickets.is_empty() => {
+                        let ticket = tickets.swap_remove(pick(tickets.len()));
+                        ticket.settle(if choice == 7 { Outcome::Lost } else { Outcome::Delivered });
+                    }
+                    _ => {}
+                }
+                let position = match track.committed() {
+                    Some(Cursor::File { offset, .. }) => offset,
+                    _ => 0,
+                };
+                prop_assert_eq!(counted.load(Ordering::SeqCst), position, "one for each chunk before it");
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::*;
 use crate::custody::positions::{Settings, Store};
 use crate::custody::{DockerPoint, Head, RealDisk, Taken};
@@ -157,6 +159,25 @@ fn promtails_positions_replace_ours_where_it_has_run_since() {
     ledger.settle_import(&log, Some(bench.taken("a.log")));
     let moved = Cursor::File { offset: 800, head: Head { length: 3, crc: 5 } };
     assert_eq!((position(&ledger, &key), position(&ledger, &second)), (Some(moved), Some(moved)));
+}
+
+#[test]
+fn a_kill_between_our_file_and_promtails_leaves_ours_in_force() {
+    let bench = Bench::new();
+    let (log, key) = (bench.log(), bench.key("a.log"));
+    let (mut store, ledger) = bench.open();
+    ledger.restore(key.clone(), &log, file(500));
+    store.save(&ledger, Vec::new).unwrap();
+    let before = fs::read(bench.path("positions.yaml")).unwrap();
+    ledger.restore(key.clone(), &log, file(800));
+    store.save(&ledger, || vec![Value::from("what goes with 800")]).unwrap();
+    fs::write(bench.path("positions.yaml"), before).unwrap();
+
+    let (mut store, ledger) = bench.open();
+    assert_eq!(position(&ledger, &key), Some(file(800)));
+    assert_eq!(store.take_companions(), [Value::from("what goes with 800")]);
+    assert!(ledger.imported(&log).is_none(), "nobody else has written it");
+    assert_eq!(bench.written()[&log], "800", "it is made good");
 }
 
 #[test]
