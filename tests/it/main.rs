@@ -20,6 +20,7 @@ mod https;
 mod kills;
 mod layout;
 mod moving;
+mod prometheus;
 mod push;
 mod reload;
 mod restart;
