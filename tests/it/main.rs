@@ -23,6 +23,7 @@ mod https;
 mod kills;
 mod layout;
 mod moving;
+mod pages;
 mod prometheus;
 mod push;
 mod reload;
