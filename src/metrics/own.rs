@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::network::Network;
+use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
 
 /// Handles on every own metric.
@@ -46,6 +47,7 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
     /// Targets read right now, by `source`.
@@ -199,6 +201,7 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
                 "Failed attempts to list, open or read files",
@@ -301,9 +304,10 @@ impl Own {
         metrics
     }
 
-    /// Takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
+    /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
     /// what moves between two readings.
     pub(crate) fn take_stock(&self) {
+        self.process.look();
         let dropped = self.lines_dropped.sum() + self.lines_merged.value();
         let lines = self.lines_read.sum() - dropped - self.entries_held.value() - self.entries_made.value();
         self.gap.series(pairs([("hop", "pipeline"), ("client", "")])).set(lines);
