@@ -243,7 +243,7 @@ mod tests {
         };
         assert_eq!(patterns("- targets: [a, b]\n  labels: {__path__: /x}"), ["/x"]);
         assert_eq!(patterns("- targets: [a"), ["/x"]);
-        assert_eq!(own.target_files_failed.get(), 1.0);
+        assert_eq!(own.target_files_failed.value(), 1.0);
         assert_eq!(patterns("- labels: {__path__: /y}\n- labels: {a: b}"), ["/y"]);
         fs::remove_file(&file).unwrap();
         lists.refresh("job", &own);
