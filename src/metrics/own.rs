@@ -50,6 +50,16 @@ pub(crate) struct Own {
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
+    /// Rotated files that were deleted before there was room to open them.
+    pub(crate) files_lost: Arc<Series>,
+    /// Compressed files that are damaged, or that end too early.
+    pub(crate) files_damaged: Arc<Series>,
+    /// Files of `file_sd_configs` that cannot be read or understood.
+    pub(crate) target_files_failed: Arc<Series>,
+    /// Followed files that are open.
+    pub(crate) open_files: Arc<Series>,
+    /// How many of them may be.
+    pub(crate) open_files_limit: Arc<Series>,
     /// Targets read right now, by `source`.
     pub(crate) targets_active: Arc<Family>,
     /// Bytes read and not yet settled.
@@ -207,6 +217,23 @@ impl Own {
                 "Failed attempts to list, open or read files",
             )
             .single(),
+            files_lost: counter(
+                "tailwater_files_lost_total",
+                "Rotated files that were deleted before there was room to open them",
+            )
+            .single(),
+            files_damaged: counter(
+                "tailwater_files_damaged_total",
+                "Compressed files that are damaged or end too early",
+            )
+            .single(),
+            target_files_failed: counter(
+                "tailwater_target_files_failed_total",
+                "Failed attempts to read files that list targets",
+            )
+            .single(),
+            open_files: gauge("tailwater_open_files", "Followed files that are open").single(),
+            open_files_limit: gauge("tailwater_open_files_limit", "Followed files that may be open").single(),
             targets_active: gauge("tailwater_targets_active", "Containers and files being read"),
             in_flight_bytes: gauge("tailwater_in_flight_bytes", "Bytes read and not yet settled").single(),
             open_chunks: gauge("tailwater_open_chunks", "Chunks read and not yet settled").single(),
