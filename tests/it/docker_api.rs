@@ -311,6 +311,42 @@ async fn all_lines_of_a_short_life_in_a_terminal_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_the_daemon_streams_events_and_lists_come_back_by_themselves() {
+    let scene = Scene::new();
+    let docker = DockerHost::start(scene.path(), Manners::default());
+    docker.add(&id(1), named("before"));
+    docker.print(&id(1), 1, "one");
+    // No refresh helps.
+    let item = format!("host: '{}'", docker.host());
+    let rest = format!(", relabel_configs: {RULES}");
+    let text = scene.text(&item, &rest).replace("refresh_interval: 200ms", "refresh_interval: 1h");
+    let agent = Agent::start(scene.path(), &text);
+    scene.arrived(1).await;
+    docker.behave(Manners { down: true, ..Manners::default() });
+    agent.wait_for_log("no answer from Docker");
+    docker.print(&id(1), 1, "two");
+    docker.add(&id(2), named("meanwhile"));
+    docker.print(&id(2), 1, "three");
+    docker.behave(Manners::default());
+    scene.arrived(3).await;
+    docker.add(&id(3), named("after"));
+    docker.print(&id(3), 1, "four");
+    docker.print(&id(1), 1, "five");
+    let mut lines = scene.arrived(5).await;
+    agent.terminate();
+    lines.sort();
+    let expected = [
+        "after,stream=stdout four",
+        "before,stream=stdout five",
+        "before,stream=stdout one",
+        "before,stream=stdout two",
+        "meanwhile,stream=stdout three",
+    ];
+    assert_eq!(lines, expected.map(|line| format!("container={line}")));
+    assert!(scene.loki.duplicates().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn containers_say_by_label_whether_and_by_which_job_they_are_read() {
     let scene = Scene::new();
     let docker = DockerHost::start(scene.path(), Manners::default());
