@@ -92,6 +92,11 @@ impl<S: Socket> Port<S> {
         Port { address, taken: Mutex::new(None) }
     }
 
+    /// Whether both are of the same address.
+    pub(crate) fn is_same(&self, other: &Port<S>) -> bool {
+        self.address == other.address
+    }
+
     /// The socket, for job `job` of kind `source`; waits until the port is free. `None` when it is told to stop.
     pub(crate) async fn open(
         &self,

@@ -20,6 +20,7 @@ use crate::record::Labels;
 use crate::source;
 use crate::source::docker::Endpoint;
 use crate::source::listen::Take;
+use crate::source::reception::Reception;
 
 /// One entry of `scrape_configs`.
 #[derive(Debug)]
@@ -39,9 +40,14 @@ pub(crate) struct Job {
 impl Job {
     /// Ports that it listens on.
     pub(crate) fn ports(&self) -> impl Iterator<Item = &dyn Take> {
-        let syslog = self.syslog.iter().map(source::syslog::Settings::port);
-        let gelf = self.gelf.iter().map(|gelf| &*gelf.port as &dyn Take);
-        self.push.iter().map(|push| &*push.port as &dyn Take).chain(syslog).chain(gelf)
+        let push = self.push.iter().map(|push| &*push.port as &dyn Take);
+        push.chain(self.receptions().map(|reception| reception.port()))
+    }
+
+    /// What it receives with, where that can be handed to another job.
+    pub(crate) fn receptions(&self) -> impl Iterator<Item = &Arc<Reception>> {
+        let gelf = self.gelf.iter().map(|gelf| &gelf.reception);
+        self.syslog.iter().map(|syslog| &syslog.reception).chain(gelf)
     }
 }
 
@@ -165,7 +171,7 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         list.list_of(|group| static_group(group, &rules, &mut static_labels, reader))
     })?;
     let push = block.optional("loki_push_api", push::decode)?;
-    let syslog = block.optional("syslog", syslog::decode)?;
+    let syslog = block.optional("syslog", |node| syslog::decode(node, &rules))?;
     let gelf = block.optional("gelf", gelf::decode)?;
     if docker.is_none() && groups.is_none() && push.is_none() && syslog.is_none() && gelf.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::agent::settings::labels;
 use crate::config::{Invalid, Kind, Node, Table, row};
-use crate::source::gelf::Settings;
+use crate::source::gelf::{KIND, Settings, split};
 use crate::source::listen::Port;
+use crate::source::reception::{Reception, Transport};
 
 use super::syslog::address;
 
@@ -27,8 +28,10 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
     let block = node.block(&GELF)?;
     let address = block.optional("listen_address", address)?;
     let everywhere = (std::net::Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into();
+    let transport =
+        Transport::Udp { port: Port::new(address.unwrap_or(everywhere)), longest: usize::MAX, split };
     Ok(Settings {
-        port: Arc::new(Port::new(address.unwrap_or(everywhere))),
+        reception: Arc::new(Reception::new(KIND, transport, false)),
         labels: block.optional("labels", labels)?.unwrap_or_default(),
         keep_time: block.optional("use_incoming_timestamp", Node::boolean)?.unwrap_or(false),
     })

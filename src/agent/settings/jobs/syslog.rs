@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::agent::settings::labels;
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::http::{ClientAuth, Credential, ServerTls, ServerTlsSettings};
+use crate::pipeline::relabel::Rule;
 use crate::source::listen::{self, Port};
-use crate::source::syslog::{Format, Settings, Tcp, Transport};
+use crate::source::reception::{Reception, Tcp, Transport};
+use crate::source::syslog::{Format, HOSTNAME, KIND, Settings, split};
 
 pub(super) static SYSLOG: Table = Table(&[
     row("listen_address", Kind::Text, "", "Required: `host:port`, or `:port` for every IPv4 address"),
@@ -73,9 +75,11 @@ const LONGEST: usize = 8192;
 /// What one message may take in memory at most.
 const LONGEST_POSSIBLE: u64 = 16 << 20;
 
-pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
+pub(super) fn decode(node: &Node, rules: &[Rule]) -> Result<Settings, Invalid> {
     let block = node.block(&SYSLOG)?;
+    let longest = block.optional("max_message_length", longest)?.unwrap_or(LONGEST);
     let tls = block.optional("tls_config", tls)?.flatten();
+    let address = address(block.required("listen_address")?)?;
     let transport = match block.optional("listen_protocol", Node::text)?.unwrap_or_default() {
         "" | "tcp" => {
             let most = block.optional("max_connections", Node::count)?;
@@ -87,15 +91,16 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
                     .filter(|idle| !idle.is_zero())
                     .unwrap_or(IDLE),
                 most: most.unwrap_or(CONNECTIONS),
+                longest,
             };
-            Transport::Tcp { port: Arc::new(Port::new(address(block.required("listen_address")?)?)), tcp }
+            Transport::Tcp { port: Port::new(address), tcp }
         }
         "udp" => {
             if tls.is_some() {
                 let invalid = block.required("tls_config")?.invalid("there is no TLS over udp");
                 return Err(invalid.help("set `listen_protocol: tcp`, or leave `tls_config` out"));
             }
-            Transport::Udp(Arc::new(Port::new(address(block.required("listen_address")?)?)))
+            Transport::Udp { port: Port::new(address), longest, split }
         }
         other => {
             let invalid = block.required("listen_protocol")?.invalid(format!("unknown protocol `{other}`"));
@@ -110,14 +115,14 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
             return Err(invalid.help("rfc5424 or rfc3164"));
         }
     };
+    let wants_names = rules.iter().any(|rule| rule.reads(HOSTNAME));
     Ok(Settings {
-        transport,
+        reception: Arc::new(Reception::new(KIND, transport, wants_names)),
         format,
         labels: block.optional("labels", labels)?.unwrap_or_default(),
         label_structured_data: flag(&block, "label_structured_data")?,
         keep_time: flag(&block, "use_incoming_timestamp")?,
         keep_header: flag(&block, "use_rfc5424_message")?,
-        longest: block.optional("max_message_length", longest)?.unwrap_or(LONGEST),
     })
 }
 

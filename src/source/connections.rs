@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::flow::Seldom;
+use crate::http::ServerTls;
 use crate::metrics::Own;
 use crate::source::arrivals::Arrivals;
 use crate::source::names::Names;
 use crate::source::syslog::framing::{Frame, FrameError, Framer};
-use crate::source::syslog::{KIND, Tcp};
 
 /// Read from a connection at once.
 const READ: usize = 16 * 1024;
@@ -41,8 +41,20 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Another line of the same message follows within this, or is a message of its own.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// How connections are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tcp {
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    /// One that is silent for so long is closed.
+    pub(crate) idle: Duration,
+    /// Connections at a time; further ones are closed at once.
+    pub(crate) most: usize,
+    /// Bytes of a message.
+    pub(crate) longest: usize,
+}
+
 /// All connections of one listener.
-pub(super) struct Connections {
+pub(crate) struct Connections {
     tcp: Tcp,
     complaint: Seldom,
     shared: Arc<Shared>,
@@ -51,6 +63,7 @@ pub(super) struct Connections {
 
 /// What each of them needs.
 struct Shared {
+    source: &'static str,
     idle: Duration,
     longest: usize,
     names: Arc<Names>,
@@ -98,14 +111,15 @@ impl End {
 }
 
 impl Connections {
-    pub(super) fn new(
+    pub(crate) fn new(
         tcp: Tcp,
-        longest: usize,
+        source: &'static str,
         names: Arc<Names>,
         queue: mpsc::Sender<Arrivals>,
         own: &Own,
     ) -> Connections {
-        let shared = Shared { idle: tcp.idle, longest, names, queue, own: own.clone() };
+        let (idle, longest, own) = (tcp.idle, tcp.longest, own.clone());
+        let shared = Shared { source, idle, longest, names, queue, own };
         Connections {
             tcp,
             complaint: Seldom::default(),
@@ -115,7 +129,7 @@ impl Connections {
     }
 
     /// Accepts connections until it is told to stop, and then ends them.
-    pub(super) async fn serve(mut self, socket: StdListener, stop: &CancellationToken) -> io::Result<()> {
+    pub(crate) async fn serve(mut self, socket: StdListener, stop: &CancellationToken) -> io::Result<()> {
         let mut listener = TcpListener::from_std(socket)?;
         let mut tasks = JoinSet::new();
         loop {
@@ -127,7 +141,7 @@ impl Connections {
                 accepted = Listener::accept(&mut listener) => accepted,
             };
             if tasks.len() >= self.tcp.most {
-                self.shared.own.network.connections_ended(KIND, "limit").add(1.0);
+                self.shared.own.network.connections_ended(self.shared.source, "limit").add(1.0);
                 if let Some(before) = self.complaint.speak() {
                     warn!(%peer, max_connections = self.tcp.most, silent_before = before, "too many connections, closing this one");
                 }
@@ -151,7 +165,7 @@ async fn connection(
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) {
-    let open = shared.own.network.connections_active(KIND);
+    let open = shared.own.network.connections_active(shared.source);
     open.add(1.0);
     let end = match acceptor {
         None => shared.hear(socket, peer.ip(), &stop).await,
@@ -162,7 +176,7 @@ async fn connection(
         },
     };
     open.add(-1.0);
-    shared.own.network.connections_ended(KIND, end.reason()).add(1.0);
+    shared.own.network.connections_ended(shared.source, end.reason()).add(1.0);
     match end {
         End::Closed | End::Stopped | End::Idle => debug!(%peer, %end, "connection ended"),
         // A scanner, or a sender that is set up wrongly and comes again and again: the count says how often.
@@ -203,7 +217,7 @@ impl Shared {
         };
         let lost = [&end].into_iter().chain(finished.as_ref().err()).find_map(End::lost);
         if let Some(reason) = lost {
-            self.own.network.messages_dropped(KIND, reason).add(1.0);
+            self.own.network.messages_dropped(self.source, reason).add(1.0);
         }
         // Who does not listen does not learn that this is the end.
         drop(timeout(GOODBYE_WITHIN, stream.shutdown()).await);
