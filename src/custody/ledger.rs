@@ -61,6 +61,8 @@ struct State {
     /// A lost chunk came to the front: `committed` never moves again in this process.
     stuck: bool,
     last_seen: UnixNanos,
+    /// The target is gone for good.
+    gone: bool,
     /// Somebody has a [`Claim`].
     claimed: bool,
 }
@@ -171,13 +173,21 @@ impl Ledger {
         known.collect()
     }
 
-    /// Forgets targets that nobody holds and nobody has seen for `ttl`; says how many.
+    /// Forgets targets that nobody holds and that are gone, or that nobody has seen for `ttl`; says how many of the
+    /// latter.
     pub(crate) fn forget_unseen(&self, ttl: Duration) -> usize {
         let before = clock::now().minus(ttl);
-        let mut tracks = lock(&self.tracks);
-        let count = tracks.len();
-        tracks.retain(|_, track| Arc::strong_count(track) > 1 || track.lock().last_seen > before);
-        count - tracks.len()
+        let mut count = 0;
+        lock(&self.tracks).retain(|_, track| {
+            if Arc::strong_count(track) > 1 {
+                return true;
+            }
+            let state = track.lock();
+            let unseen = !state.gone && state.last_seen <= before;
+            count += usize::from(unseen);
+            !state.gone && !unseen
+        });
+        count
     }
 
     /// Number of targets.
@@ -202,6 +212,7 @@ impl Track {
                 first: 0,
                 stuck: false,
                 last_seen: clock::now(),
+                gone: false,
                 claimed: false,
             }),
             settled: Notify::new(),

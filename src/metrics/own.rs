@@ -36,6 +36,8 @@ pub(crate) struct Own {
     pub(crate) geoip_lookups_failed: Arc<Family>,
     /// Log streams opened from Docker.
     pub(crate) docker_streams_opened: Arc<Series>,
+    /// Log streams that stood still while their log went on.
+    pub(crate) docker_streams_stalled: Arc<Series>,
     /// Failed calls to the Docker API, by `operation`.
     pub(crate) docker_errors: Arc<Family>,
     /// What a source could not do, by `source`.
@@ -183,6 +185,11 @@ impl Own {
             docker_streams_opened: counter(
                 "tailwater_docker_streams_opened_total",
                 "Docker log streams opened",
+            )
+            .single(),
+            docker_streams_stalled: counter(
+                "tailwater_docker_streams_stalled_total",
+                "Docker log streams that stood still while their log went on, and were opened again",
             )
             .single(),
             docker_errors: counter("tailwater_docker_errors_total", "Failed calls to the Docker API"),

@@ -125,12 +125,24 @@ impl Output {
 impl Lane {
     /// A lane for lines that start with `labels`.
     pub(crate) fn new(pipeline: Arc<Pipeline>, labels: &Labels) -> Lane {
-        let mut fixed = labels.clone();
-        let spoken: Vec<Option<String>> = pipeline.names.iter().map(|name| fixed.remove(name)).collect();
-        let spoken: Vec<Option<&str>> = spoken.iter().map(Option::as_deref).collect();
-        let base = Base::new(&spoken);
+        let (fixed, base) = Base::split(&pipeline.names, labels);
         let memories = pipeline.memories.iter().map(|kind| Memory::new(*kind)).collect();
         Lane { pipeline, fixed, base, memories, streams: HashMap::default() }
+    }
+
+    /// True where stages take lines that start with `labels` for another label set.
+    pub(crate) fn keys_change_with(&self, labels: &Labels) -> bool {
+        Base::split(&self.pipeline.names, labels).1 != self.base
+    }
+
+    /// Lines start with `labels` from now on.
+    pub(crate) fn relabel(&mut self, labels: &Labels) {
+        (self.fixed, self.base) = Base::split(&self.pipeline.names, labels);
+        // Both are looked up by the labels that stages speak of only.
+        self.streams.clear();
+        for series in self.memories.iter_mut().filter(|memory| matches!(memory, Memory::Series(_))) {
+            *series = Memory::new(MemoryKind::Series);
+        }
     }
 
     /// Makes `scratch` ready for lines of this lane; needed whenever another lane used it.

@@ -146,6 +146,19 @@ impl Rule {
         }
     }
 
+    /// True where the rule can see the value of a label whose name is `wanted`. Of a `labelmap` that speaks of containers'
+    /// labels only, as most do, it is known what it cannot see.
+    pub(crate) fn reads(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        let pattern = self.regex.as_str();
+        match self.action {
+            Action::LabelMap => {
+                !pattern.contains("__meta_docker_container_") || pattern.contains("__meta_docker_network_")
+            }
+            Action::KeepEqual | Action::DropEqual if wanted(&self.target_label) => true,
+            _ => self.source_labels.iter().any(|name| wanted(name)),
+        }
+    }
+
     /// Applies the rule; false drops the target.
     fn apply(&self, labels: &mut LabelMap) -> bool {
         let values = self.source_labels.iter().map(|name| labels.get(name).map_or("", String::as_str));

@@ -13,6 +13,8 @@ mod config;
 mod custody;
 mod delivery;
 mod docker;
+mod docker_api;
+mod docker_churn;
 mod doubles;
 mod files;
 mod gelf;

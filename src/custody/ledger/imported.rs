@@ -65,6 +65,16 @@ impl Ledger {
         Some(Cursor::Docker { all, stdout: None, stderr: None })
     }
 
+    /// The container is removed, and its id does not come back: what `key` and Promtail say of it can be forgotten, as
+    /// soon as all its lines are settled.
+    pub(crate) fn forget_container(&self, id: &str, key: &str) {
+        let mut tracks = lock(&self.tracks);
+        tracks.remove(&format!("{PREFIX}{CONTAINER}{id}"));
+        if let Some(track) = tracks.get(key) {
+            track.lock().gone = true;
+        }
+    }
+
     /// What Promtail's file says of a path.
     pub(crate) fn imported(&self, path: &str) -> Option<Imported> {
         match lock(&self.tracks).get(&format!("{PREFIX}{path}"))?.read_position()? {

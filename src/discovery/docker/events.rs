@@ -1,0 +1,64 @@
+//! Events of a daemon: hints that a list has changed.
+//! In: Docker's event stream.  Out: what the hint is about.  Owns: the stream.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::models::EventMessageTypeEnum;
+use bollard::query_parameters::EventsOptions;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+
+use crate::record::UnixNanos;
+
+/// What changes which containers there are, or their labels. `died` and `remove` are Podman's words, which others pass
+/// over.
+const ACTIONS: [&str; 9] =
+    ["create", "start", "die", "died", "destroy", "remove", "rename", "connect", "disconnect"];
+
+/// One event.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A container runs now; its id, where it is said.
+    Started(Option<String>),
+    /// A container was created, renamed, has ended, or is gone.
+    Changed,
+    /// A network was created, removed, joined or left.
+    Network,
+}
+
+/// Events that are left when the stream ends are none.
+pub(super) type Events = BoxStream<'static, Event>;
+
+/// Events from `since` on, so that none falls between a list and the subscription.
+pub(super) fn subscribe(docker: &Docker, since: UnixNanos) -> Events {
+    let filters = HashMap::from([
+        ("type".to_owned(), ["container", "network"].map(str::to_owned).to_vec()),
+        ("event".to_owned(), ACTIONS.map(str::to_owned).to_vec()),
+    ]);
+    let options = EventsOptions {
+        filters: Some(filters),
+        since: Some(since.seconds().to_string()),
+        ..EventsOptions::default()
+    };
+    // The stream borrows its client, so it owns a clone of it.
+    let docker = docker.clone();
+    let events = docker.events(Some(options)).take_while(|event| std::future::ready(event.is_ok()));
+    let events = events.filter_map(|event| async {
+        let event = event.ok()?;
+        Some(match (event.typ, event.action.as_deref()) {
+            (Some(EventMessageTypeEnum::NETWORK), _) => Event::Network,
+            (_, Some("start")) => Event::Started(event.actor.and_then(|actor| actor.id)),
+            _ => Event::Changed,
+        })
+    });
+    Box::pin(events)
+}
+
+/// Cancel-safe: an event not yet given is still in the stream.
+pub(super) async fn next(events: &mut Option<Events>) -> Option<Event> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
