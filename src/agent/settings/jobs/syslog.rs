@@ -115,7 +115,7 @@ pub(super) fn decode(node: &Node, rules: &[Rule]) -> Result<Settings, Invalid> {
             return Err(invalid.help("rfc5424 or rfc3164"));
         }
     };
-    let wants_names = rules.iter().any(|rule| rule.reads(HOSTNAME));
+    let wants_names = rules.iter().any(|rule| rule.reads_label(HOSTNAME));
     Ok(Settings {
         reception: Arc::new(Reception::new(KIND, transport, wants_names)),
         format,
