@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::flow::Seldom;
 use crate::http::ServerTls;
@@ -54,21 +54,17 @@ pub(crate) struct Tcp {
 }
 
 /// All connections of one listener.
-pub(crate) struct Connections {
-    tcp: Tcp,
-    complaint: Seldom,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-}
+pub(crate) struct Connections(Arc<Shared>);
 
 /// What each of them needs.
 struct Shared {
+    tcp: Tcp,
+    /// The kind of source, as metrics call it.
     source: &'static str,
-    idle: Duration,
-    longest: usize,
     names: Arc<Names>,
     queue: mpsc::Sender<Arrivals>,
     own: Own,
+    complaint: Mutex<Seldom>,
 }
 
 /// Why a connection ended.
@@ -80,6 +76,8 @@ enum End {
     Idle,
     #[error("the listener is stopping")]
     Stopped,
+    #[error("there are as many as `max_connections` allows ({0})")]
+    Limit(usize),
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
     #[error("it cannot be read: {0}")]
@@ -94,6 +92,7 @@ impl End {
             End::Closed => "closed",
             End::Idle => "idle",
             End::Stopped => "stopped",
+            End::Limit(_) => "limit",
             End::Tls(_) => "tls",
             End::Io(_) => "error",
             End::Framing(_) => "framing",
@@ -118,18 +117,13 @@ impl Connections {
         queue: mpsc::Sender<Arrivals>,
         own: &Own,
     ) -> Connections {
-        let (idle, longest, own) = (tcp.idle, tcp.longest, own.clone());
-        let shared = Shared { source, idle, longest, names, queue, own };
-        Connections {
-            tcp,
-            complaint: Seldom::default(),
-            shared: Arc::new(shared),
-            stop: CancellationToken::new(),
-        }
+        let own = own.clone();
+        Connections(Arc::new(Shared { tcp, source, names, queue, own, complaint: Mutex::default() }))
     }
 
     /// Accepts connections until it is told to stop, and then ends them.
-    pub(crate) async fn serve(mut self, socket: StdListener, stop: &CancellationToken) -> io::Result<()> {
+    pub(crate) async fn serve(self, socket: StdListener, stop: &CancellationToken) -> io::Result<()> {
+        let Connections(shared) = self;
         let mut listener = TcpListener::from_std(socket)?;
         let mut tasks = JoinSet::new();
         loop {
@@ -140,47 +134,16 @@ impl Connections {
                 // Waits where there are no more descriptors.
                 accepted = Listener::accept(&mut listener) => accepted,
             };
-            if tasks.len() >= self.tcp.most {
-                self.shared.own.network.connections_ended(self.shared.source, "limit").add(1.0);
-                if let Some(before) = self.complaint.speak() {
-                    warn!(%peer, max_connections = self.tcp.most, silent_before = before, "too many connections, closing this one");
-                }
-                continue;
+            if tasks.len() >= shared.tcp.most {
+                shared.ended(peer, &End::Limit(shared.tcp.most));
+            } else {
+                tasks.spawn(shared.clone().connection(socket, peer, stop.clone()));
             }
-            let acceptor = self.tcp.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-            tasks.spawn(connection(socket, peer, acceptor, self.shared.clone(), self.stop.clone()));
         }
         // Whoever comes next finds the port free at once.
         drop(listener);
-        self.stop.cancel();
         while tasks.join_next().await.is_some() {}
         Ok(())
-    }
-}
-
-async fn connection(
-    socket: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-) {
-    let open = shared.own.network.connections_active(shared.source);
-    open.add(1.0);
-    let end = match acceptor {
-        None => shared.hear(socket, peer.ip(), &stop).await,
-        Some(acceptor) => match stop.run_until_cancelled(shake_hands(acceptor, socket)).await {
-            Some(Ok(stream)) => shared.hear(stream, peer.ip(), &stop).await,
-            Some(Err(error)) => End::Tls(error),
-            None => End::Stopped,
-        },
-    };
-    open.add(-1.0);
-    shared.own.network.connections_ended(shared.source, end.reason()).add(1.0);
-    match end {
-        End::Closed | End::Stopped | End::Idle => debug!(%peer, %end, "connection ended"),
-        // A scanner, or a sender that is set up wrongly and comes again and again: the count says how often.
-        End::Tls(_) | End::Io(_) | End::Framing(_) => info!(%peer, %end, "connection given up"),
     }
 }
 
@@ -196,6 +159,32 @@ struct Conversation<'s> {
 }
 
 impl Shared {
+    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+        let open = self.own.network.connections_active(self.source);
+        open.add(1.0);
+        let acceptor = self.tcp.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        let end = match acceptor {
+            None => self.hear(socket, peer.ip(), &stop).await,
+            Some(acceptor) => match stop.run_until_cancelled(shake_hands(acceptor, socket)).await {
+                Some(Ok(stream)) => self.hear(stream, peer.ip(), &stop).await,
+                Some(Err(error)) => End::Tls(error),
+                None => End::Stopped,
+            },
+        };
+        open.add(-1.0);
+        self.ended(peer, &end);
+    }
+
+    fn ended(&self, peer: SocketAddr, end: &End) {
+        self.own.network.connections_ended(self.source, end.reason()).add(1.0);
+        if matches!(end, End::Closed | End::Stopped | End::Idle) {
+            debug!(%peer, %end, "connection ended");
+        } else if let Some(before) = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).speak() {
+            // Scanners, and senders that are set up wrongly, come again and again.
+            warn!(source = self.source, %peer, %end, silent_before = before, "a connection was given up");
+        }
+    }
+
     /// Reads messages until the connection ends, and takes leave.
     async fn hear(
         &self,
@@ -203,9 +192,10 @@ impl Shared {
         sender: IpAddr,
         stop: &CancellationToken,
     ) -> End {
-        self.names.learn(sender).await;
+        // Where it is told to stop meanwhile it goes without.
+        let _: Option<()> = stop.run_until_cancelled(self.names.learn(sender)).await;
         let mut stream = pin!(stream);
-        let mut conversation = Conversation { shared: self, sender, framer: Framer::new(self.longest) };
+        let mut conversation = Conversation { shared: self, sender, framer: Framer::new(self.tcp.longest) };
         let end = match conversation.read(&mut stream, stop).await {
             Ok(end) => end,
             Err(error) => error,
@@ -234,7 +224,7 @@ impl Conversation<'_> {
         stream: &mut (impl AsyncRead + Unpin),
         stop: &CancellationToken,
     ) -> Result<End, End> {
-        let idle = self.shared.idle;
+        let idle = self.shared.tcp.idle;
         let mut buffer = vec![0; READ];
         loop {
             let within = if self.framer.is_waiting() { LINGER.min(idle) } else { idle };

@@ -344,6 +344,61 @@ async fn many_senders_at_once_keep_their_order_while_loki_fails() {
     scene.end();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_breaks_off_loses_its_last_message_only_and_it_is_counted() {
+    let scene = Scene::new("", "");
+    scene.say(b"22 <165>1 - - - - - - one22 <165>1 - - - - ");
+    scene.agent.wait_for_metric("tailwater_messages_dropped_total", |dropped| dropped == 1.0);
+    assert_eq!((scene.dropped("incomplete"), scene.ended("framing")), (1.0, 1.0));
+    scene.say(b"<165>1 - - - - - - two\n<165>1 - - - - - - thr");
+    assert_eq!(scene.lines(3).await, ["one", "two", "thr"], "where lines are the framing nobody can know");
+    // A reset in the middle of everything.
+    let socket = scene.connect();
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+    (&socket).write_all(b"<165>1 - - - - - - four\n").unwrap();
+    assert_eq!(scene.lines(4).await[3], "four");
+    drop(socket);
+    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+    assert_eq!(scene.ended("error"), 1.0);
+    scene.end();
+}
+
+/// 30 MB come while Loki is away and the spool holds one: TCP holds the sender up, and all of it arrives later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_is_held_up_while_nothing_can_be_kept_and_loses_nothing() {
+    const LINES: usize = 30_000;
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    loki.answer_all(Fault::Status(503, "away".to_owned()));
+    let small = client(&loki.url()).replace("batchwait", "spool: {max_size: 1MB}, batchwait");
+    let agent =
+        Agent::start(directory.path(), &configuration(directory.path(), &small, &listener(0, "", "")));
+    let mut socket = TcpStream::connect(agent.listening("net")).unwrap();
+    let sender = thread::spawn(move || {
+        let mut state = 1u64;
+        for number in 0..LINES {
+            let mut line = format!("<165>1 - - - - - - {number}");
+            while line.len() < 1000 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                line += &format!(" {:012x}", state >> 16);
+            }
+            socket.write_all((line + "\n").as_bytes()).unwrap();
+        }
+    });
+    agent.wait_for_log("it is full, lines wait in memory and at their sources");
+    assert!(!sender.is_finished());
+    loki.heal();
+    loki.wait_for(|store| store.entries.len() >= LINES, PATIENCE).await.unwrap();
+    sender.join().unwrap();
+    let mut entries = loki.entries();
+    entries.sort_by_key(|entry| entry.timestamp_ns);
+    assert!(
+        entries.iter().enumerate().all(|(number, entry)| entry.text().starts_with(&format!("{number} ")))
+    );
+    assert!(agent.peak_memory_kib() < 150 * 1024, "{} KiB", agent.peak_memory_kib());
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
 /// What the kernel has no room for is lost; the agent says how much.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_datagram_of_a_flood_is_taken_or_counted_as_lost() {

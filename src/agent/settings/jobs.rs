@@ -127,8 +127,8 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         list.list_of(|group| static_group(group, &rules, &mut static_labels, reader))
     })?;
     let push = block.optional("loki_push_api", push::decode)?;
-    let syslog = block.optional("syslog", |node| syslog::decode(node, &rules))?;
-    let gelf = block.optional("gelf", gelf::decode)?;
+    let syslog = block.optional("syslog", |node| syslog::decode(node, &name, &rules))?;
+    let gelf = block.optional("gelf", |node| gelf::decode(node, &name, &rules))?;
     if docker.is_none() && groups.is_none() && push.is_none() && syslog.is_none() && gelf.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));

@@ -9,12 +9,13 @@ use crate::agent::settings::labels;
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::http::{ClientAuth, Credential, ServerTls, ServerTlsSettings};
 use crate::pipeline::relabel::Rule;
+use crate::record::Labels;
 use crate::source::listen::{self, Port};
 use crate::source::reception::{Reception, Tcp, Transport};
 use crate::source::syslog::{Format, HOSTNAME, KIND, Settings, split};
 
 pub(super) static SYSLOG: Table = Table(&[
-    row("listen_address", Kind::Text, "", "Required: `host:port`, or `:port` for every IPv4 address"),
+    row("listen_address", Kind::Text, "", "Required: `host:port`, or `:port` for every address"),
     row("listen_protocol", Kind::Text, "tcp", "`tcp` or `udp`"),
     row("idle_timeout", Kind::Duration, "120s", "A connection that is silent for so long is closed"),
     row(
@@ -53,7 +54,12 @@ pub(super) static SYSLOG: Table = Table(&[
         "8192",
         "Bytes; longer lines and datagrams are cut, longer lengths end the connection",
     ),
-    row("labels", Kind::Labels, "", "Set on every line"),
+    row(
+        "labels",
+        Kind::Labels,
+        "",
+        "Set on every line; without any, and without `relabel_configs`, `job` is",
+    ),
     row("tls_config", Kind::Block(&TLS), "", "TLS, over `tcp`"),
 ]);
 
@@ -75,7 +81,7 @@ const LONGEST: usize = 8192;
 /// What one message may take in memory at most.
 const LONGEST_POSSIBLE: u64 = 16 << 20;
 
-pub(super) fn decode(node: &Node, rules: &[Rule]) -> Result<Settings, Invalid> {
+pub(super) fn decode(node: &Node, job: &str, rules: &[Rule]) -> Result<Settings, Invalid> {
     let block = node.block(&SYSLOG)?;
     let longest = block.optional("max_message_length", longest)?.unwrap_or(LONGEST);
     let tls = block.optional("tls_config", tls)?.flatten();
@@ -119,7 +125,7 @@ pub(super) fn decode(node: &Node, rules: &[Rule]) -> Result<Settings, Invalid> {
     Ok(Settings {
         reception: Arc::new(Reception::new(KIND, transport, wants_names)),
         format,
-        labels: block.optional("labels", labels)?.unwrap_or_default(),
+        labels: labels_or_job(&block, job, rules)?,
         label_structured_data: flag(&block, "label_structured_data")?,
         keep_time: flag(&block, "use_incoming_timestamp")?,
         keep_header: flag(&block, "use_rfc5424_message")?,
@@ -132,6 +138,13 @@ pub(super) fn address(node: &Node) -> Result<SocketAddr, Invalid> {
     listen::address(text).map_err(|error| {
         node.invalid(format!("cannot listen on `{text}`: {error}")).help("host:port, such as 0.0.0.0:1514")
     })
+}
+
+/// The `labels` of a block. Where nothing gives a line a label it has the name of its job: Loki takes none without any.
+pub(super) fn labels_or_job(block: &Block<'_>, job: &str, rules: &[Rule]) -> Result<Labels, Invalid> {
+    let given = block.optional("labels", labels)?.unwrap_or_default();
+    let has_none = rules.is_empty() && given == Labels::default();
+    Ok(if has_none { [("job", job)].into_iter().collect() } else { given })
 }
 
 fn flag(block: &Block<'_>, key: &'static str) -> Result<bool, Invalid> {
