@@ -9,6 +9,7 @@
 mod compile;
 #[cfg(test)]
 mod conformance;
+mod derived;
 mod entry;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;

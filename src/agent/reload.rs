@@ -300,6 +300,7 @@ fn at_restart(started: &Node, now: &Node) -> Vec<&'static str> {
     let parts = [
         ("server", server(started) != server(now)),
         ("positions", block(started, "positions") != block(now, "positions")),
+        ("metrics", block(started, "metrics") != block(now, "metrics")),
         ("dead_letter", block(started, "dead_letter") != block(now, "dead_letter")),
         ("target_config.stdin", stdin(started) != stdin(now)),
     ];

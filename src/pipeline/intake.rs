@@ -13,6 +13,7 @@ use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
 use crate::metrics::{Series, Tally};
 use crate::pipeline::compile::Pipeline;
+use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
@@ -260,7 +261,8 @@ impl Intake {
         ticket: Ticket,
         cost: &mut usize,
     ) -> Result<(), IntakeClosed> {
-        let Output { groups, mut tickets, .. } = output;
+        let Output { groups, mut tickets, changes, .. } = output;
+        changes.count_with(&ticket);
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
         let entries = groups.entries();

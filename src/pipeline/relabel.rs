@@ -148,7 +148,7 @@ impl Rule {
 
     /// True where the rule can see the value of a label whose name is `wanted`. Of a `labelmap` that speaks of containers'
     /// labels only, as most do, it is known what it cannot see.
-    pub(crate) fn reads(&self, wanted: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn may_read(&self, wanted: impl Fn(&str) -> bool) -> bool {
         let pattern = self.regex.as_str();
         match self.action {
             Action::LabelMap => {

@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn every_address_is_one_of_ipv4_too() {
         let port = Port::<TcpListener>::new(address(":0").unwrap());
-        let port = port.bind().unwrap().local_addr().unwrap().port();
+        let listener = port.bind().unwrap();
+        let port = listener.local_addr().unwrap().port();
         std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     }
 

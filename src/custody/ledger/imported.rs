@@ -50,7 +50,7 @@ impl Ledger {
                 along.iter().for_each(|key| drop(tracks.remove(key)));
             }
             let cursor = Cursor::Promtail { value: *value, as_of, taken: None };
-            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor)));
+            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor), &self.cut));
         }
         count
     }
@@ -97,7 +97,7 @@ impl Ledger {
             return;
         };
         let settled = Cursor::Promtail { value, as_of, taken: Some(taken) };
-        tracks.insert(key, Track::new(path, Some(settled)));
+        tracks.insert(key, Track::new(path, Some(settled), &self.cut));
         // A position of our own is older than Promtail's. That of a second job goes along as with containers.
         let plain = format!("file:{}:{}", taken.device, taken.inode);
         let before = tracks.get(&plain).and_then(|track| track.read_position());

@@ -61,7 +61,7 @@ pub(super) enum Refreshed {
 impl Networks {
     /// Nothing yet. Networks are not asked for where no rule can see what they are like.
     pub(super) fn new(rules: &[Rule]) -> Networks {
-        let visible = |rule: &Rule| rule.reads(|name| LABELS.iter().any(|label| name.starts_with(label)));
+        let visible = |rule: &Rule| rule.may_read(|name| LABELS.iter().any(|label| name.starts_with(label)));
         Networks { idle: !rules.iter().any(visible), stale: true, ..Networks::default() }
     }
 
