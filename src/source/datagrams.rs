@@ -30,14 +30,18 @@ const LOST_PERIOD: Duration = Duration::from_secs(1);
 /// What waits in the kernel when the source ends is received still, up to so many batches.
 const MOST_AT_END: usize = 64;
 
-/// Receives until it is told to stop, or nobody takes datagrams any more. `add` puts a datagram into a batch.
+/// Finds the messages in a datagram, of at most so many bytes, and says which are cut.
+pub(crate) type Split = fn(&[u8], usize, &mut dyn FnMut(&[u8], bool));
+
+/// Receives until it is told to stop, or nobody takes datagrams any more.
 pub(crate) async fn receive(
     socket: StdSocket,
     source: &str,
     own: &Own,
-    queue: mpsc::Sender<Arrivals>,
+    queue: &mpsc::Sender<Arrivals>,
     stop: &CancellationToken,
-    mut add: impl FnMut(&[u8], std::net::IpAddr, &mut Arrivals),
+    longest: usize,
+    split: Split,
 ) -> io::Result<()> {
     if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
         debug!(source, %error, "the receive buffer stays as it is");
@@ -62,7 +66,9 @@ pub(crate) async fn receive(
         let mut is_empty = false;
         while !batch.is_full() && !is_empty {
             match socket.try_recv_from(&mut buffer) {
-                Ok((length, sender)) => add(&buffer[..length], sender.ip(), &mut batch),
+                Ok((length, sender)) => split(&buffer[..length], longest, &mut |message, is_cut| {
+                    batch.push(message, sender.ip(), is_cut);
+                }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_empty = true,
                 // Of a datagram that was sent before, by whoever had the port; the socket is fine.
                 Err(error) => {

@@ -19,7 +19,7 @@ use crate::source::syslog::rfc3164::{self, Here};
 use crate::source::syslog::{Format, KIND, Settings, rfc5424};
 
 /// The label for whose sake DNS is asked.
-pub(super) const HOSTNAME: &str = "__syslog_connection_hostname";
+pub(crate) const HOSTNAME: &str = "__syslog_connection_hostname";
 
 /// So much of a message that is none is shown.
 const SHOWN: usize = 128;
