@@ -162,11 +162,15 @@ impl Tail {
                     true
                 }
             };
-            if std::mem::take(&mut self.lookout.files[index].truncated) {
+            if let Some((offset, head)) = self.lookout.files[index].truncated.take() {
                 // What was there before cannot be read again.
                 self.intake.secure().await?;
+                if let Err(error) = self.lookout.open_copy(index, offset, head) {
+                    self.lookout.fail(&error);
+                }
+            } else {
+                self.hand_on(index).await?;
             }
-            self.hand_on(index).await?;
             if end || self.lookout.inserted || self.stop.is_cancelled() {
                 return Ok(());
             }
@@ -190,9 +194,12 @@ impl Tail {
         // Truncated, and perhaps filled again beyond where it was read to.
         if length < reader.read_to() || !begins_with(reader.content(), *head)? {
             info!(file = %lookout.place.path.display(), "file was truncated, reading it from its beginning");
+            *truncated = Some((reader.offset(), *head));
             reader.rewind();
-            *truncated = true;
+            *head = read_head(reader.content())?;
+            return Ok(false);
         }
+        let began = *head;
         *start = reader.offset();
         let before = reader.read_to();
         let noted = replay.next(*start);
@@ -211,6 +218,13 @@ impl Tail {
             *grew = Instant::now();
         }
         *head = read_head(reader.content())?;
+        if !begins_with(reader.content(), began)? {
+            // Truncated and filled again meanwhile: what was read may be of either. The next step finds it truncated.
+            chunk.clear();
+            reader.go_back(*start);
+            *head = began;
+            return Ok(false);
+        }
         Ok(end)
     }
 
