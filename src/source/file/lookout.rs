@@ -55,6 +55,8 @@ pub(super) struct Open {
     pub(super) replay: Replay,
     /// What the file began with when it was last looked at.
     pub(super) head: Head,
+    /// When it was last written to, as the file system says.
+    pub(super) modified: Option<SystemTime>,
     /// When the file last grew.
     pub(super) grew: Instant,
     /// When the path was first seen to name another file.
@@ -209,7 +211,7 @@ impl Lookout {
     /// down, or faster than it looked. They are read before `current`, which is the newest.
     fn open_rotated(&mut self, current: Option<(Identity, &File, Cursor)>) -> io::Result<()> {
         let listed = open_rotated(&self.place.path)?;
-        let original = current.filter(|(.., cursor)| matches!(cursor, Cursor::File { offset: 1.., .. }));
+        let original = current;
         let current = current.map(|(identity, ..)| identity);
         self.count_lost(listed.iter().map(|(rotated, _)| rotated.identity).chain(current).collect());
         for (rotated, file) in listed {
@@ -224,13 +226,15 @@ impl Lookout {
                 continue;
             }
             if let Some((_, original, cursor)) = original {
-                let Cursor::File { offset, .. } = cursor else { continue };
-                // A copy of what is at the path still, before that is truncated.
-                if agree_before(original, &file, offset)? {
+                // A copy of what is at the path still, whole or in the making: that is truncated next.
+                let length = file.metadata()?.len();
+                let place = length.min(original.metadata()?.len());
+                if length == 0 || place > 0 && agree_before(original, &file, place)? {
                     continue;
                 }
                 // It was truncated meanwhile, and its reader looks for the copy that it knows the beginning of.
-                if resume(original, original.metadata()?.len(), cursor)? == 0 {
+                let was_read = matches!(cursor, Cursor::File { offset: 1.., .. });
+                if was_read && resume(original, original.metadata()?.len(), cursor)? == 0 {
                     break;
                 }
             }
@@ -333,6 +337,7 @@ impl Place {
             key,
             claim,
             head,
+            modified: None,
             grew: Instant::now(),
             rotated: None,
             truncated: None,

@@ -186,9 +186,12 @@ impl Tail {
     /// Reads up to a chunk. True at the end of the file.
     fn read_chunk(&mut self, index: usize) -> io::Result<bool> {
         let Tail { lookout, chunk, start, last_stamp, .. } = self;
-        let Open { reader, replay, head, grew, truncated, .. } = &mut lookout.files[index];
-        let length = reader.content().metadata()?.len();
-        if length == reader.read_to() {
+        let Open { reader, replay, head, modified, grew, truncated, .. } = &mut lookout.files[index];
+        let metadata = reader.content().metadata()?;
+        let length = metadata.len();
+        // It may have been truncated and filled again up to the same length.
+        let written = std::mem::replace(modified, metadata.modified().ok()) != *modified;
+        if length == reader.read_to() && !written {
             return Ok(true);
         }
         // Truncated, and perhaps filled again beyond where it was read to.
