@@ -16,8 +16,8 @@ use crate::discovery::{docker, files};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
-use crate::source::push::{self, Push};
 use crate::source::file::Descriptors;
+use crate::source::push::{self, Push};
 use crate::source::stdin::Stdin;
 
 /// All sources.

@@ -24,9 +24,11 @@ use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
 use crate::source::file::{Decompression, Descriptors, Encoding, Packed, Place, Tail, Wake};
 
-use walk::MOST_FILES;
+#[cfg(any(fuzzing, test))]
+pub(crate) use lists::fuzz as fuzz_lists;
 pub(crate) use lists::{Lists, is_pattern};
 pub(crate) use target::{Group, Unusable};
+use walk::MOST_FILES;
 
 /// File events that may wait to be looked at; more are no loss, because everything is polled as well.
 const EVENT_QUEUE: usize = 1024;

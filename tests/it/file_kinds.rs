@@ -142,8 +142,10 @@ async fn a_compressed_file_is_read_on_after_a_kill_and_nothing_is_stored_twice()
         bench.loki.heal();
         bench.loki.answer_next(1, Fault::StoreThenReset);
         bench.loki.answer_all(Fault::Hang);
-        let client = client(&bench.loki.url()).replace("{url:", "{spool: {enabled: false}, batchsize: 100000, url:");
-        let agent = Agent::start(bench.directory.path(), &configuration(bench.directory.path(), &client, &job));
+        let client =
+            client(&bench.loki.url()).replace("{url:", "{spool: {enabled: false}, batchsize: 100000, url:");
+        let agent =
+            Agent::start(bench.directory.path(), &configuration(bench.directory.path(), &client, &job));
         bench.loki.wait_for(|store| store.faults_met(FaultKind::Hang) > hung, PATIENCE).await.unwrap();
         agent.kill();
     }
@@ -180,7 +182,11 @@ async fn a_compressed_file_in_the_making_is_read_to_its_end_and_a_damaged_one_as
 async fn a_compressed_file_goes_on_after_the_lines_that_promtail_has_sent() {
     let bench = Bench::new();
     bench.place("a.gz", gzip("one\ntwo\nthree\n"));
-    fs::write(bench.path("positions.yaml"), format!("positions:\n  {}: \"2\"\n", bench.path("a.gz").display())).unwrap();
+    fs::write(
+        bench.path("positions.yaml"),
+        format!("positions:\n  {}: \"2\"\n", bench.path("a.gz").display()),
+    )
+    .unwrap();
     let agent = bench.start(&bench.job("*.gz", UNPACK));
     assert_eq!(bench.arrived(1).await, ["three"]);
     agent.terminate();
@@ -243,8 +249,10 @@ async fn files_that_other_files_list_are_followed_as_those_say() {
     bench.arrived(5).await;
     agent.terminate();
     let entries = bench.loki.entries();
-    let mut shown: Vec<String> =
-        entries.iter().map(|entry| format!("{} {} {}", entry.text(), entry.label("from"), entry.label("l"))).collect();
+    let mut shown: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("{} {} {}", entry.text(), entry.label("from"), entry.label("l")))
+        .collect();
     shown.sort();
     assert_eq!(&shown[..3], ["a 1 t.yml x", "b 1 t.yml x", "b 2 t.yml x"]);
     assert_eq!(shown[3], "c 1 t.yml x");
@@ -256,10 +264,16 @@ async fn targets_with_other_labels_go_on_where_the_file_was_read_to() {
     let bench = Bench::new();
     bench.append("a.log", "one\n");
     let list = |label: &str| {
-        format!(r#"[{{"targets": ["x"], "labels": {{"__path__": "{}", "l": "{label}"}}}}]"#, bench.path("a.log").display())
+        format!(
+            r#"[{{"targets": ["x"], "labels": {{"__path__": "{}", "l": "{label}"}}}}]"#,
+            bench.path("a.log").display()
+        )
     };
     bench.place("t.json", list("x"));
-    let job = format!("- {{job_name: files, file_sd_configs: [{{files: ['{}']}}]}}", bench.path("*.json").display());
+    let job = format!(
+        "- {{job_name: files, file_sd_configs: [{{files: ['{}']}}]}}",
+        bench.path("*.json").display()
+    );
     let agent = bench.start(&job);
     bench.arrived(1).await;
     bench.place("t.json", list("y"));
@@ -271,7 +285,8 @@ async fn targets_with_other_labels_go_on_where_the_file_was_read_to() {
     bench.arrived(2).await;
     agent.terminate();
     let entries = bench.loki.entries();
-    let shown: Vec<String> = entries.iter().map(|entry| format!("{} {}", entry.text(), entry.label("l"))).collect();
+    let shown: Vec<String> =
+        entries.iter().map(|entry| format!("{} {}", entry.text(), entry.label("l"))).collect();
     assert_eq!(shown, ["one x", "two y"]);
 }
 

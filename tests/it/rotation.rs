@@ -25,7 +25,8 @@ const TICK: Duration = Duration::from_millis(50);
 const TICKS_A_FILE: u32 = 10;
 
 fn ticks() -> u32 {
-    let seconds = std::env::var("TAILWATER_ROTATION_SECONDS").ok().and_then(|seconds| seconds.parse::<u32>().ok());
+    let seconds =
+        std::env::var("TAILWATER_ROTATION_SECONDS").ok().and_then(|seconds| seconds.parse::<u32>().ok());
     seconds.unwrap_or(4) * 20
 }
 

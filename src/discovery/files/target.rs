@@ -38,7 +38,8 @@ impl Group {
             return Err(Unusable::OtherHost(host));
         }
         let pattern = absolute(&labels.remove("__path__").ok_or(Unusable::NoPath)?);
-        let exclude = labels.remove("__path_exclude__").map(|pattern| glob(&absolute(&pattern))).transpose()?;
+        let exclude =
+            labels.remove("__path_exclude__").map(|pattern| glob(&absolute(&pattern))).transpose()?;
         let include = glob(&pattern)?;
         Ok(Some(Group { pattern, include, exclude, labels: relabel::visible(labels) }))
     }
@@ -64,10 +65,8 @@ impl Group {
 /// Compiles a glob as Promtail's library reads it: `*` stays within a directory, `**` does not.
 fn glob(pattern: &str) -> Result<GlobMatcher, Unusable> {
     let built = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
-    let glob = built.map_err(|error| Unusable::NoPattern {
-        pattern: pattern.to_owned(),
-        reason: error.kind().clone(),
-    })?;
+    let glob = built
+        .map_err(|error| Unusable::NoPattern { pattern: pattern.to_owned(), reason: error.kind().clone() })?;
     Ok(glob.compile_matcher())
 }
 

@@ -59,7 +59,10 @@ impl Descriptors {
             }
             Err(_) => {
                 if !self.wanted.swap(true, Ordering::Relaxed) {
-                    warn!(limit = self.limit, "as many files are open as may be, the others wait for their turn");
+                    warn!(
+                        limit = self.limit,
+                        "as many files are open as may be, the others wait for their turn"
+                    );
                 }
                 Err(io::Error::from(Errno::MFILE))
             }

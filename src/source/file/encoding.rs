@@ -39,9 +39,7 @@ impl Encoding {
     /// The same, as the file's first two bytes say.
     pub(super) fn marked(self, first: [u8; 2]) -> Encoding {
         // Without a mark, RFC 2781 has it big-endian, and so does Promtail.
-        Encoding {
-            charset: self.charset.or(Some(if first == [0xFF, 0xFE] { UTF_16LE } else { UTF_16BE })),
-        }
+        Encoding { charset: self.charset.or(Some(if first == [0xFF, 0xFE] { UTF_16LE } else { UTF_16BE })) }
     }
 
     /// True where characters are pairs of bytes, and begin at even places.
@@ -93,16 +91,42 @@ impl Encoding {
     }
 }
 
+/// Whatever the first byte chooses to read the others as: lines are whole and lie one behind the other, and are text.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    let Some((choice, mut rest)) = input.split_first() else { return };
+    let names =
+        ["utf-16", "utf-16le", "utf-16be", "utf-8", "iso-2022-jp", "shift_jis", "gb18030", "big5", "euc-kr"];
+    let Ok(encoding) = Encoding::named(names[usize::from(*choice) % names.len()]) else {
+        unreachable!("all of these are known")
+    };
+    let encoding = rest.first_chunk().map_or(encoding, |first| encoding.marked(*first));
+    rest = &rest[..encoding.whole(rest)];
+    let mut begins_file = true;
+    while let Some((end, width)) = encoding.line_end(rest) {
+        assert!(rest[end..end + width].contains(&b'\n'));
+        let line = encoding.decode(&rest[..end], begins_file).into_owned();
+        assert!(String::from_utf8(line).is_ok());
+        rest = &rest[end + width..];
+        begins_file = false;
+    }
+    assert!(str::from_utf8(&encoding.decode(rest, begins_file)).is_ok());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_of_iana_and_of_the_web_are_known_and_others_are_not() {
-        for name in ["UTF-8", "utf-16", "UTF-16LE", "utf-16be", "ISO-8859-1", "latin1", "windows-1252", "Shift_JIS"] {
+        for name in
+            ["UTF-8", "utf-16", "UTF-16LE", "utf-16be", "ISO-8859-1", "latin1", "windows-1252", "Shift_JIS"]
+        {
             assert!(Encoding::named(name).is_ok(), "{name}");
         }
-        for name in ["gb18030", "GBK", "Big5", "EUC-KR", "euc-jp", "ISO-2022-JP", "KOI8-R", "IBM866", "macintosh"] {
+        for name in
+            ["gb18030", "GBK", "Big5", "EUC-KR", "euc-jp", "ISO-2022-JP", "KOI8-R", "IBM866", "macintosh"]
+        {
             assert!(Encoding::named(name).is_ok(), "{name}");
         }
         for name in ["utf-7", "UTF-32", "utf-32le", "iso-2022-kr", "hz-gb-2312", "EBCDIC-US", "", "utf-88"] {

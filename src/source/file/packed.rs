@@ -27,6 +27,8 @@ use crate::source::file::tail::{Wake, after, fresh};
 
 pub(crate) use unpack::Format;
 use unpack::Unpacker;
+#[cfg(any(fuzzing, test))]
+pub(crate) use unpack::fuzz as fuzz_unpack;
 
 /// A file that ends too early may be in the making; it is left so when it has not changed for so long.
 const UNCHANGED_WAIT: Duration = Duration::from_secs(5);
@@ -217,7 +219,9 @@ impl Packed {
         };
         let replay = Replay::of(place.times.from(&key, offset), &file, u64::MAX)?;
         let mut unpacker = Unpacker::new(file, format);
-        if let Some(imported) = place.imported().filter(|imported| known.is_none() && imported.taken.is_none()) {
+        if let Some(imported) =
+            place.imported().filter(|imported| known.is_none() && imported.taken.is_none())
+        {
             lines = imported.offset;
             place.ledger.settle_import(&place.name(), Some(identity.taken(head)));
             let mut left = lines;

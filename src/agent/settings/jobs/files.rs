@@ -144,7 +144,8 @@ fn decompression(block: &Block<'_>) -> Result<Option<Decompression>, Invalid> {
     let enabled = block.optional("enabled", Node::boolean)?.unwrap_or(false);
     let initial_delay = block.optional("initial_delay", Node::duration)?.unwrap_or_default();
     let format = block.optional("format", |node| {
-        let unknown = || node.invalid(format!("`{}` is no format that can be unpacked", node.text().unwrap_or("")));
+        let unknown =
+            || node.invalid(format!("`{}` is no format that can be unpacked", node.text().unwrap_or("")));
         Format::named(node.text()?).ok_or_else(|| unknown().help("use gz, z, bz2, zst or xz"))
     })?;
     Ok(enabled.then_some(Decompression { initial_delay, format }))

@@ -114,7 +114,9 @@ mod encodings {
     use super::*;
 
     fn utf_16(text: &str, big: bool) -> Vec<u8> {
-        text.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+        text.encode_utf16()
+            .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect()
     }
 
     fn read(path: &std::path::Path, name: &str, pieces: &[&[u8]]) -> (Vec<String>, Vec<u64>) {

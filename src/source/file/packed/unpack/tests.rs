@@ -28,16 +28,13 @@ fn pack(format: Format, text: &[u8]) -> Option<Vec<u8>> {
             encoder.write_all(text).unwrap();
             encoder.finish().unwrap()
         }
-        Format::Zstd => {
-            ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
-        }
+        Format::Zstd => ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest),
         Format::Xz => return with_tool("xz", text),
     })
 }
 
 fn with_tool(tool: &str, text: &[u8]) -> Option<Vec<u8>> {
-    let mut child =
-        Command::new(tool).arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+    let mut child = Command::new(tool).arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
     let mut stdin = child.stdin.take().unwrap();
     let text = text.to_vec();
     let writer = std::thread::spawn(move || drop(stdin.write_all(&text)));
