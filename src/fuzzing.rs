@@ -20,17 +20,19 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 12] = [
+const TARGETS: [(&str, Check); 14] = [
     ("config", Check::Text(config)),
     ("encoding", Check::Bytes(source::file::fuzz_encoding)),
     ("env", Check::Text(env)),
     ("file_targets", Check::Text(fuzz_lists)),
+    ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),
     ("re2", Check::Text(pipeline::re2)),
     ("selector", Check::Text(pipeline::selector)),
+    ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
     ("unpack", Check::Bytes(source::file::fuzz_unpack)),
 ];

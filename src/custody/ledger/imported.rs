@@ -50,7 +50,7 @@ impl Ledger {
                 along.iter().for_each(|key| drop(tracks.remove(key)));
             }
             let cursor = Cursor::Promtail { value: *value, as_of, taken: None };
-            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor)));
+            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor), &self.cut));
         }
         count
     }
@@ -63,6 +63,16 @@ impl Ledger {
         let since = UnixNanos(i64::try_from(imported.offset).ok()?.checked_mul(1_000_000_000)?);
         let all = DockerPoint { since, frames: 0 };
         Some(Cursor::Docker { all, stdout: None, stderr: None })
+    }
+
+    /// The container is removed, and its id does not come back: what `key` and Promtail say of it can be forgotten, as
+    /// soon as all its lines are settled.
+    pub(crate) fn forget_container(&self, id: &str, key: &str) {
+        let mut tracks = lock(&self.tracks);
+        tracks.remove(&format!("{PREFIX}{CONTAINER}{id}"));
+        if let Some(track) = tracks.get(key) {
+            track.lock().gone = true;
+        }
     }
 
     /// What Promtail's file says of a path.
@@ -87,7 +97,7 @@ impl Ledger {
             return;
         };
         let settled = Cursor::Promtail { value, as_of, taken: Some(taken) };
-        tracks.insert(key, Track::new(path, Some(settled)));
+        tracks.insert(key, Track::new(path, Some(settled), &self.cut));
         // A position of our own is older than Promtail's. That of a second job goes along as with containers.
         let plain = format!("file:{}:{}", taken.device, taken.inode);
         let before = tracks.get(&plain).and_then(|track| track.read_position());
