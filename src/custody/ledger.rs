@@ -126,6 +126,7 @@ impl Ledger {
             name.clone_into(&mut state.name);
         }
         state.last_seen = clock::now();
+        state.gone = false;
         drop(state);
         track.clone()
     }

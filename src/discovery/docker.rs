@@ -20,9 +20,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::custody::Ledger;
-use crate::discovery::docker::events::Events;
+use crate::discovery::docker::events::{Heard, Subscription};
 use crate::discovery::docker::listed::Container;
 use crate::discovery::docker::networks::{Networks, Refreshed};
 use crate::discovery::docker::state::{Facts, Followed, Shared, State};
@@ -38,9 +38,6 @@ pub(crate) use hints::Hints;
 
 /// Events arrive in bursts (a compose project starting); one list answers for all of a burst.
 const EVENT_PAUSE: Duration = Duration::from_millis(50);
-
-/// An event stream that ends sooner was refused (a socket proxy may), and is not asked for again at once.
-const EVENTS_WORKED: Duration = Duration::from_secs(5);
 
 /// Waits before a daemon that does not answer is asked again.
 const RETRY: BackoffSettings =
@@ -104,8 +101,7 @@ impl Containers {
     async fn look(&self, state: &mut State) {
         let shared = Shared::default();
         let own_id = own_container::id().filter(|_| !self.settings.own_container);
-        let mut events: Option<Events> = None;
-        let mut subscribed = Instant::now();
+        let mut events = Subscription::new(self.settings.refresh_interval);
         let mut retry = Backoff::new(RETRY);
         loop {
             let asked = clock::now();
@@ -113,28 +109,21 @@ impl Containers {
             if let Some((docker, containers)) = self.list(state).await {
                 retry = Backoff::new(RETRY);
                 self.reconcile(&docker, containers, own_id.as_deref(), &shared, state).await;
-                if events.is_none() && Instant::now() >= subscribed {
-                    events = Some(events::subscribe(&docker, asked));
-                    subscribed = Instant::now();
+                if let Some(until) = events.renew(&docker, asked) {
+                    pause = pause.min(until);
                 }
             } else {
                 pause = pause.min(retry.next());
             }
             tokio::select! {
                 () = sleep(pause) => {}
-                event = events::next(&mut events) => match event {
-                    Some(event) => {
-                        state.note(event);
-                        sleep(EVENT_PAUSE).await;
-                        while let Some(Some(event)) = events::next(&mut events).now_or_never() {
-                            state.note(event);
-                        }
+                heard = events.next() => {
+                    self.note(heard, state);
+                    sleep(EVENT_PAUSE).await;
+                    while let Some(heard) = events.next().now_or_never() {
+                        self.note(heard, state);
                     }
-                    None => {
-                        events = None;
-                        subscribed = self.unsubscribed(subscribed, state);
-                    }
-                },
+                }
                 Some(ended) = state.running.join_next(), if !state.running.is_empty() => self.ended(ended, state),
             }
             // Whoever ended meanwhile is let go before the list is compared.
@@ -144,20 +133,18 @@ impl Containers {
         }
     }
 
-    /// The event stream ended; when to ask for it again. Lists go on meanwhile.
-    fn unsubscribed(&self, since: Instant, state: &mut State) -> Instant {
-        let now = Instant::now();
-        if now - since >= EVENTS_WORKED {
+    fn note(&self, heard: Heard, state: &mut State) {
+        match heard {
+            Heard::Event(event) => return state.note(event),
             // Starts may be missed while nobody listens: stopped containers are looked at once more.
-            state.read.clear();
-            return now;
+            Heard::Ended { worked: true } => return state.read.clear(),
+            Heard::Ended { worked: false } | Heard::Refused => {}
         }
         self.own.docker_errors.with("operation", "events").add(1.0);
         if !std::mem::replace(&mut state.without_events, true) {
-            let every = self.settings.refresh_interval;
-            warn!(job = %self.job, host = %self.settings.host, ?every, "Docker gives no events, containers are found by listing");
+            let (job, host, every) = (&self.job, &self.settings.host, self.settings.refresh_interval);
+            warn!(%job, %host, ?every, "Docker gives no events, containers are found by listing");
         }
-        now + self.settings.refresh_interval.max(EVENTS_WORKED)
     }
 
     /// All containers, running or not.
@@ -238,17 +225,16 @@ impl Containers {
         let Facts { container, .. } = &facts;
         let id = container.id.clone();
         let running = container.is_running();
-        if (!running && state.read.contains(&id)) || !self.settings.hints.allow(&container.labels, &self.job)
-        {
+        let known = state.dropped.get(&id).is_some_and(|before| *before == facts);
+        if known || (!running && state.read.contains(&id)) {
             return;
         }
-        if state.dropped.get(&id).is_some_and(|before| *before == facts) {
-            return;
-        }
-        let labels = self.labels(container, &state.networks);
+        let allowed = self.settings.hints.allow(&container.labels, &self.job);
+        let labels = if allowed { self.labels(container, &state.networks) } else { [None, None] };
         // Decided before the log is opened: what relabelling drops is not even read.
         if labels.iter().all(Option::is_none) {
-            debug!(job = %self.job, container = %meta::name(container), "dropped by relabelling");
+            let reason = if allowed { "relabelling" } else { "its own labels" };
+            debug!(job = %self.job, container = %meta::name(container), reason, "container is left alone");
             state.dropped.insert(id, facts);
             return;
         }

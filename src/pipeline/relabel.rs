@@ -368,6 +368,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_may_read_its_sources_and_what_it_maps() {
+        let table = [
+            ("{source_labels: [__meta_docker_network_name], target_label: a}", false),
+            ("{source_labels: [x, __meta_docker_network_label_y], target_label: a}", true),
+            ("{source_labels: [x], target_label: __meta_docker_network_label_a, action: keepequal}", true),
+            ("{source_labels: [x], target_label: __meta_docker_network_label_a}", false),
+            ("{action: labelmap, regex: __meta_docker_container_label_(.+)}", false),
+            ("{action: labelmap, regex: __meta_docker_network_label_(.+)}", true),
+            ("{action: labelmap, regex: __meta_docker_(.+)}", true),
+            ("{action: labeldrop, regex: a}", false),
+        ];
+        for (text, expected) in table {
+            let rule = Rule::decode(&parse_yaml(text).unwrap()).unwrap();
+            let of_networks = |name: &str| name.starts_with("__meta_docker_network_label_");
+            assert_eq!(rule.may_read(of_networks), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_hash_is_the_one_prometheus_takes() {
         // MD5("foo") = acbd18db4cc2f85cedef654fccc4a4d8
         assert_eq!(md5_tail(b"foo"), 0xedef_654f_ccc4_a4d8);

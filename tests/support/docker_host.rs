@@ -36,6 +36,8 @@ pub struct Manners {
     pub falls_silent: bool,
     /// Answers as Podman does.
     pub podman: bool,
+    /// It does not answer, and whatever it was answering ends.
+    pub down: bool,
     /// The version it speaks.
     pub version: Option<&'static str>,
 }
@@ -62,6 +64,7 @@ pub struct DockerHost {
 struct World {
     inner: Mutex<Inner>,
     events: broadcast::Sender<(&'static str, &'static str, String)>,
+    down: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -132,8 +135,9 @@ impl DockerHost {
         &self.host
     }
 
-    /// Behaves like this from now on; streams that are open end.
+    /// Behaves like this from now on.
     pub fn behave(&self, manners: Manners) {
+        self.world.down.send_replace(manners.down);
         let mut inner = self.world.lock();
         inner.manners = manners;
         inner.containers.values().for_each(|kept| kept.changed.send_replace(()));
@@ -226,7 +230,8 @@ impl World {
     fn new(manners: Manners) -> Arc<World> {
         let networks = json!([{"Id": "n0", "Name": "bridge", "Scope": "local"}]);
         let inner = Inner { manners, networks, ..Inner::default() };
-        Arc::new(World { inner: Mutex::new(inner), events: broadcast::channel(EVENTS_KEPT).0 })
+        let (events, down) = (broadcast::channel(EVENTS_KEPT).0, watch::Sender::new(false));
+        Arc::new(World { inner: Mutex::new(inner), events, down })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -273,6 +278,9 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
         || matches!(parts[..], ["containers", "json"] | ["containers", _, "json" | "logs"]);
     if manners.proxied && !(request.method() == Method::GET && let_through) {
         return (StatusCode::FORBIDDEN, "<html>403 Forbidden</html>").into_response();
+    }
+    if manners.down {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not now").into_response();
     }
     match parts[..] {
         ["_ping"] => "OK".into_response(),
@@ -351,6 +359,8 @@ fn events(world: &World, query: &HashMap<String, String>) -> Body {
         Some((receiver.recv().await.ok()?, receiver))
     });
     let all = futures_util::stream::iter(past).chain(live);
+    let mut down = world.down.subscribe();
+    let all = all.take_until(async move { drop(down.wait_for(|down| *down).await) });
     let lines = all.filter_map(move |event| std::future::ready(wanted(event)));
     Body::from_stream(lines.map(Ok::<_, std::io::Error>))
 }
@@ -417,7 +427,8 @@ impl Following {
         let bytes: Vec<u8> =
             new.iter().flat_map(|message| message.render(kept.shown.tty, inner.manners.podman)).collect();
         self.next = kept.messages.len();
-        self.done = !self.follow || kept.shown.state != "running" || inner.manners.hangs_up;
+        let hangs_up = inner.manners.hangs_up || inner.manners.down;
+        self.done = !self.follow || kept.shown.state != "running" || hangs_up;
         bytes
     }
 }
