@@ -524,12 +524,11 @@ async fn a_reload_that_changes_how_is_listened_opens_the_port_again() {
     agent.signal("HUP");
     assert!(is_closed(&mut before));
     let started = Instant::now();
-    let mut after = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(socket) => break socket,
-            Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
-        }
-    };
+    while agent.log().matches("msg=listening job=net ").count() < 2 {
+        assert!(started.elapsed() < PATIENCE, "{}", agent.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut after = TcpStream::connect(("127.0.0.1", port)).unwrap();
     after.write_all(b"<165>1 - - - - - - from after\n").unwrap();
     loki.wait_for(|store| store.entries.len() >= 2, PATIENCE).await.unwrap();
     assert_eq!(loki.store().lines(), ["from before", "from after"]);
