@@ -8,6 +8,7 @@ mod exposition;
 mod kept;
 mod network;
 mod own;
+mod process;
 mod registry;
 mod tally;
 

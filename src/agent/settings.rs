@@ -22,7 +22,7 @@ use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
 
 pub(super) use clients::{CLIENT, nodes as clients};
-pub(crate) use jobs::Job;
+pub(crate) use jobs::{Files, Job};
 pub(super) use limits::Limits;
 pub(crate) use server::LogFormat;
 

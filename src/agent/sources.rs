@@ -10,12 +10,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::reload::Changed;
-use crate::agent::settings::Job;
+use crate::agent::settings::{Files, Job};
 use crate::custody::{Ledger, Times};
 use crate::discovery::{docker, files};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
+use crate::source::file::Descriptors;
 use crate::source::gelf::{self, Gelf};
 use crate::source::push::{self, Push};
 use crate::source::stdin::Stdin;
@@ -147,9 +148,10 @@ impl Sources {
                 Gelf { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(gelf.run());
         }
-        let files = (!job.files.is_empty()).then(|| {
-            let (name, groups, pipeline) = (job.name.clone(), job.files, job.pipeline);
-            Arc::new(files::Job { name, groups, pipeline, stop: stop.clone() })
+        let files = (!job.files.is_none()).then(|| {
+            let Files { groups, lists, how } = job.files;
+            let (name, pipeline, stop) = (job.name.clone(), job.pipeline, stop.clone());
+            Arc::new(files::Job { name, groups, lists, how, pipeline, stop })
         });
         self.running.push(Running { name: job.name, stop, readers, files, horizon });
     }
@@ -163,7 +165,8 @@ impl Sources {
             self.files = Some(sender);
             let (outlet, ledger, own) = (self.outlet.clone(), self.ledger.clone(), self.own.clone());
             let (times, stop) = (self.times.clone(), self.stop.clone());
-            let files = files::Files { wanted, outlet, ledger, times, own, stop, horizon };
+            let descriptors = Descriptors::of_process(&own);
+            let files = files::Files { wanted, outlet, ledger, times, descriptors, own, stop, horizon };
             self.tasks.spawn(files.run());
         }
     }

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -57,7 +57,7 @@ pub(super) fn start(
     settings: Settings,
     registry: Arc<Registry>,
     own: Own,
-    reload: Option<mpsc::Sender<server::Reload>>,
+    controls: server::Controls,
 ) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     take_ports(&settings)?;
@@ -93,7 +93,7 @@ pub(super) fn start(
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
         let (registry, own, ledger) = (registry.clone(), own.clone(), ledger.clone());
         let view =
-            View { registry, own, ledger, budget, readiness: ready, reload, troubles: around.troubles };
+            View { registry, own, ledger, budget, readiness: ready, controls, troubles: around.troubles };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 

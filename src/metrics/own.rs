@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::network::Network;
+use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
 
 /// Handles on every own metric.
@@ -46,8 +47,19 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
+    /// Rotated files that were deleted before there was room to open them.
+    pub(crate) files_lost: Arc<Series>,
+    /// Compressed files that are damaged, or that end too early.
+    pub(crate) files_damaged: Arc<Series>,
+    /// Files of `file_sd_configs` that cannot be read or understood.
+    pub(crate) target_files_failed: Arc<Series>,
+    /// Followed files that are open.
+    pub(crate) open_files: Arc<Series>,
+    /// How many of them may be.
+    pub(crate) open_files_limit: Arc<Series>,
     /// Targets read right now, by `source`.
     pub(crate) targets_active: Arc<Family>,
     /// Bytes read and not yet settled.
@@ -199,11 +211,29 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
                 "Failed attempts to list, open or read files",
             )
             .single(),
+            files_lost: counter(
+                "tailwater_files_lost_total",
+                "Rotated files that were deleted before there was room to open them",
+            )
+            .single(),
+            files_damaged: counter(
+                "tailwater_files_damaged_total",
+                "Compressed files that are damaged or end too early",
+            )
+            .single(),
+            target_files_failed: counter(
+                "tailwater_target_files_failed_total",
+                "Failed attempts to read files that list targets",
+            )
+            .single(),
+            open_files: gauge("tailwater_open_files", "Followed files that are open").single(),
+            open_files_limit: gauge("tailwater_open_files_limit", "Followed files that may be open").single(),
             targets_active: gauge("tailwater_targets_active", "Containers and files being read"),
             in_flight_bytes: gauge("tailwater_in_flight_bytes", "Bytes read and not yet settled").single(),
             open_chunks: gauge("tailwater_open_chunks", "Chunks read and not yet settled").single(),
@@ -301,9 +331,10 @@ impl Own {
         metrics
     }
 
-    /// Takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
+    /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
     /// what moves between two readings.
     pub(crate) fn take_stock(&self) {
+        self.process.look();
         let dropped = self.lines_dropped.sum() + self.lines_merged.value();
         let lines = self.lines_read.sum() - dropped - self.entries_held.value() - self.entries_made.value();
         self.gap.series(pairs([("hop", "pipeline"), ("client", "")])).set(lines);

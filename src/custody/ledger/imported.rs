@@ -126,6 +126,8 @@ pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Optio
             Some((format!("{CONTAINER}{id}"), u64::try_from(seconds).ok()?))
         }
         Cursor::File { offset, .. } if is_first_job => Some((name.to_owned(), offset)),
+        // Of these Promtail counts lines.
+        Cursor::Packed { lines, .. } if is_first_job => Some((name.to_owned(), lines)),
         Cursor::Promtail { value, taken: None, .. } => Some((key.strip_prefix(PREFIX)?.to_owned(), value)),
         _ => None,
     }

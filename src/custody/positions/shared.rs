@@ -177,7 +177,7 @@ impl Shared {
                     continue;
                 }
                 // A path's file may have been rotated away: its position would make Promtail skip lines of the next one.
-                Cursor::File { .. } => disk
+                Cursor::File { .. } | Cursor::Packed { .. } => disk
                     .stat(Path::new(&name))
                     .is_ok_and(|stat| key == format!("file:{}:{}", stat.device, stat.inode)),
                 Cursor::Docker { .. } => true,
