@@ -349,12 +349,13 @@ impl Containers {
         match ended {
             Ok((id, ended)) => {
                 debug!(job = %self.job, id = short(&id), ?ended, "container is not followed any more");
-                state.followed.remove(&id);
+                let followed = state.followed.remove(&id);
                 let restarted = state.restarted.remove(&id);
                 match ended {
                     // Ids do not come back.
                     Ended::Removed => self.ledger.forget_container(&id, &self.key(&id)),
                     Ended::Drained if !restarted => drop(state.read.insert(id)),
+                    Ended::Unreadable => state.dropped.extend(followed.map(|followed| (id, followed.facts))),
                     Ended::Drained | Ended::Stopped => {}
                 }
             }
