@@ -496,6 +496,27 @@ async fn clients_come_and_go_and_the_one_that_stays_gets_every_line_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_back_before_it_has_gone_takes_up_what_it_had() {
+    let bench = Bench::new();
+    let second = FakeLoki::start(Limits::any_time());
+    second.answer_all(Fault::Hang);
+    let both = format!("{}\n{}", client(&bench.loki.url()), client(&second.url()));
+    let jobs = [bench.job("app", "one")];
+    let agent = start(&bench, &bench.with_clients(&both, &jobs));
+    let mut app = bench.writer("app");
+    app.lines(100);
+    bench.arrived(100).await;
+    bench.reload(&agent, &bench.with(&jobs));
+    bench.reload(&agent, &bench.with_clients(&both, &jobs));
+    app.lines(100);
+    second.heal();
+    second.wait_for(|store| store.entries.len() == 200, PATIENCE).await.unwrap();
+    verify(&app.expected, &second.entries(), entry_key).assert_whole_once_in_order();
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_on_one_file_keep_their_places_whatever_comes_before_them() {
     let bench = Bench::new();
     let mut app = bench.writer("app");
