@@ -7,6 +7,7 @@ use crate::config::{
     Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
 use crate::custody::fuzz_promtail;
+use crate::discovery::docker;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
 use crate::source;
@@ -19,8 +20,9 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 11] = [
+const TARGETS: [(&str, Check); 12] = [
     ("config", Check::Text(config)),
+    ("docker_api", Check::Bytes(docker_api)),
     ("env", Check::Text(env)),
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
@@ -48,13 +50,19 @@ pub fn run(target: &str, input: &[u8]) {
     }
 }
 
+/// What a Docker daemon answers.
+fn docker_api(input: &[u8]) {
+    docker::fuzz(input);
+    source::docker::fuzz(input);
+}
+
 /// A configuration file: decoded whole, without opening anything it names.
 fn config(text: &str) {
     let registry = Registry::default();
     let own = Own::register(&registry);
     let decoded = parse_yaml(text).and_then(|mut root| {
-        if says(&root, "geoip") {
-            // Opens its database.
+        if says(&root, "geoip") || (says(&root, "docker_sd_configs") && says(&root, "tls_config")) {
+            // Opens its database, reads their certificates.
             return Err(root.invalid("passed over"));
         }
         root.set(&["server", "log_level"], "info");
