@@ -8,6 +8,7 @@ use crate::config::{
 };
 use crate::custody::fuzz_promtail;
 use crate::discovery::docker;
+use crate::discovery::files::fuzz_lists;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
 use crate::source;
@@ -20,10 +21,12 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 12] = [
+const TARGETS: [(&str, Check); 15] = [
     ("config", Check::Text(config)),
     ("docker_api", Check::Bytes(docker_api)),
+    ("encoding", Check::Bytes(source::file::fuzz_encoding)),
     ("env", Check::Text(env)),
+    ("file_targets", Check::Text(fuzz_lists)),
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("logfmt", Check::Text(pipeline::logfmt)),
@@ -33,6 +36,7 @@ const TARGETS: [(&str, Check); 12] = [
     ("selector", Check::Text(pipeline::selector)),
     ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
+    ("unpack", Check::Bytes(source::file::fuzz_unpack)),
 ];
 
 /// Runs one target on one input.

@@ -2,6 +2,7 @@
 //! In: targets from discovery.  Out: chunks into the target's intake.  Owns: open files and log streams.
 
 mod arrivals;
+mod connections;
 mod datagrams;
 pub(crate) mod docker;
 pub(crate) mod file;
@@ -9,6 +10,7 @@ pub(crate) mod gelf;
 pub(crate) mod listen;
 mod names;
 pub(crate) mod push;
+pub(crate) mod reception;
 pub(crate) mod stdin;
 pub(crate) mod syslog;
 

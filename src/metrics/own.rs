@@ -1,6 +1,8 @@
 //! The agent's own metrics, each named once.
 //! In: nothing.  Out: handles the other modules count with.  Owns: the `tailwater_*` families.
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -331,8 +333,8 @@ impl Own {
         metrics
     }
 
-    /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
-    /// what moves between two readings.
+    /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while
+    /// lines flow it is off by what moves between two readings.
     pub(crate) fn take_stock(&self) {
         self.process.look();
         let dropped = self.lines_dropped.sum() + self.lines_merged.value();
@@ -346,53 +348,6 @@ impl Own {
 
     fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientMetrics {
-    /// Counts entries Loki refused for good.
-    pub(crate) fn refused(&self, reason: &str, entries: u64) {
-        self.refused_entries.series(self.reason(reason)).add(entries as f64);
-    }
-
-    /// Counts entries that are not tried any more.
-    pub(crate) fn dropped(&self, reason: &str, entries: u64) {
-        self.dropped_entries.series(self.reason(reason)).add(entries as f64);
-    }
-
-    /// Counts a push that will be tried again.
-    pub(crate) fn retried(&self, reason: &str) {
-        self.retries.series(self.reason(reason)).add(1.0);
-    }
-
-    /// A spool with so many entries is the client's from now on. What it had on disk before may be the same, or not all.
-    pub(crate) fn opened_spool(&self, entries: u64) {
-        let (found, known) = (entries as f64, self.spool_entries.value());
-        self.spool_recovered.add((found - known).max(0.0));
-        self.left_entries.add((known - found).max(0.0));
-        self.spool_entries.set(found);
-    }
-
-    /// Counts one request; `status` is the code, or `error` when there was no answer.
-    pub(crate) fn requested(&self, status: &str, seconds: f64) {
-        let labels = pairs([("client", &self.client), ("status", status)]);
-        self.request_seconds.series(labels).observe(seconds, &REQUEST_BOUNDS);
-    }
-}
-
-impl ClientMetrics {
-    fn reason(&self, reason: &str) -> Pairs {
-        pairs([("client", &self.client), ("reason", reason)])
-    }
-
-    /// Entries that nobody has an answer for.
-    fn gap(&self) -> f64 {
-        let given_up = |family: &Family| family.sum_where("client", &self.client);
-        let settled =
-            self.sent_entries.value() + given_up(&self.refused_entries) + given_up(&self.dropped_entries);
-        let settled = settled + self.left_entries.value();
-        let under_way = self.spool_entries.value() + self.in_flight_entries.value();
-        self.received_entries.value() + self.spool_recovered.value() - settled - under_way
     }
 }
 

@@ -116,11 +116,6 @@ impl Intake {
         }
     }
 
-    /// Whether any rule reads this label of lines that come with labels of their own.
-    pub(crate) fn reads(&self, name: &str) -> bool {
-        self.origins.as_ref().is_some_and(|origins| origins.read(name))
-    }
-
     /// Takes a chunk whose lines end at `cursor`. Waits while the byte budget is spent, a client's queue is full or a
     /// stage limits the rate.
     ///

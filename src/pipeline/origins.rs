@@ -74,11 +74,6 @@ impl Origins {
         })
     }
 
-    /// Whether any rule reads this label.
-    pub(super) fn read(&self, name: &str) -> bool {
-        self.rules.iter().any(|rule| rule.reads(name))
-    }
-
     pub(super) fn are_too_many(&self) -> bool {
         self.lanes.len() > MOST_LANES
     }

@@ -183,8 +183,8 @@ impl Rule {
         true
     }
 
-    /// Whether what the rule does may depend on this label.
-    pub(crate) fn reads(&self, name: &str) -> bool {
+    /// True where the rule can see the value of this label.
+    pub(crate) fn reads_label(&self, name: &str) -> bool {
         let by_name = match self.action {
             Action::LabelMap => self.is_match(name),
             Action::KeepEqual | Action::DropEqual => self.target_label == name,

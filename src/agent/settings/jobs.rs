@@ -17,6 +17,7 @@ use crate::pipeline::relabel::{RULE, Rule};
 use crate::record::Labels;
 use crate::source;
 use crate::source::listen::Take;
+use crate::source::reception::Reception;
 
 pub(crate) use files::Files;
 
@@ -38,9 +39,14 @@ pub(crate) struct Job {
 impl Job {
     /// Ports that it listens on.
     pub(crate) fn ports(&self) -> impl Iterator<Item = &dyn Take> {
-        let syslog = self.syslog.iter().map(source::syslog::Settings::port);
-        let gelf = self.gelf.iter().map(|gelf| &*gelf.port as &dyn Take);
-        self.push.iter().map(|push| &*push.port as &dyn Take).chain(syslog).chain(gelf)
+        let push = self.push.iter().map(|push| &*push.port as &dyn Take);
+        push.chain(self.receptions().map(|reception| reception.port()))
+    }
+
+    /// What it receives with, where that can be handed to another job.
+    pub(crate) fn receptions(&self) -> impl Iterator<Item = &Arc<Reception>> {
+        let gelf = self.gelf.iter().map(|gelf| &gelf.reception);
+        self.syslog.iter().map(|syslog| &syslog.reception).chain(gelf)
     }
 }
 
@@ -117,8 +123,8 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
     let rules = Arc::new(rules);
     let files = files::decode(&block, &rules, &mut static_labels, reader)?;
     let push = block.optional("loki_push_api", push::decode)?;
-    let syslog = block.optional("syslog", syslog::decode)?;
-    let gelf = block.optional("gelf", gelf::decode)?;
+    let syslog = block.optional("syslog", |node| syslog::decode(node, &name, &rules))?;
+    let gelf = block.optional("gelf", |node| gelf::decode(node, &name, &rules))?;
     if docker.is_none() && files.is_none() && push.is_none() && syslog.is_none() && gelf.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
