@@ -370,6 +370,17 @@ impl Containers {
     }
 }
 
+/// A list of containers: each has labels, and lending networks comes to an end.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    let Ok(mut containers) = serde_json::from_slice::<Vec<Container>>(input) else { return };
+    listed::lend_networks(&mut containers);
+    for container in &containers {
+        let labels = meta::default_labels(container, "stdout");
+        assert!(labels.render().starts_with('{'));
+    }
+}
+
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
