@@ -7,6 +7,7 @@ use crate::config::{
     Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
 use crate::custody::fuzz_promtail;
+use crate::discovery::files::fuzz_lists;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
 use crate::source;
@@ -19,9 +20,11 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 11] = [
+const TARGETS: [(&str, Check); 14] = [
     ("config", Check::Text(config)),
+    ("encoding", Check::Bytes(source::file::fuzz_encoding)),
     ("env", Check::Text(env)),
+    ("file_targets", Check::Text(fuzz_lists)),
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("logfmt", Check::Text(pipeline::logfmt)),
@@ -31,6 +34,7 @@ const TARGETS: [(&str, Check); 11] = [
     ("selector", Check::Text(pipeline::selector)),
     ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
+    ("unpack", Check::Bytes(source::file::fuzz_unpack)),
 ];
 
 /// Runs one target on one input.

@@ -24,6 +24,8 @@ use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
 use crate::source::file::{Decompression, Descriptors, Encoding, Packed, Place, Tail, Wake};
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use lists::fuzz as fuzz_lists;
 pub(crate) use lists::{Lists, is_pattern};
 pub(crate) use target::{Group, Unusable};
 use walk::MOST_FILES;

@@ -14,6 +14,10 @@ mod takeover;
 
 pub(crate) use descriptors::Descriptors;
 pub(crate) use encoding::Encoding;
+#[cfg(any(fuzzing, test))]
+pub(crate) use encoding::fuzz as fuzz_encoding;
 pub(crate) use lookout::Place;
+#[cfg(any(fuzzing, test))]
+pub(crate) use packed::fuzz_unpack;
 pub(crate) use packed::{Decompression, Format, Packed};
 pub(crate) use tail::{Tail, Wake};

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Deserialize;
 use tracing::{info, warn};
 
 use crate::clock::Instant;
-use crate::config::{Kind, Node, Table, parse_yaml, row};
+use crate::config::{Invalid, Kind, Node, Table, parse_yaml, row};
 use crate::discovery::files::target::{Group, Unusable};
 use crate::discovery::files::walk;
 use crate::metrics::Own;
@@ -171,33 +172,57 @@ fn read(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The targets that a file lists, each with its labels.
-pub(crate) fn targets(text: &str, is_json: bool) -> Result<Vec<LabelMap>, String> {
-    // What YAML reads as the same, and is none, would be refused by others.
-    if is_json {
-        serde_json::from_str::<serde_json::Value>(text).map_err(|error| error.to_string())?;
-    }
-    let root = parse_yaml(text).map_err(|error| error.to_string())?;
-    let groups = root.list_of(group).map_err(|error| error.to_string())?;
-    Ok(groups.into_iter().flatten().collect())
+/// Targets that have their labels in common.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    #[serde(default)]
+    targets: Vec<String>,
+    #[serde(default)]
+    labels: LabelMap,
 }
 
-fn group(node: &Node) -> Result<Vec<LabelMap>, crate::config::Invalid> {
+/// The targets that a file lists, each with its labels.
+fn targets(text: &str, is_json: bool) -> Result<Vec<LabelMap>, String> {
+    let groups: Vec<Listed> = if is_json {
+        serde_json::from_str(text).map_err(|error| error.to_string())?
+    } else {
+        let read = parse_yaml(text).and_then(|root| root.list_of(listed));
+        read.map_err(|error| error.to_string())?
+    };
+    Ok(groups.into_iter().flat_map(Listed::split).collect())
+}
+
+fn listed(node: &Node) -> Result<Listed, Invalid> {
     let block = node.block(&TARGETS)?;
-    let addresses = block.optional("targets", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
-    // A group without an address is one on this host, as in `static_configs`.
-    let addresses =
-        addresses.filter(|addresses| !addresses.is_empty()).unwrap_or_else(|| vec!["localhost".to_owned()]);
+    let targets = block.optional("targets", |list| list.list_of(|name| Ok(name.text()?.to_owned())))?;
     let mut labels = LabelMap::new();
     for (key, value) in block.optional("labels", Node::entries)?.unwrap_or_default() {
         labels.insert(key.text()?.to_owned(), value.text()?.to_owned());
     }
-    let of_target = |address: String| {
-        let mut labels = labels.clone();
-        labels.insert("__address__".to_owned(), address);
-        labels
-    };
-    Ok(addresses.into_iter().map(of_target).collect())
+    Ok(Listed { targets: targets.unwrap_or_default(), labels })
+}
+
+impl Listed {
+    fn split(mut self) -> impl Iterator<Item = LabelMap> {
+        if self.targets.is_empty() {
+            // A group without an address is one on this host, as in `static_configs`.
+            self.targets.push("localhost".to_owned());
+        }
+        self.targets.into_iter().map(move |address| {
+            let mut labels = self.labels.clone();
+            labels.insert("__address__".to_owned(), address);
+            labels
+        })
+    }
+}
+
+/// Every target has an address.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(text: &str) {
+    for read in [targets(text, false), targets(text, true)] {
+        assert!(read.into_iter().flatten().all(|labels| labels.contains_key("__address__")));
+    }
 }
 
 #[cfg(test)]
@@ -224,8 +249,9 @@ mod tests {
         let addresses: Vec<&str> = read.iter().map(|labels| labels["__address__"].as_str()).collect();
         assert_eq!(addresses, ["a", "b", "localhost"]);
         assert_eq!(read[1]["port"], "80");
-        let json = r#"[{"targets": ["a"], "labels": {"__path__": "/x\/y"}}]"#;
+        let json = r#"[{"targets": ["a"], "labels": {"__path__": "/x\/y", "l": "\ud83d\ude00"}}]"#;
         assert_eq!(targets(json, true).unwrap()[0]["__path__"], "/x/y");
+        assert_eq!(targets(json, true).unwrap()[0]["l"], "😀");
         for (text, is_json) in [
             ("- a", false),
             ("a: 1", false),

@@ -91,6 +91,28 @@ impl Encoding {
     }
 }
 
+/// Whatever the first byte chooses to read the others as: lines are whole and lie one behind the other, and are text.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    let Some((choice, mut rest)) = input.split_first() else { return };
+    let names =
+        ["utf-16", "utf-16le", "utf-16be", "utf-8", "iso-2022-jp", "shift_jis", "gb18030", "big5", "euc-kr"];
+    let Ok(encoding) = Encoding::named(names[usize::from(*choice) % names.len()]) else {
+        unreachable!("all of these are known")
+    };
+    let encoding = rest.first_chunk().map_or(encoding, |first| encoding.marked(*first));
+    rest = &rest[..encoding.whole(rest)];
+    let mut begins_file = true;
+    while let Some((end, width)) = encoding.line_end(rest) {
+        assert!(rest[end..end + width].contains(&b'\n'));
+        let line = encoding.decode(&rest[..end], begins_file).into_owned();
+        assert!(String::from_utf8(line).is_ok());
+        rest = &rest[end + width..];
+        begins_file = false;
+    }
+    assert!(str::from_utf8(&encoding.decode(rest, begins_file)).is_ok());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

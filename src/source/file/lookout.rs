@@ -18,7 +18,7 @@ use crate::metrics::Own;
 use crate::record::UnixNanos;
 use crate::source::file::descriptors::{Descriptor, Descriptors};
 use crate::source::file::encoding::Encoding;
-use crate::source::file::identity::{Identity, read_head, resume};
+use crate::source::file::identity::{Identity, agree_before, begins_with, read_head, resume};
 use crate::source::file::reader::Reader;
 use crate::source::file::replay::Replay;
 use crate::source::file::rotation::{ROTATED_WAIT, Rotated, open_rotated};
@@ -55,12 +55,14 @@ pub(super) struct Open {
     pub(super) replay: Replay,
     /// What the file began with when it was last looked at.
     pub(super) head: Head,
+    /// When it was last written to, as the file system says.
+    pub(super) modified: Option<SystemTime>,
     /// When the file last grew.
     pub(super) grew: Instant,
     /// When the path was first seen to name another file.
     pub(super) rotated: Option<Instant>,
-    /// It was truncated since somebody last asked.
-    pub(super) truncated: bool,
+    /// It was truncated since somebody last asked: where it was read to, and what it began with.
+    pub(super) truncated: Option<(u64, Head)>,
     /// Up to here it was taken care that nothing is lost though the file is deleted.
     pub(super) secured: Option<u64>,
     _descriptor: Descriptor,
@@ -134,7 +136,12 @@ impl Lookout {
         let identity = Identity::of(metadata);
         if self.files.back().is_some_and(|open| open.identity == identity) {
             // Shortly after a rotation there may have been others that fell between two looks.
-            return if self.files.len() > 1 { self.open_rotated(Some(identity)) } else { Ok(()) };
+            if let Some(open) = self.files.back().filter(|_| self.files.len() > 1) {
+                let cursor = Cursor::File { offset: open.reader.offset(), head: open.head };
+                let current = open.reader.content().try_clone()?;
+                self.open_rotated(Some((identity, &current, cursor)))?;
+            }
+            return Ok(());
         }
         let unchanged = |resting: &Resting| {
             (resting.identity, resting.length, resting.modified)
@@ -165,17 +172,47 @@ impl Lookout {
         let file = File::open(&self.place.path)?;
         let identity = Identity::of(&file.metadata()?);
         take_over(&self.place.ledger, &self.place.path, &file)?;
-        self.open_rotated(Some(identity))?;
+        let known = self.place.ledger.find(&self.place.key(identity)).and_then(|track| track.read_position());
+        let mut read_to = Cursor::File { offset: 0, head: Head::default() };
+        if let Some(cursor @ Cursor::File { offset, head }) = known {
+            if resume(&file, file.metadata()?.len(), cursor)? > 0 {
+                read_to = cursor;
+            } else {
+                self.open_copy(self.files.len(), offset, head)?;
+            }
+        }
+        self.open_rotated(Some((identity, &file, read_to)))?;
         if self.has_room(identity) {
-            self.files.extend(self.place.open(file, descriptor)?);
+            self.files.extend(self.place.open(file, descriptor, None)?);
+        }
+        Ok(())
+    }
+
+    /// Opens the copy of a file that was truncated after it was read up to `offset`: `cp app.log app.log.1`, then
+    /// `: > app.log`. What was not read is there still, and what was read is not to be read again.
+    pub(super) fn open_copy(&mut self, index: usize, offset: u64, head: Head) -> io::Result<()> {
+        for (rotated, file) in open_rotated(&self.place.path)?.into_iter().rev() {
+            let is_known = self.place.resumes(&file, rotated.identity)?
+                || self.files.iter().any(|open| open.identity == rotated.identity);
+            if is_known || head.length == 0 || file.metadata()?.len() < offset || !begins_with(&file, head)? {
+                continue;
+            }
+            let descriptor = self.place.descriptors.take()?;
+            if let Some(open) = self.place.open(file, descriptor, Some(Cursor::File { offset, head }))? {
+                self.inserted = true;
+                self.files.insert(index, open);
+            }
+            break;
         }
         Ok(())
     }
 
     /// Opens rotated files of the path with something unread, oldest first: what was rotated away while the agent was
     /// down, or faster than it looked. They are read before `current`, which is the newest.
-    fn open_rotated(&mut self, current: Option<Identity>) -> io::Result<()> {
+    fn open_rotated(&mut self, current: Option<(Identity, &File, Cursor)>) -> io::Result<()> {
         let listed = open_rotated(&self.place.path)?;
+        let original = current;
+        let current = current.map(|(identity, ..)| identity);
         self.count_lost(listed.iter().map(|(rotated, _)| rotated.identity).chain(current).collect());
         for (rotated, file) in listed {
             if Some(rotated.identity) == current {
@@ -188,8 +225,21 @@ impl Lookout {
             {
                 continue;
             }
+            if let Some((_, original, cursor)) = original {
+                // A copy of what is at the path still, whole or in the making: that is truncated next.
+                let length = file.metadata()?.len();
+                let place = length.min(original.metadata()?.len());
+                if length == 0 || place > 0 && agree_before(original, &file, place)? {
+                    continue;
+                }
+                // It was truncated meanwhile, and its reader looks for the copy that it knows the beginning of.
+                let was_read = matches!(cursor, Cursor::File { offset: 1.., .. });
+                if was_read && resume(original, original.metadata()?.len(), cursor)? == 0 {
+                    break;
+                }
+            }
             let descriptor = self.place.descriptors.take()?;
-            if let Some(open) = self.place.open(file, descriptor)? {
+            if let Some(open) = self.place.open(file, descriptor, None)? {
                 let before_current = self.files.back().is_some_and(|open| Some(open.identity) == current);
                 self.inserted |= before_current;
                 self.files.insert(self.files.len() - usize::from(before_current), open);
@@ -259,7 +309,7 @@ impl Lookout {
 
 impl Place {
     /// Claims the file and finds the place to go on reading. `None` while a tail of another path has it.
-    fn open(&self, file: File, descriptor: Descriptor) -> io::Result<Option<Open>> {
+    fn open(&self, file: File, descriptor: Descriptor, copied: Option<Cursor>) -> io::Result<Option<Open>> {
         let metadata = file.metadata()?;
         let identity = Identity::of(&metadata);
         let key = self.key(identity);
@@ -269,10 +319,12 @@ impl Place {
         let known = claim.track().read_position();
         let known = known.or_else(|| self.imported_position(identity));
         let known = known.or_else(|| self.position_on_another_device(identity));
-        let offset = match known {
-            Some(cursor) => resume(&file, metadata.len(), cursor)?,
-            None => 0,
-        };
+        let mut offset = 0;
+        for cursor in [known, copied].into_iter().flatten() {
+            if offset == 0 {
+                offset = resume(&file, metadata.len(), cursor)?;
+            }
+        }
         let head = read_head(&file)?;
         if offset > 0 {
             // A file that stays idle keeps its position, whatever the track is called that it came from.
@@ -285,12 +337,20 @@ impl Place {
             key,
             claim,
             head,
+            modified: None,
             grew: Instant::now(),
             rotated: None,
-            truncated: false,
+            truncated: None,
             secured: None,
             _descriptor: descriptor,
         }))
+    }
+
+    /// True for a file that was read in part, under this identity.
+    fn resumes(&self, file: &File, identity: Identity) -> io::Result<bool> {
+        let known = self.ledger.find(&self.key(identity)).and_then(|track| track.read_position());
+        let length = file.metadata()?.len();
+        known.map_or(Ok(false), |cursor| Ok(resume(file, length, cursor)? > 0))
     }
 
     pub(super) fn imported(&self) -> Option<Imported> {

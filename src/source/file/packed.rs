@@ -27,6 +27,8 @@ use crate::source::file::tail::{Wake, after, fresh};
 
 pub(crate) use unpack::Format;
 use unpack::Unpacker;
+#[cfg(any(fuzzing, test))]
+pub(crate) use unpack::fuzz as fuzz_unpack;
 
 /// A file that ends too early may be in the making; it is left so when it has not changed for so long.
 const UNCHANGED_WAIT: Duration = Duration::from_secs(5);

@@ -97,7 +97,12 @@ impl<C: Content> Reader<C> {
 
     /// The file was truncated: start again at its beginning.
     pub(super) fn rewind(&mut self) {
-        self.offset = 0;
+        self.go_back(0);
+    }
+
+    /// Starts again at a place between two lines.
+    pub(super) fn go_back(&mut self, offset: u64) {
+        self.offset = offset;
         self.unfinished.clear();
         self.discarded = 0;
     }

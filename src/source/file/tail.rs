@@ -162,11 +162,15 @@ impl Tail {
                     true
                 }
             };
-            if std::mem::take(&mut self.lookout.files[index].truncated) {
+            if let Some((offset, head)) = self.lookout.files[index].truncated.take() {
                 // What was there before cannot be read again.
                 self.intake.secure().await?;
+                if let Err(error) = self.lookout.open_copy(index, offset, head) {
+                    self.lookout.fail(&error);
+                }
+            } else {
+                self.hand_on(index).await?;
             }
-            self.hand_on(index).await?;
             if end || self.lookout.inserted || self.stop.is_cancelled() {
                 return Ok(());
             }
@@ -182,17 +186,23 @@ impl Tail {
     /// Reads up to a chunk. True at the end of the file.
     fn read_chunk(&mut self, index: usize) -> io::Result<bool> {
         let Tail { lookout, chunk, start, last_stamp, .. } = self;
-        let Open { reader, replay, head, grew, truncated, .. } = &mut lookout.files[index];
-        let length = reader.content().metadata()?.len();
-        if length == reader.read_to() {
+        let Open { reader, replay, head, modified, grew, truncated, .. } = &mut lookout.files[index];
+        let metadata = reader.content().metadata()?;
+        let length = metadata.len();
+        // It may have been truncated and filled again up to the same length.
+        let written = std::mem::replace(modified, metadata.modified().ok()) != *modified;
+        if length == reader.read_to() && !written {
             return Ok(true);
         }
         // Truncated, and perhaps filled again beyond where it was read to.
         if length < reader.read_to() || !begins_with(reader.content(), *head)? {
             info!(file = %lookout.place.path.display(), "file was truncated, reading it from its beginning");
+            *truncated = Some((reader.offset(), *head));
             reader.rewind();
-            *truncated = true;
+            *head = read_head(reader.content())?;
+            return Ok(false);
         }
+        let began = *head;
         *start = reader.offset();
         let before = reader.read_to();
         let noted = replay.next(*start);
@@ -211,6 +221,13 @@ impl Tail {
             *grew = Instant::now();
         }
         *head = read_head(reader.content())?;
+        if !begins_with(reader.content(), began)? {
+            // Truncated and filled again meanwhile: what was read may be of either. The next step finds it truncated.
+            chunk.clear();
+            reader.go_back(*start);
+            *head = began;
+            return Ok(false);
+        }
         Ok(end)
     }
 
