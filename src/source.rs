@@ -3,6 +3,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod file;
+pub(crate) mod journal;
 pub(crate) mod listen;
 pub(crate) mod push;
 pub(crate) mod stdin;

@@ -16,6 +16,7 @@ use crate::discovery::{docker, files};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
+use crate::source::journal::{self, Journal};
 use crate::source::push::{self, Push};
 use crate::source::stdin::Stdin;
 
@@ -132,6 +133,18 @@ impl Sources {
             let push =
                 Push { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(push.run());
+        }
+        if let Some(settings) = job.journal {
+            let journal = Journal {
+                job: job.name.clone(),
+                settings,
+                rules: job.rules.clone(),
+                intake: Intake::mixed(&job.pipeline, job.rules.clone(), journal::KIND, &self.outlet),
+                ledger: self.ledger.clone(),
+                own: self.own.clone(),
+                stop: stop.clone(),
+            };
+            self.tasks.spawn(journal.run());
         }
         let files = (!job.files.is_empty()).then(|| {
             let (name, groups, pipeline) = (job.name.clone(), job.files, job.pipeline);

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::custody::JournalPoint;
 use crate::record::UnixNanos;
 
 /// A place between two lines of one target.
@@ -26,6 +27,11 @@ pub(crate) enum Cursor {
         offset: u64,
         /// What the file began with, so that a reused inode is not taken for the same file.
         head: Head,
+    },
+    /// In the systemd journal.
+    Journal {
+        /// The entry read last.
+        entry: JournalPoint,
     },
     /// What Promtail's positions file says of a path or a container, until it is known which file that is.
     Promtail {

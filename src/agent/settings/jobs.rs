@@ -1,6 +1,7 @@
 //! The `scrape_configs` list.
 //! In: the list.  Out: jobs.  Owns: its tables.
 
+mod journal;
 mod push;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ pub(crate) struct Job {
     pub(crate) docker: Vec<docker::Settings>,
     pub(crate) files: Vec<files::Group>,
     pub(crate) push: Option<source::push::Settings>,
+    pub(crate) journal: Option<source::journal::Settings>,
     /// Labels of all `static_configs`, as standard input gets them.
     pub(crate) static_labels: Labels,
 }
@@ -44,6 +46,7 @@ pub(super) static JOB: Table = Table(&[
     row("docker_sd_configs", Kind::List(&DOCKER), "", "Containers of a Docker daemon"),
     row("static_configs", Kind::List(&STATIC), "", "Files"),
     row("loki_push_api", Kind::Block(&push::PUSH), "", "What others push, Promtail or Loki's clients"),
+    row("journal", Kind::Block(&journal::JOURNAL), "", "The systemd journal"),
     row("relabel_configs", Kind::List(&RULE), "", "Rules that change a target's labels, or drop it"),
     row("pipeline_stages", Kind::Stages, "", "What happens to each line"),
     row("encoding", Kind::Text, "", "").not_yet(),
@@ -62,7 +65,6 @@ pub(super) static JOB: Table = Table(&[
     row("gcplog", Kind::Any, "", "").not_yet(),
     row("gelf", Kind::Any, "", "").not_yet(),
     row("heroku_drain", Kind::Any, "", "").not_yet(),
-    row("journal", Kind::Any, "", "").not_yet(),
     row("kafka", Kind::Any, "", "").not_yet(),
     row("kubernetes_sd_configs", Kind::Any, "", "").not_yet(),
     row("marathon_sd_configs", Kind::Any, "", "").not_yet(),
@@ -154,7 +156,8 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         list.list_of(|group| static_group(group, &rules, &mut static_labels, reader))
     })?;
     let push = block.optional("loki_push_api", push::decode)?;
-    if docker.is_none() && groups.is_none() && push.is_none() {
+    let journal = block.optional("journal", |node| journal::decode(node, &rules, reader))?;
+    if docker.is_none() && groups.is_none() && push.is_none() && journal.is_none() {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
     }
@@ -165,6 +168,7 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         docker: docker.unwrap_or_default(),
         files: groups.unwrap_or_default().into_iter().flatten().collect(),
         push,
+        journal,
         static_labels,
     })
 }
