@@ -18,4 +18,5 @@
 pub mod docker;
 pub mod fake_docker;
 pub mod fake_loki;
+pub mod journal;
 pub mod ledger;

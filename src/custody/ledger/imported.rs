@@ -78,7 +78,10 @@ impl Ledger {
 
     fn in_promtails_words(&self) -> HashSet<(String, String)> {
         let committed = self.committed();
-        committed.into_iter().filter_map(|(key, name, cursor)| in_promtails_words(&key, &name, cursor)).collect()
+        committed
+            .into_iter()
+            .filter_map(|(key, name, cursor)| in_promtails_words(&key, &name, cursor))
+            .collect()
     }
 
     /// Where reading of a container begins that has no position of its own.
@@ -145,7 +148,9 @@ pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Optio
         Cursor::Journal { entry } => {
             Some((format!("{CONTAINER}{}", key.strip_prefix(JOURNAL)?), entry.to_string()))
         }
-        Cursor::Promtail { value, taken: None, .. } => Some((key.strip_prefix(PREFIX)?.to_owned(), value.to_string())),
+        Cursor::Promtail { value, taken: None, .. } => {
+            Some((key.strip_prefix(PREFIX)?.to_owned(), value.to_string()))
+        }
         _ => None,
     }
 }

@@ -118,10 +118,30 @@ mod tests {
         let whole = "abc".repeat(7) + "ab" + "end";
         assert_eq!(unpacked(&block, 100), (Ok(false), whole.clone().into_bytes()));
         assert_eq!(unpacked(&block, 5), (Ok(true), b"abcab".to_vec()));
-        assert_eq!(unpacked(&block[..14], 100).0, Err("a short LZ4 payload"));
+        assert_eq!(unpacked(&block[..14], 100).0, Err("a damaged LZ4 payload"));
         assert_eq!(unpacked(&block[..12], 100).0, Err("a short LZ4 payload"));
         let far = [&8u64.to_le_bytes()[..], b"\x10a\x02\x00"].concat();
         assert_eq!(unpacked(&far, 100).0, Err("a damaged LZ4 payload"));
+    }
+
+    /// As LZ4's own library made it.
+    const REAL: &str = "60776f7264302006001131060011340600113906002131360700213235070012330e00022d00113813001231070012331400 \
+         12343c0012360e0012371c00020d00133143001132370012356b0012370e0012391c002231322b0002060012321c00123474 \
+         00032a002231301d001331710022313626000216001232b500037f002139336b0022313287002231366600223230a5000233 \
+         0003d3001237140023313108001235760013326f00133286000234001234590013385800123358002231383c001332100013 \
+         32200002340012350700223130b0000561001231100022323720001333d800020e00223537c2000386019f31373720746169 \
+         6c7a0100ff78507a7a7a7a7a";
+
+    #[test]
+    fn a_block_of_the_reference_library_is_read() {
+        let block = data_encoding::HEXLOWER.decode(REAL.as_bytes()).unwrap();
+        let expected: String = (0..60).map(|number| format!("word{} ", number % 7 * number)).collect();
+        let expected = expected + "tail" + &"z".repeat(400);
+        let bytes = [&(expected.len() as u64).to_le_bytes()[..], &block].concat();
+        assert_eq!(unpacked(&bytes, 10_000), (Ok(false), expected.clone().into_bytes()));
+        for most in 0..expected.len() {
+            assert_eq!(unpacked(&bytes, most), (Ok(true), expected.as_bytes()[..most].to_vec()));
+        }
     }
 
     proptest! {

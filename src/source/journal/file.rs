@@ -10,7 +10,8 @@ use std::os::unix::fs::FileExt as _;
 use crate::custody::JournalPoint;
 use crate::source::journal::compression::{decompress, enough};
 use crate::source::journal::format::{
-    ARRAY, DATA, DATA_COMPACT, Damage, ENTRY, HEADER, Header, OBJECT, Object, Type, header, object, point, u32_at, u64_at,
+    ARRAY, DATA, DATA_COMPACT, Damage, ENTRY, HEADER, Header, OBJECT, Object, Type, header, object, point,
+    u32_at, u64_at,
 };
 use crate::source::journal::pages::Pages;
 
@@ -95,7 +96,12 @@ impl JournalFile {
     }
 
     /// Where the payloads of an entry are; true when it has more than are looked at.
-    pub(super) fn items(&self, pages: &mut Pages, entry: &Entry, items: &mut Vec<u64>) -> Result<bool, Damage> {
+    pub(super) fn items(
+        &self,
+        pages: &mut Pages,
+        entry: &Entry,
+        items: &mut Vec<u64>,
+    ) -> Result<bool, Damage> {
         items.clear();
         let width = if self.header.compact { 4 } else { 16 };
         let count = (entry.size - ENTRY) / width;
@@ -139,7 +145,8 @@ impl JournalFile {
         };
         let mut packed = vec![0; taken];
         self.read(pages, at + start, &mut packed)?;
-        let cut = decompress(compression, &packed, whole, most, out).map_err(|what| Damage::Broken { what, at })?;
+        let cut =
+            decompress(compression, &packed, whole, most, out).map_err(|what| Damage::Broken { what, at })?;
         Ok(Payload { cut, shared })
     }
 

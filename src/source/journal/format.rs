@@ -134,12 +134,16 @@ pub(super) fn point(bytes: &[u8; ENTRY as usize], seqnum_id: u128) -> JournalPoi
 
 /// The number at `at`; what is beyond the end is 0.
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).map_or(0, |part| part.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    bytes
+        .get(at..at + 8)
+        .map_or(0, |part| part.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
 /// The short number at `at`.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).map_or(0, |part| part.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)))
+    bytes
+        .get(at..at + 4)
+        .map_or(0, |part| part.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)))
 }
 
 /// An id is a sequence of bytes, written in that order.

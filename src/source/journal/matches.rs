@@ -33,7 +33,9 @@ impl Matches {
             let payload = term.as_bytes().to_vec();
             match matches.fields.iter_mut().find(|known| known.field == field) {
                 Some(known) => known.payloads.push(payload),
-                None => matches.fields.push(Alternatives { field: field.to_owned(), payloads: vec![payload] }),
+                None => {
+                    matches.fields.push(Alternatives { field: field.to_owned(), payloads: vec![payload] })
+                }
             }
         }
         Ok(matches)

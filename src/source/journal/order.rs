@@ -16,10 +16,7 @@ pub(super) fn compare(one: &JournalPoint, other: &JournalPoint) -> Ordering {
         true => one.monotonic.cmp(&other.monotonic),
         false => Ordering::Equal,
     };
-    by_number
-        .then(by_boot)
-        .then(one.realtime.cmp(&other.realtime))
-        .then(one.xor.cmp(&other.xor))
+    by_number.then(by_boot).then(one.realtime.cmp(&other.realtime)).then(one.xor.cmp(&other.xor))
 }
 
 /// Whether `entry` has come before, where `last` was the last one. Times alone do not tell: a clock that was set back must

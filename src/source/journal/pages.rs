@@ -86,7 +86,9 @@ impl Pages {
         block.bytes.resize(BLOCK, 0);
         let mut length = 0;
         while length < BLOCK {
-            match file.read_at(&mut block.bytes[length..], number.saturating_mul(BLOCK as u64) + length as u64) {
+            match file
+                .read_at(&mut block.bytes[length..], number.saturating_mul(BLOCK as u64) + length as u64)
+            {
                 Ok(0) => break,
                 Ok(more) => length += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -145,7 +145,10 @@ mod tests {
             any: true,
         };
         let own = shown(&system(Some(OTHER)), root);
-        assert_eq!(own, [&format!("{OTHER}/system.journal"), &format!("{OTHER}/user-1@a-b.journal~"), "x.journal"]);
+        assert_eq!(
+            own,
+            [&format!("{OTHER}/system.journal"), &format!("{OTHER}/user-1@a-b.journal~"), "x.journal"]
+        );
         assert_eq!(shown(&system(None), root), all, "the machine is not known");
         assert_eq!(shown(&system(Some(&"0".repeat(32))), root), all, "the journal is another machine's");
         assert!(system(None).list().failures.is_empty(), "one of two is enough");

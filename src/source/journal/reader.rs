@@ -231,15 +231,24 @@ impl Reader {
         let mut heads = Vec::new();
         for known in &mut self.files {
             if known.has_read(&point, &mut self.store.pages) {
-                info!(job = self.job, files = self.files.len(), "reading the journal on from where it was left");
+                info!(
+                    job = self.job,
+                    files = self.files.len(),
+                    "reading the journal on from where it was left"
+                );
                 return;
             }
             heads.extend(known.head(&mut self.store.pages, &self.own).map(|entry| entry.point));
         }
-        let next = heads.iter().filter(|head| head.seqnum_id == point.seqnum_id).map(|head| head.seqnum).min();
+        let next =
+            heads.iter().filter(|head| head.seqnum_id == point.seqnum_id).map(|head| head.seqnum).min();
         let missing = next.map(|next| next.saturating_sub(point.seqnum + 1));
         self.own.source_errors.with("source", KIND).add(1.0);
-        warn!(job = self.job, ?missing, "the journal no longer has the entry that was read last, going on after it");
+        warn!(
+            job = self.job,
+            ?missing,
+            "the journal no longer has the entry that was read last, going on after it"
+        );
     }
 }
 

@@ -10,7 +10,12 @@ use crate::pipeline::relabel::Rule;
 use crate::source::journal::{Matches, Settings};
 
 pub(super) static JOURNAL: Table = Table(&[
-    row("path", Kind::Text, "", "The journal's directory; without one, `/var/log/journal` and `/run/log/journal`"),
+    row(
+        "path",
+        Kind::Text,
+        "",
+        "The journal's directory; without one, `/var/log/journal` and `/run/log/journal`",
+    ),
     row("max_age", Kind::Duration, "7h", "What is older is passed over, also where it has not been read yet"),
     row("matches", Kind::Text, "", "`FIELD=VALUE` terms: one of those of the same field, and each field"),
     row("json", Kind::Boolean, "false", "Lines are all fields of an entry as JSON, in place of its message"),
