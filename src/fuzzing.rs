@@ -19,10 +19,11 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 9] = [
+const TARGETS: [(&str, Check); 10] = [
     ("config", Check::Text(config)),
     ("env", Check::Text(env)),
     ("go_time", Check::Text(pipeline::go_time)),
+    ("journal", Check::Bytes(source::journal::fuzz)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),

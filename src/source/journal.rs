@@ -5,6 +5,8 @@ mod batch;
 mod compression;
 mod file;
 mod format;
+#[cfg(any(fuzzing, test))]
+mod fuzzing;
 mod matches;
 mod order;
 mod pages;
@@ -32,6 +34,8 @@ use crate::source::journal::places::Places;
 use crate::source::journal::reader::{Reader, Start};
 use crate::source::journal::watch::Watch;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use fuzzing::fuzz;
 pub(crate) use matches::Matches;
 
 /// The kind of source, as metrics and the log call it.

@@ -16,6 +16,7 @@ mod docker;
 mod doubles;
 mod files;
 mod https;
+mod journal;
 mod kills;
 mod layout;
 mod moving;

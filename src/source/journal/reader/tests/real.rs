@@ -138,3 +138,53 @@ fn a_directory_is_read_in_the_order_of_journalctl() {
     }
     assert_eq!(host.errors(), 0.0);
 }
+
+#[test]
+fn what_a_tool_of_systemd_writes_is_read_while_it_writes() {
+    if !Path::new(REMOTE).exists() {
+        eprintln!(
+            "SKIPPED: {REMOTE} is not there (package systemd-journal-remote): following is not compared"
+        );
+        return;
+    }
+    let host = Host::new();
+    let path = host.path("live.journal");
+    let mut remote = Command::new(REMOTE)
+        .args(["--split-mode=none", "--output", path.to_str().unwrap(), "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = remote.stdin.take().unwrap();
+    let mut reader = host.reader(ALL);
+    let mut read = Vec::new();
+    for round in 0..50 {
+        let entries = text(1, round * 100..(round + 1) * 100, 1, 0);
+        std::io::Write::write_all(&mut input, entries.as_bytes()).unwrap();
+        // Whatever is there by now.
+        read.extend(messages(&mut reader));
+    }
+    drop(input);
+    assert!(remote.wait().unwrap().success());
+    read.extend(messages(&mut reader));
+    let numbers: Vec<u64> =
+        read.iter().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(numbers, (0..5000).collect::<Vec<u64>>());
+    assert_eq!(host.errors(), 0.0);
+}
+
+/// The seeds of the fuzzer: small files that `journalctl` reads, one for each layout and way to compress.
+#[test]
+fn every_layout_and_compression_gives_the_same_entries() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/journal");
+    let expected: Vec<String> =
+        (0..7).map(|number| format!("{number} {}", "long words again ".repeat(number * 3))).collect();
+    for layout in ["regular", "compact"] {
+        for compression in ["", ".lz4", ".zstd"] {
+            let host = Host::new();
+            fs::copy(seeds.join(format!("{layout}{compression}")), host.path("a.journal")).unwrap();
+            assert_eq!(host.messages(ALL), expected, "{layout}{compression}");
+            assert_eq!(host.errors(), 0.0);
+        }
+    }
+}
