@@ -19,9 +19,10 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 10] = [
+const TARGETS: [(&str, Check); 12] = [
     ("config", Check::Text(config)),
     ("env", Check::Text(env)),
+    ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("journal", Check::Bytes(source::journal::fuzz)),
     ("logfmt", Check::Text(pipeline::logfmt)),
@@ -29,6 +30,7 @@ const TARGETS: [(&str, Check); 10] = [
     ("push", Check::Bytes(source::push::fuzz)),
     ("re2", Check::Text(pipeline::re2)),
     ("selector", Check::Text(pipeline::selector)),
+    ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
 ];
 

@@ -8,9 +8,12 @@ mod auth;
 mod client;
 mod connection;
 mod credential;
+mod dial;
 mod headers;
+mod identity;
 mod oauth2;
 mod proxy;
+mod renewal;
 mod server_tls;
 mod tls;
 mod tls_listener;
@@ -21,7 +24,9 @@ pub(crate) use auth::{Auth, split_url_auth};
 pub(crate) use client::{Client, SendError};
 pub(crate) use connection::{BuildError, ConnectionSettings};
 pub(crate) use credential::{Credential, Look};
+pub(crate) use dial::{DialError, Dialer, DialerError, Wire};
 pub(crate) use headers::{Header, Headers};
+pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use oauth2::Settings as OAuth2;
 pub(crate) use proxy::{NoProxy, Proxy, address as proxy_address};
 pub(crate) use server_tls::{ClientAuth, Tls as ServerTls, TlsSettings as ServerTlsSettings};
@@ -36,6 +41,15 @@ pub(crate) struct Settings {
     pub(crate) connection: ConnectionSettings,
     /// Of one request, from connecting to the last byte of the answer.
     pub(crate) timeout: Duration,
+}
+
+impl Settings {
+    /// Nothing special.
+    pub(crate) fn plain(timeout: Duration) -> Settings {
+        let connection =
+            ConnectionSettings { tls: Tls::default(), proxy: Proxy::Direct, follow_redirects: true };
+        Settings { auth: Auth::None, headers: Headers::default(), connection, timeout }
+    }
 }
 
 /// An error with its causes, in one line.

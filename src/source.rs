@@ -1,12 +1,19 @@
 //! Sources: what reads a target's lines.
 //! In: targets from discovery.  Out: chunks into the target's intake.  Owns: open files and log streams.
 
+mod arrivals;
+mod connections;
+mod datagrams;
 pub(crate) mod docker;
 pub(crate) mod file;
+pub(crate) mod gelf;
 pub(crate) mod journal;
 pub(crate) mod listen;
+mod names;
 pub(crate) mod push;
+pub(crate) mod reception;
 pub(crate) mod stdin;
+pub(crate) mod syslog;
 
 use crate::record::LONGEST_LINE;
 
@@ -15,17 +22,24 @@ pub(crate) const CUT_MARK: &[u8] = b" [cut by tailwater]";
 
 /// Cuts a line to [`LONGEST_LINE`], marking it. True when there was something to cut.
 fn cut(line: &mut Vec<u8>) -> bool {
-    if line.len() <= LONGEST_LINE {
-        return false;
+    let is_longer = line.len() > LONGEST_LINE;
+    if is_longer {
+        cut_to(LONGEST_LINE, line);
     }
-    let mut end = LONGEST_LINE - CUT_MARK.len();
+    is_longer
+}
+
+/// Marks a line that is longer than `limit`, or was, as cut. One too short for the mark goes without.
+fn cut_to(limit: usize, line: &mut Vec<u8>) {
+    let Some(most) = limit.checked_sub(CUT_MARK.len()) else { return line.truncate(limit) };
+    let mut end = most.min(line.len());
     // Not in the middle of a UTF-8 character, where it is UTF-8.
-    while end > LONGEST_LINE - CUT_MARK.len() - 3 && line[end] & 0b1100_0000 == 0b1000_0000 {
+    while end > most.saturating_sub(3) && line.get(end).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000)
+    {
         end -= 1;
     }
     line.truncate(end);
     line.extend_from_slice(CUT_MARK);
-    true
 }
 
 #[cfg(test)]

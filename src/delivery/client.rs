@@ -12,7 +12,7 @@ use crate::delivery::keep::Keep;
 use crate::delivery::verdict::{Verdict, judge};
 use crate::delivery::worker::Leftover;
 use crate::flow::{BackoffSettings, Troubles};
-use crate::http::{self, BuildError, SendError};
+use crate::http::{self, BuildError, IdentityError, SendError};
 use crate::metrics::ClientMetrics;
 
 /// How much of an answer is read. A 400 speaks of each refused entry, with all of its labels.
@@ -128,8 +128,8 @@ impl Client {
             Ok(response) => read(response, self.settings.drop_rate_limited).await,
             Err(error) => {
                 let (reason, was_sent) = match &error {
-                    SendError::Credentials(_) => ("credentials", false),
-                    SendError::Token(_) => ("token", false),
+                    SendError::Identity(IdentityError::Credentials(_)) => ("credentials", false),
+                    SendError::Identity(IdentityError::Token(_)) => ("token", false),
                     SendError::Http(error) if error.is_timeout() => ("timeout", true),
                     SendError::Http(_) => ("connection", true),
                 };

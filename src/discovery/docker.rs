@@ -1,40 +1,47 @@
 //! Finds containers through the Docker API and follows each one's log, once.
 //! In: lists (the truth) and events (hints).  Out: running followers.  Owns: the followers of one daemon of one job.
 
+mod events;
+mod hints;
+mod listed;
 mod meta;
+mod networks;
 mod own_container;
+mod state;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
-use bollard::query_parameters::{EventsOptions, ListContainersOptions};
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::custody::Ledger;
+use crate::discovery::docker::events::{Heard, Subscription};
+use crate::discovery::docker::listed::Container;
+use crate::discovery::docker::networks::{Networks, Refreshed};
+use crate::discovery::docker::state::{Facts, Followed, Shared, State};
+use crate::flow::{Backoff, BackoffSettings};
+use crate::http::chain;
 use crate::metrics::Own;
 use crate::pipeline::relabel::{self, Rule};
 use crate::pipeline::{Intake, Outlet, Pipeline};
-use crate::record::{Labels, UnixNanos};
-use crate::source::docker::{Ended, Endpoint, Follow, parse_time};
+use crate::record::UnixNanos;
+use crate::source::docker::{CallError, Ended, Endpoint, Follow, Inspected, OutputLabels};
 
-/// Log streams of one daemon that open at the same time; each makes dockerd read a log.
-const OPENING_AT_ONCE: usize = 4;
+pub(crate) use hints::Hints;
 
 /// Events arrive in bursts (a compose project starting); one list answers for all of a burst.
 const EVENT_PAUSE: Duration = Duration::from_millis(50);
 
-/// An event stream that ends sooner was refused (a socket proxy may), and is not asked for again at once.
-const EVENTS_WORKED: Duration = Duration::from_secs(5);
+/// Waits before a daemon that does not answer is asked again.
+const RETRY: BackoffSettings =
+    BackoffSettings { min: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// One `docker_sd_configs` item.
 #[derive(Clone, Debug)]
@@ -47,6 +54,9 @@ pub(crate) struct Settings {
     pub(crate) port: u64,
     /// Address of containers in the host's network.
     pub(crate) host_networking_host: String,
+    pub(crate) hints: Hints,
+    /// The agent's own container is read as others are.
+    pub(crate) own_container: bool,
 }
 
 /// Everything one daemon's discovery needs.
@@ -67,26 +77,18 @@ pub(crate) struct Containers {
     pub(crate) horizon: UnixNanos,
 }
 
-#[derive(Default)]
-struct State {
-    docker: Option<Docker>,
-    /// Ids of containers being followed.
-    followed: HashSet<String>,
-    running: JoinSet<(String, Ended)>,
-    /// Stopped containers that have been read to their end, or are none of our business.
-    read: HashSet<String>,
-    /// Followed containers that were started again while they were followed: a follower that ends may have missed it.
-    restarted: HashSet<String>,
-    /// The daemon did not answer the last time.
-    failing: bool,
-    /// It was said that there are no events.
-    without_events: bool,
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error(transparent)]
+    Negotiate(#[from] bollard::errors::Error),
+    #[error(transparent)]
+    Call(#[from] CallError),
 }
 
 impl Containers {
     /// Runs until stopped; returns when every follower has ended.
     pub(crate) async fn run(self) {
-        let mut state = State::default();
+        let mut state = State::new(Networks::new(&self.rules));
         tokio::select! {
             () = self.look(&mut state) => {}
             () = self.stop.cancelled() => {}
@@ -97,34 +99,31 @@ impl Containers {
     }
 
     async fn look(&self, state: &mut State) {
-        let openings = Arc::new(Semaphore::new(OPENING_AT_ONCE));
-        let own_id = own_container::id();
-        let mut events: Option<BoxStream<'static, Event>> = None;
-        let mut subscribed = Instant::now();
+        let shared = Shared::default();
+        let own_id = own_container::id().filter(|_| !self.settings.own_container);
+        let mut events = Subscription::new(self.settings.refresh_interval);
+        let mut retry = Backoff::new(RETRY);
         loop {
             let asked = clock::now();
+            let mut pause = self.settings.refresh_interval;
             if let Some((docker, containers)) = self.list(state).await {
-                self.reconcile(&docker, containers, own_id.as_deref(), &openings, state).await;
-                if events.is_none() && Instant::now() >= subscribed {
-                    events = Some(subscribe(&docker, asked));
-                    subscribed = Instant::now();
+                retry = Backoff::new(RETRY);
+                self.reconcile(&docker, containers, own_id.as_deref(), &shared, state).await;
+                if let Some(until) = events.renew(&docker, asked) {
+                    pause = pause.min(until);
                 }
+            } else {
+                pause = pause.min(retry.next());
             }
             tokio::select! {
-                () = sleep(self.settings.refresh_interval) => {}
-                event = next(&mut events) => match event {
-                    Some(event) => {
-                        state.note(event);
-                        sleep(EVENT_PAUSE).await;
-                        while let Some(Some(event)) = next(&mut events).now_or_never() {
-                            state.note(event);
-                        }
+                () = sleep(pause) => {}
+                heard = events.next() => {
+                    self.note(heard, state);
+                    sleep(EVENT_PAUSE).await;
+                    while let Some(heard) = events.next().now_or_never() {
+                        self.note(heard, state);
                     }
-                    None => {
-                        events = None;
-                        subscribed = self.unsubscribed(subscribed, state);
-                    }
-                },
+                }
                 Some(ended) = state.running.join_next(), if !state.running.is_empty() => self.ended(ended, state),
             }
             // Whoever ended meanwhile is let go before the list is compared.
@@ -134,34 +133,41 @@ impl Containers {
         }
     }
 
-    /// The event stream ended; when to ask for it again. Lists go on meanwhile.
-    fn unsubscribed(&self, since: Instant, state: &mut State) -> Instant {
-        let now = Instant::now();
-        if now - since >= EVENTS_WORKED {
+    fn note(&self, heard: Heard, state: &mut State) {
+        match heard {
+            Heard::Event(event) => return state.note(event),
             // Starts may be missed while nobody listens: stopped containers are looked at once more.
-            state.read.clear();
-            return now;
+            Heard::Ended { worked: true } => return state.read.clear(),
+            Heard::Ended { worked: false } | Heard::Refused => {}
         }
         self.own.docker_errors.with("operation", "events").add(1.0);
         if !std::mem::replace(&mut state.without_events, true) {
-            let every = self.settings.refresh_interval;
-            warn!(job = %self.job, host = %self.settings.host, ?every, "Docker gives no events, containers are found by listing");
+            let (job, host, every) = (&self.job, &self.settings.host, self.settings.refresh_interval);
+            warn!(%job, %host, ?every, "Docker gives no events, containers are found by listing");
         }
-        now + self.settings.refresh_interval.max(EVENTS_WORKED)
     }
 
     /// All containers, running or not.
-    async fn list(&self, state: &mut State) -> Option<(Docker, Vec<ContainerSummary>)> {
+    async fn list(&self, state: &mut State) -> Option<(Docker, Vec<Container>)> {
+        let endpoint = &self.settings.endpoint;
         let listed = async {
             let docker = match state.docker.take() {
                 Some(docker) => docker,
-                None => self.settings.endpoint.docker()?.negotiate_version().await?,
+                None => {
+                    state.networks.reset();
+                    endpoint.docker()?.negotiate_version().await?
+                }
             };
-            // `all`, because a container may have run and stopped between two lists.
-            let filters = Some(self.settings.filters.clone()).filter(|filters| !filters.is_empty());
-            let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
-            let containers = docker.list_containers(Some(options)).await?;
-            Ok::<_, bollard::errors::Error>((docker, containers))
+            let version = docker.client_version().to_string();
+            let mut containers: Vec<Container> =
+                endpoint.containers(&version, &self.settings.filters).await?;
+            listed::lend_networks(&mut containers);
+            if let Refreshed::Refused(error) = state.networks.refresh(&containers, endpoint, &version).await?
+            {
+                let (job, host) = (&self.job, &self.settings.host);
+                warn!(%job, %host, %error, "Docker does not tell about networks, their labels are left out");
+            }
+            Ok::<_, ListError>((docker, containers))
         };
         match listed.await {
             Ok((docker, containers)) => {
@@ -174,8 +180,8 @@ impl Containers {
             Err(error) => {
                 self.own.docker_errors.with("operation", "list").add(1.0);
                 if !std::mem::replace(&mut state.failing, true) {
-                    let every = self.settings.refresh_interval;
-                    warn!(job = %self.job, host = %self.settings.host, %error, ?every, "no answer from Docker, looking again");
+                    let (job, host, error) = (&self.job, &self.settings.host, chain(&error));
+                    warn!(%job, %host, error, "no answer from Docker, looking again");
                 }
                 None
             }
@@ -185,88 +191,140 @@ impl Containers {
     async fn reconcile(
         &self,
         docker: &Docker,
-        containers: Vec<ContainerSummary>,
+        containers: Vec<Container>,
         own_id: Option<&str>,
-        openings: &Arc<Semaphore>,
+        shared: &Shared,
         state: &mut State,
     ) {
-        let listed: HashSet<&str> =
-            containers.iter().filter_map(|container| container.id.as_deref()).collect();
-        state.read.retain(|id| listed.contains(id.as_str()));
-        for container in &containers {
-            let Some(id) = container.id.as_deref() else { continue };
+        let listed: HashSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
+        state.dropped.retain(|id, _| listed.contains(id.as_str()));
+        let left: Vec<String> = state.read.extract_if(|id| !listed.contains(id.as_str())).collect();
+        for id in left {
+            if self.is_gone(docker, &id).await {
+                self.ledger.forget_container(&id, &self.key(&id));
+            }
+        }
+        for container in containers {
+            let id = container.id.as_str();
             self.ledger.seen(&self.key(id));
             // Reading its own log, the agent would write about what it read and read that.
-            if own_id.is_some_and(|own| id.starts_with(own)) || state.followed.contains(id) {
+            if own_id.is_some_and(|own| id.starts_with(own)) {
                 continue;
             }
-            let running = is_running(container);
-            if !running && state.read.contains(id) {
-                continue;
+            let facts = Facts { networks: state.networks.generation(), container };
+            if let Some(followed) = state.followed.get_mut(&facts.container.id) {
+                self.relabel(followed, facts, &state.networks);
+            } else {
+                self.consider(docker, facts, shared, state).await;
             }
-            if !running {
-                match self.wants_stopped(docker, id).await {
-                    Some(true) => {}
-                    Some(false) => {
-                        state.read.insert(id.to_owned());
-                        continue;
-                    }
-                    None => continue,
-                }
-            }
-            state.read.remove(id);
-            self.start(docker, container, id, openings, state);
         }
     }
 
-    fn start(
-        &self,
-        docker: &Docker,
-        container: &ContainerSummary,
-        id: &str,
-        openings: &Arc<Semaphore>,
-        state: &mut State,
-    ) {
-        let name = meta::name(container);
-        let [stdout, stderr] = self.labels(container);
-        // Decided once for the container: what relabelling drops is not even opened.
-        if stdout.is_none() && stderr.is_none() {
-            debug!(job = %self.job, container = %name, "dropped by relabelling");
+    /// Follows a container that nobody follows, if it is to be.
+    async fn consider(&self, docker: &Docker, facts: Facts, shared: &Shared, state: &mut State) {
+        let Facts { container, .. } = &facts;
+        let id = container.id.clone();
+        let running = container.is_running();
+        let known = state.dropped.get(&id).is_some_and(|before| *before == facts);
+        if known || (!running && state.read.contains(&id)) {
             return;
         }
-        info!(job = %self.job, container = %name, id = short(id), "following container");
-        let key = self.key(id);
-        if let Some(cursor) = self.ledger.imported_container(id) {
+        let allowed = self.settings.hints.allow(&container.labels, &self.job);
+        let labels = if allowed { self.labels(container, &state.networks) } else { [None, None] };
+        // Decided before the log is opened: what relabelling drops is not even read.
+        if labels.iter().all(Option::is_none) {
+            let reason = if allowed { "relabelling" } else { "its own labels" };
+            debug!(job = %self.job, container = %meta::name(container), reason, "container is left alone");
+            state.dropped.insert(id, facts);
+            return;
+        }
+        state.dropped.remove(&id);
+        if !running {
+            match self.wants_stopped(docker, &id).await {
+                Some(true) => {}
+                Some(false) => {
+                    state.read.insert(id);
+                    return;
+                }
+                None => return,
+            }
+        }
+        state.read.remove(&id);
+        self.start(docker, facts, labels, shared, state);
+    }
+
+    fn start(&self, docker: &Docker, facts: Facts, labels: OutputLabels, shared: &Shared, state: &mut State) {
+        let (id, name) = (facts.container.id.clone(), meta::name(&facts.container));
+        info!(job = %self.job, container = %name, id = short(&id), "following container");
+        let key = self.key(&id);
+        if let Some(cursor) = self.ledger.imported_container(&id) {
             self.ledger.track(&key, &name).begin_at(cursor);
         }
+        let [stdout, stderr] = &labels;
+        let intake = Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet);
+        let (labels, changed) = watch::channel(labels);
+        let stop = self.stop.child_token();
         let follow = Follow {
-            id: id.to_owned(),
-            name: name.clone(),
+            id: id.clone(),
+            name,
             endpoint: self.settings.endpoint.clone(),
             docker: docker.clone(),
             ledger: self.ledger.clone(),
             key,
-            intake: Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet),
+            intake,
+            labels: changed,
             own: self.own.clone(),
-            openings: openings.clone(),
+            openings: shared.openings.clone(),
+            questions: shared.questions.clone(),
             vanishes: false,
-            stop: self.stop.clone(),
+            stop: stop.clone(),
         };
-        let id = id.to_owned();
-        state.followed.insert(id.clone());
+        state.followed.insert(id.clone(), Followed { facts, labels, stop });
         self.own.targets_active.with("source", "docker").add(1.0);
         state.running.spawn(async move { (id, follow.run().await) });
     }
 
+    /// Tells a follower that its container has other labels now. Not of a container that is not up, which has lost its
+    /// addresses and ports: its last lines belong to the others.
+    fn relabel(&self, followed: &mut Followed, facts: Facts, networks: &Networks) {
+        if !facts.container.is_up() || followed.facts == facts {
+            return;
+        }
+        let name = meta::name(&facts.container);
+        let labels = self.labels(&facts.container, networks);
+        followed.facts = facts;
+        if labels.iter().all(Option::is_none) {
+            info!(job = %self.job, container = %name, "relabelling drops the container now");
+            followed.stop.cancel();
+            return;
+        }
+        let changed = followed.labels.send_if_modified(|before| {
+            let changed = *before != labels;
+            *before = labels;
+            changed
+        });
+        if changed {
+            info!(job = %self.job, container = %name, "container has other labels now");
+        }
+    }
+
     /// Labels of stdout and of stderr after relabelling.
-    fn labels(&self, container: &ContainerSummary) -> [Option<Labels>; 2] {
+    fn labels(&self, container: &Container, networks: &Networks) -> OutputLabels {
         ["stdout", "stderr"].map(|stream| {
             if self.rules.is_empty() {
                 // Promtail sends such lines without any label, and Loki cannot tell them apart.
                 return Some(meta::default_labels(container, stream));
             }
-            relabel::apply(&self.rules, meta::labels(container, stream, &self.settings)).map(relabel::visible)
+            let labels = meta::labels(container, networks, stream, &self.settings);
+            relabel::apply(&self.rules, labels).map(relabel::visible)
         })
+    }
+
+    /// True for a container that is not in the list because it is not there any more.
+    async fn is_gone(&self, docker: &Docker, id: &str) -> bool {
+        // A filter may not let it through any more.
+        self.settings.filters.is_empty()
+            || self.inspect(docker, id).await.is_err_and(|error| error.is_not_found())
     }
 
     /// True for a stopped container whose log may hold something new: one that was read before, or that stopped
@@ -276,12 +334,15 @@ impl Containers {
         if self.ledger.find(&self.key(id)).is_some() || self.ledger.imported_container(id).is_some() {
             return Some(true);
         }
-        let Ok(inspected) = docker.inspect_container(id, None).await else {
+        let Ok(inspected) = self.inspect(docker, id).await else {
             self.own.docker_errors.with("operation", "inspect").add(1.0);
             return None;
         };
-        let finished = inspected.state.and_then(|state| state.finished_at);
-        Some(finished.as_deref().and_then(parse_time).is_some_and(|finished| finished >= self.horizon))
+        Some(inspected.finished().is_some_and(|finished| finished >= self.horizon))
+    }
+
+    async fn inspect(&self, docker: &Docker, id: &str) -> Result<Inspected, CallError> {
+        Inspected::of(&self.settings.endpoint, &docker.client_version().to_string(), id).await
     }
 
     fn ended(&self, ended: Result<(String, Ended), tokio::task::JoinError>, state: &mut State) {
@@ -289,8 +350,12 @@ impl Containers {
             Ok((id, ended)) => {
                 debug!(job = %self.job, id = short(&id), ?ended, "container is not followed any more");
                 state.followed.remove(&id);
-                if !state.restarted.remove(&id) && ended == Ended::Drained {
-                    state.read.insert(id);
+                let restarted = state.restarted.remove(&id);
+                match ended {
+                    // Ids do not come back.
+                    Ended::Removed => self.ledger.forget_container(&id, &self.key(&id)),
+                    Ended::Drained if !restarted => drop(state.read.insert(id)),
+                    Ended::Drained | Ended::Stopped => {}
                 }
             }
             // In release builds a panic has ended the process before.
@@ -304,58 +369,6 @@ impl Containers {
     }
 }
 
-impl State {
-    fn note(&mut self, event: Event) {
-        let Event { id, started } = event;
-        if started && self.followed.contains(&id) {
-            self.restarted.insert(id);
-        } else if started {
-            self.read.remove(&id);
-        }
-    }
-}
-
-/// A container event: a hint that the list has changed.
-struct Event {
-    id: String,
-    started: bool,
-}
-
-fn is_running(container: &ContainerSummary) -> bool {
-    use ContainerSummaryStateEnum::{PAUSED, RESTARTING, RUNNING};
-    matches!(container.state, Some(RUNNING | PAUSED | RESTARTING))
-}
-
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
-}
-
-/// Container events from `since` on, so that none falls between a list and the subscription.
-fn subscribe(docker: &Docker, since: UnixNanos) -> BoxStream<'static, Event> {
-    let filters = HashMap::from([
-        ("type".to_owned(), vec!["container".to_owned()]),
-        ("event".to_owned(), ["create", "start", "die", "destroy", "rename"].map(str::to_owned).to_vec()),
-    ]);
-    let options = EventsOptions {
-        filters: Some(filters),
-        since: Some(since.seconds().to_string()),
-        ..EventsOptions::default()
-    };
-    // The stream borrows its client, so it owns a clone of it.
-    let docker = docker.clone();
-    let events = docker.events(Some(options)).take_while(|event| std::future::ready(event.is_ok()));
-    let events = events.filter_map(|event| async {
-        let event = event.ok()?;
-        let started = event.action.as_deref() == Some("start");
-        Some(Event { id: event.actor?.id?, started })
-    });
-    Box::pin(events)
-}
-
-/// Cancel-safe: an event not yet given is still in the stream.
-async fn next(events: &mut Option<BoxStream<'static, Event>>) -> Option<Event> {
-    match events {
-        Some(events) => events.next().await,
-        None => std::future::pending().await,
-    }
 }

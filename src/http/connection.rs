@@ -1,16 +1,13 @@
 //! The HTTP client under a [`Client`](super::Client), and a new one when certificates have changed on disk.
 //! In: settings, certificate files.  Out: a reqwest client.  Owns: the connections.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use tracing::{info, warn};
 
 use crate::http::auth::AuthError;
-use crate::http::chain;
-use crate::http::credential::Look;
 use crate::http::proxy::Proxy;
+use crate::http::renewal::Renewed;
 use crate::http::tls;
 
 /// How a server is reached.
@@ -38,52 +35,20 @@ pub(crate) enum BuildError {
 pub(super) struct Connection {
     settings: ConnectionSettings,
     timeout: Duration,
-    current: Mutex<Current>,
-}
-
-#[derive(Debug)]
-struct Current {
-    http: reqwest::Client,
-    /// How the files looked when they were read.
-    seen: Vec<Look>,
-    /// How they looked when they could not be used, so that it is said once.
-    unusable: Option<Vec<Look>>,
+    http: Renewed<reqwest::Client>,
 }
 
 impl Connection {
     /// Reads the certificates; connects nowhere.
     pub(super) fn new(settings: ConnectionSettings, timeout: Duration) -> Result<Connection, BuildError> {
-        let seen = look(&settings.tls);
-        let http = build(&settings, timeout)?;
-        let current = Mutex::new(Current { http, seen, unusable: None });
-        Ok(Connection { settings, timeout, current })
+        let http = Renewed::new(&settings.tls, || build(&settings, timeout))?;
+        Ok(Connection { settings, timeout, http })
     }
 
-    /// The client to use now. Certificates that cannot be used leave the one before in place: a renewal is seldom
-    /// one step, and the next request looks again.
+    /// The client to use now.
     pub(super) fn client(&self) -> reqwest::Client {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // Looked at before they are read: a change in between is seen the next time.
-        let now = look(&self.settings.tls);
-        if now != current.seen {
-            match build(&self.settings, self.timeout) {
-                Ok(http) => {
-                    info!("certificates have changed on disk and are in use now");
-                    *current = Current { http, seen: now, unusable: None };
-                }
-                Err(error) if current.unusable.as_ref() != Some(&now) => {
-                    warn!(error = %chain(&error), "certificates have changed on disk and cannot be used, going on with those before");
-                    current.unusable = Some(now);
-                }
-                Err(_) => {}
-            }
-        }
-        current.http.clone()
+        self.http.current(&self.settings.tls, || build(&self.settings, self.timeout))
     }
-}
-
-fn look(tls: &tls::Settings) -> Vec<Look> {
-    tls.files().map(|file| Look::of(file)).collect()
 }
 
 fn build(settings: &ConnectionSettings, timeout: Duration) -> Result<reqwest::Client, BuildError> {

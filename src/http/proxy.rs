@@ -51,6 +51,14 @@ impl Proxy {
         })
     }
 
+    /// The proxy on the way to `url`, if any.
+    pub(super) fn towards(&self, url: &Url) -> Option<Url> {
+        let Proxy::Through { http, https, except, .. } = self else { return None };
+        let address = if url.scheme() == "https" { https } else { http };
+        let address = address.as_ref().filter(|_| !except.matches(url))?;
+        Url::parse(address.reveal()).ok()
+    }
+
     pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder, AuthError> {
         // Never from the environment unless the configuration says so.
         let mut builder = builder.no_proxy();

@@ -19,7 +19,7 @@ use crate::http::{Credential, Look, chain};
 use crate::record::Secret;
 
 /// An `http_tls_config`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TlsSettings {
     pub(crate) cert: Credential,
     pub(crate) key: Credential,
@@ -29,7 +29,7 @@ pub(crate) struct TlsSettings {
 }
 
 /// Which certificate a client has to show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ClientAuth {
     None,
     /// Any or none.
@@ -69,6 +69,13 @@ struct Current {
     unusable: Option<Vec<Look>>,
 }
 
+impl PartialEq for Tls {
+    /// Where both were to use the same, whatever the files hold.
+    fn eq(&self, other: &Tls) -> bool {
+        self.settings == other.settings
+    }
+}
+
 impl Tls {
     /// Reads all files.
     pub(crate) fn new(settings: TlsSettings) -> Result<Tls, TlsError> {
@@ -79,7 +86,7 @@ impl Tls {
 
     /// What the next connection is accepted with. Certificates that cannot be used leave those before in place: a
     /// renewal is seldom one step, and the next connection looks again.
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at before they are read: a change in between is seen the next time.
         let now = self.settings.look();

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::record::UnixNanos;
+use crate::record::{Labels, UnixNanos};
 
 /// A name that some stage of the pipeline speaks of: an index into the pipeline's symbol table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ enum Name {
 }
 
 /// What every line of a target starts from: the values of its labels, already in the buffer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Base {
     buffer: Vec<u8>,
     labels: Vec<Option<Span>>,
@@ -64,6 +64,14 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// What lines start from that start with `labels`, and those of them that have no symbol.
+    pub(crate) fn split(names: &[Arc<str>], labels: &Labels) -> (Labels, Base) {
+        let mut others = labels.clone();
+        let spoken: Vec<Option<String>> = names.iter().map(|name| others.remove(name)).collect();
+        let spoken: Vec<Option<&str>> = spoken.iter().map(Option::as_deref).collect();
+        (others, Base::new(&spoken))
+    }
+
     /// `labels[symbol]` is the target's value for that name, if it has one.
     pub(crate) fn new(labels: &[Option<&str>]) -> Base {
         let mut base = Base::default();

@@ -35,7 +35,7 @@ pub(super) fn write(value: &serde_json::Value, text: &mut String) {
 }
 
 /// A quoted string.
-pub(super) fn string(value: &str, text: &mut String) {
+pub(crate) fn string(value: &str, text: &mut String) {
     text.push('"');
     escape(value, text);
     text.push('"');

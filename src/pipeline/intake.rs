@@ -13,6 +13,7 @@ use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
 use crate::metrics::{Series, Tally};
 use crate::pipeline::compile::Pipeline;
+use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
@@ -24,6 +25,7 @@ use crate::record::{Chunk, Labels, Origin};
 /// One target's entrance.
 #[derive(Debug)]
 pub(crate) struct Intake {
+    pipeline: Arc<Pipeline>,
     /// By origin; what starts with the labels of `None` is dropped by relabelling.
     lanes: Vec<Option<Lane>>,
     /// Where lines come with labels of their own.
@@ -57,7 +59,7 @@ impl Intake {
     ) -> Intake {
         let lane = |labels: &Labels| Lane::new(pipeline.clone(), labels);
         let lanes = [stdout, stderr].map(|labels| labels.map(lane)).into();
-        Intake::with(lanes, None, source, outlet)
+        Intake::with(lanes, None, pipeline, source, outlet)
     }
 
     /// An entrance for a target of kind `source` whose lines come with labels of their own, which go through `rules`
@@ -68,11 +70,19 @@ impl Intake {
         source: &str,
         outlet: &Outlet,
     ) -> Intake {
-        Intake::with(vec![None], Some(Origins::new(pipeline.clone(), rules)), source, outlet)
+        let origins = Origins::new(pipeline.clone(), rules);
+        Intake::with(vec![None], Some(origins), pipeline, source, outlet)
     }
 
-    fn with(lanes: Vec<Option<Lane>>, origins: Option<Origins>, source: &str, outlet: &Outlet) -> Intake {
+    fn with(
+        lanes: Vec<Option<Lane>>,
+        origins: Option<Origins>,
+        pipeline: &Arc<Pipeline>,
+        source: &str,
+        outlet: &Outlet,
+    ) -> Intake {
         Intake {
+            pipeline: pipeline.clone(),
             lanes,
             origins,
             scratch: Scratch::default(),
@@ -174,6 +184,30 @@ impl Intake {
         what.await
     }
 
+    /// Lines start with these labels from now on. What stages remember, and hold back, stays.
+    pub(crate) async fn relabel(
+        &mut self,
+        stdout: Option<&Labels>,
+        stderr: Option<&Labels>,
+    ) -> Result<(), IntakeClosed> {
+        let labels = [stdout, stderr];
+        let differs = |(lane, labels): (&Option<Lane>, &Option<&Labels>)| match (lane, labels) {
+            (Some(lane), Some(labels)) => lane.keys_change_with(labels),
+            (lane, labels) => lane.is_some() && labels.is_none(),
+        };
+        // What waits under the labels of before would wait in vain for lines that belong to it.
+        if self.lanes.iter().zip(&labels).any(differs) {
+            self.finish().await?;
+        }
+        for (lane, labels) in self.lanes.iter_mut().zip(labels) {
+            match (lane.as_mut(), labels) {
+                (Some(lane), Some(labels)) => lane.relabel(labels),
+                (_, labels) => *lane = labels.map(|labels| Lane::new(self.pipeline.clone(), labels)),
+            }
+        }
+        Ok(())
+    }
+
     /// Lets go on all that stages hold back: the target is at its end, or the agent is.
     pub(crate) async fn finish(&mut self) -> Result<(), IntakeClosed> {
         self.let_go(None).await
@@ -232,7 +266,8 @@ impl Intake {
         ticket: Ticket,
         cost: &mut usize,
     ) -> Result<(), IntakeClosed> {
-        let Output { groups, mut tickets, .. } = output;
+        let Output { groups, mut tickets, changes, .. } = output;
+        changes.count_with(&ticket);
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
         let entries = groups.entries();

@@ -146,6 +146,19 @@ impl Rule {
         }
     }
 
+    /// True where the rule can see the value of a label whose name is `wanted`. Of a `labelmap` that speaks of containers'
+    /// labels only, as most do, it is known what it cannot see.
+    pub(crate) fn may_read(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        let pattern = self.regex.as_str();
+        match self.action {
+            Action::LabelMap => {
+                !pattern.contains("__meta_docker_container_") || pattern.contains("__meta_docker_network_")
+            }
+            Action::KeepEqual | Action::DropEqual if wanted(&self.target_label) => true,
+            _ => self.source_labels.iter().any(|name| wanted(name)),
+        }
+    }
+
     /// Applies the rule; false drops the target.
     fn apply(&self, labels: &mut LabelMap) -> bool {
         let values = self.source_labels.iter().map(|name| labels.get(name).map_or("", String::as_str));
@@ -168,6 +181,16 @@ impl Rule {
             Action::Uppercase => set(labels, &self.target_label, value.to_uppercase()),
         }
         true
+    }
+
+    /// True where the rule can see the value of this label.
+    pub(crate) fn reads_label(&self, name: &str) -> bool {
+        let by_name = match self.action {
+            Action::LabelMap => self.is_match(name),
+            Action::KeepEqual | Action::DropEqual => self.target_label == name,
+            _ => false,
+        };
+        by_name || self.source_labels.iter().any(|source| source == name)
     }
 
     fn is_match(&self, text: &str) -> bool {
@@ -341,6 +364,25 @@ mod tests {
             "{source_label: [a], target_label: b}",
         ] {
             assert!(Rule::decode(&parse_yaml(rules).unwrap()).is_err(), "{rules}");
+        }
+    }
+
+    #[test]
+    fn a_rule_may_read_its_sources_and_what_it_maps() {
+        let table = [
+            ("{source_labels: [__meta_docker_network_name], target_label: a}", false),
+            ("{source_labels: [x, __meta_docker_network_label_y], target_label: a}", true),
+            ("{source_labels: [x], target_label: __meta_docker_network_label_a, action: keepequal}", true),
+            ("{source_labels: [x], target_label: __meta_docker_network_label_a}", false),
+            ("{action: labelmap, regex: __meta_docker_container_label_(.+)}", false),
+            ("{action: labelmap, regex: __meta_docker_network_label_(.+)}", true),
+            ("{action: labelmap, regex: __meta_docker_(.+)}", true),
+            ("{action: labeldrop, regex: a}", false),
+        ];
+        for (text, expected) in table {
+            let rule = Rule::decode(&parse_yaml(text).unwrap()).unwrap();
+            let of_networks = |name: &str| name.starts_with("__meta_docker_network_label_");
+            assert_eq!(rule.may_read(of_networks), expected, "{text}");
         }
     }
 

@@ -1,16 +1,22 @@
 //! Follows containers' logs through the Docker API.
 //! In: a container id.  Out: chunks of whole lines with Docker's times.  Owns: one log stream per container.
 //!
-//! bollard serves list, inspect and events. The log stream is read here over a plain HTTP/1 connection, because
-//! bollard guesses from the first byte whether a container has a TTY and sends whole seconds as `since`.
+//! bollard negotiates the version and gives events. The log stream is read here, because bollard guesses from the first
+//! byte whether a container has a TTY and sends whole seconds as `since`; lists and containers are, because bollard takes
+//! no word that is not in Docker's own specification.
 
 mod api;
 mod follow;
+mod host;
+mod inspect;
 mod lines;
 mod resume;
+mod stall;
 mod stamp;
 mod stream;
 
-pub(crate) use api::Endpoint;
-pub(crate) use follow::{Ended, Follow};
-pub(crate) use stamp::parse as parse_time;
+pub(crate) use api::{ANSWER_TIMEOUT, CallError, Endpoint};
+pub(crate) use follow::{Ended, Follow, OutputLabels};
+pub(crate) use host::{Found, Host};
+pub(crate) use inspect::{Inspected, or_default};
+pub(crate) use stall::Questions;

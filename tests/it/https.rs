@@ -5,18 +5,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::SupportedProtocolVersion;
+use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::agent::{Agent, PATIENCE};
-use crate::doubles::{Authority, Identity};
+use crate::doubles::{Authority, Identity, client_config};
 
 static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
@@ -66,18 +64,7 @@ async fn ready(
     identity: Option<&Identity>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
-    let config = match identity {
-        None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let chain = vec![CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-    };
+    let config = client_config(authority, identity, versions);
     let name = ServerName::from(address.ip());
     let exchange = async {
         let socket = TcpStream::connect(address).await?;

@@ -16,6 +16,7 @@
 )]
 
 pub mod docker;
+pub mod docker_host;
 pub mod fake_docker;
 pub mod fake_loki;
 pub mod journal;

@@ -127,8 +127,20 @@ fn what_no_block_can_mean_is_refused_where_it_stands() {
         ("server: {log_format: xml}", "f:1:22: unknown log format `xml`"),
         ("server: {enable_runtime_reload: maybe}", "f:1:33: expected true or false"),
         (
-            "scrape_configs: [{job_name: j, docker_sd_configs: [{host: 'http://x', bearer_token: t}]}]",
-            "f:1:59: `bearer_token` for a Docker host is not supported",
+            "scrape_configs: [{job_name: j, docker_sd_configs: [{host: 'npipe:////./pipe/docker_engine'}]}]",
+            "f:1:59: npipe:// hosts are not supported",
+        ),
+        (
+            "scrape_configs: [{job_name: j, docker_sd_configs: [{host: 'https://x', proxy_url: 'socks5://p'}]}]",
+            "f:1:59: this server can be reached through http:// proxies only",
+        ),
+        (
+            "scrape_configs: [{job_name: j, docker_sd_configs: [{host: 'https://x', tls_config: {ca_file: /no}}]}]",
+            "f:1:59: `ca_file` of tls_config: cannot read /no",
+        ),
+        (
+            "scrape_configs: [{job_name: j, docker_sd_configs: [{host: 'unix:///x', container_labels: all}]}]",
+            "f:1:90: labels of containers are nothing of that sort",
         ),
     ];
     for (text, message) in table {
@@ -137,10 +149,18 @@ fn what_no_block_can_mean_is_refused_where_it_stands() {
 }
 
 #[test]
+fn what_a_docker_host_that_is_no_web_address_cannot_use_is_said() {
+    let text = "scrape_configs:\n- job_name: j\n  docker_sd_configs:\n  - {host: 'tcp://x:2376', tls_config: {ca_file: /no}}\n";
+    let settings = decode(text).unwrap();
+    assert_eq!(settings.jobs[0].docker.len(), 1, "no certificate is read for it");
+    assert!(settings.warnings[0].to_string().contains("`tls_config` has no effect"));
+}
+
+#[test]
 fn a_group_for_another_host_is_passed_over_with_a_warning() {
     let text = "scrape_configs:\n- job_name: j\n  static_configs:\n  - {labels: {__path__: /x, __host__: not this one}}\n";
     let settings = decode(text).unwrap();
-    assert_eq!(settings.jobs[0].files.len(), 0);
+    assert_eq!(settings.jobs[0].files.groups.len(), 0);
     assert!(settings.warnings[0].to_string().contains("`not this one`"));
 }
 
@@ -148,6 +168,6 @@ fn a_group_for_another_host_is_passed_over_with_a_warning() {
 fn a_group_that_names_no_files_is_passed_over_with_a_warning() {
     let text = "scrape_configs:\n- job_name: j\n  static_configs:\n  - {labels: {a: b}}\n  - {labels: {__path__: /x}}\n";
     let settings = decode(text).unwrap();
-    assert_eq!(settings.jobs[0].files.len(), 1);
+    assert_eq!(settings.jobs[0].files.groups.len(), 1);
     assert_eq!(settings.warnings.len(), 1);
 }

@@ -50,7 +50,7 @@ impl Ledger {
                 along.iter().for_each(|key| drop(tracks.remove(key)));
             }
             let cursor = Cursor::Promtail { value: *value, as_of, taken: None };
-            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor)));
+            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor), &self.cut));
         }
         count
     }
@@ -94,6 +94,16 @@ impl Ledger {
         Some(Cursor::Docker { all, stdout: None, stderr: None })
     }
 
+    /// The container is removed, and its id does not come back: what `key` and Promtail say of it can be forgotten, as
+    /// soon as all its lines are settled.
+    pub(crate) fn forget_container(&self, id: &str, key: &str) {
+        let mut tracks = lock(&self.tracks);
+        tracks.remove(&format!("{PREFIX}{CONTAINER}{id}"));
+        if let Some(track) = tracks.get(key) {
+            track.lock().gone = true;
+        }
+    }
+
     /// What Promtail's file says of a path.
     pub(crate) fn imported(&self, path: &str) -> Option<Imported> {
         match lock(&self.tracks).get(&format!("{PREFIX}{path}"))?.read_position()? {
@@ -116,7 +126,7 @@ impl Ledger {
             return;
         };
         let settled = Cursor::Promtail { value, as_of, taken: Some(taken) };
-        tracks.insert(key, Track::new(path, Some(settled)));
+        tracks.insert(key, Track::new(path, Some(settled), &self.cut));
         // A position of our own is older than Promtail's. That of a second job goes along as with containers.
         let plain = format!("file:{}:{}", taken.device, taken.inode);
         let before = tracks.get(&plain).and_then(|track| track.read_position());
@@ -151,6 +161,8 @@ pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Optio
         Cursor::Promtail { value, taken: None, .. } => {
             Some((key.strip_prefix(PREFIX)?.to_owned(), value.to_string()))
         }
+        // Of these Promtail counts lines.
+        Cursor::Packed { lines, .. } if is_first_job => Some((name.to_owned(), lines.to_string())),
         _ => None,
     }
 }

@@ -30,8 +30,8 @@ pub(super) enum Remembered {
     Nothing,
     /// A run of a version that left the file alone.
     Unread,
-    /// The CRC-32 of the file as it was left.
-    Left(u32),
+    /// The CRC-32 of the file as it was left, or was about to be, and of the one before.
+    Left([u32; 2]),
 }
 
 /// The file as it was last read or written.
@@ -46,6 +46,13 @@ pub(super) struct Shared {
     failing: bool,
     /// Failures not asked for yet.
     failures: u64,
+}
+
+/// What the file is to say.
+#[derive(Debug)]
+pub(super) struct Next {
+    text: String,
+    pub(super) crc: u32,
 }
 
 /// What was found at start.
@@ -115,7 +122,7 @@ impl Shared {
         let written_by_another = match remembered {
             Remembered::Nothing => true,
             Remembered::Unread => false,
-            Remembered::Left(crc) => crc != shared.crc,
+            Remembered::Left(crcs) => !crcs.contains(&shared.crc),
         };
         let mut found = Found::default();
         // Versions that knew no journals have kept what Promtail said of them.
@@ -140,37 +147,36 @@ impl Shared {
         std::mem::take(&mut self.failures)
     }
 
-    /// Writes the file if it has changed; says whether it did. That it cannot be written is said once, and does not keep
-    /// our own state from being saved.
-    pub(super) fn save(&mut self, disk: &dyn Disk, ledger: &Ledger) -> bool {
+    /// What the file should say of these positions, unless it does.
+    pub(super) fn next(&self, disk: &dyn Disk, positions: Vec<(String, String, Cursor)>) -> Option<Next> {
         if self.leave_alone {
-            return false;
+            return None;
         }
-        let text = promtail::render(&self.entries(disk, ledger));
+        let text = promtail::render(&self.entries(disk, positions));
         let crc = crc32fast::hash(text.as_bytes());
-        if crc == self.crc {
-            return false;
-        }
-        match replace(disk, &self.path, text.as_bytes()) {
+        (crc != self.crc).then_some(Next { text, crc })
+    }
+
+    /// Writes the file. That it cannot be written is said once, and does not keep our own state from being saved.
+    pub(super) fn write(&mut self, disk: &dyn Disk, next: Next) {
+        match replace(disk, &self.path, next.text.as_bytes()) {
             Ok(()) => {
-                self.crc = crc;
+                self.crc = next.crc;
                 self.failing = false;
-                true
             }
             Err(error) => {
                 self.failures += 1;
                 if !std::mem::replace(&mut self.failing, true) {
                     warn!(file = %self.path.display(), %error, "positions for Promtail cannot be written, trying again");
                 }
-                false
             }
         }
     }
 
-    fn entries(&self, disk: &dyn Disk, ledger: &Ledger) -> BTreeMap<String, String> {
+    fn entries(&self, disk: &dyn Disk, positions: Vec<(String, String, Cursor)>) -> BTreeMap<String, String> {
         let mut entries = self.carried.clone();
         let mut waiting = Vec::new();
-        for (key, name, cursor) in ledger.committed() {
+        for (key, name, cursor) in positions {
             let Some((promtails_key, value)) = in_promtails_words(&key, &name, cursor) else { continue };
             let holds = match cursor {
                 Cursor::Promtail { .. } => {
@@ -178,7 +184,7 @@ impl Shared {
                     continue;
                 }
                 // A path's file may have been rotated away: its position would make Promtail skip lines of the next one.
-                Cursor::File { .. } => disk
+                Cursor::File { .. } | Cursor::Packed { .. } => disk
                     .stat(Path::new(&name))
                     .is_ok_and(|stat| key == format!("file:{}:{}", stat.device, stat.inode)),
                 Cursor::Docker { .. } | Cursor::Journal { .. } => true,

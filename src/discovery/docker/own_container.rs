@@ -13,14 +13,14 @@ pub(super) fn id() -> Option<String> {
     from_mounts(&mounts).or_else(|| from_hostname(hostname.trim()))
 }
 
-/// Docker mounts `/etc/hostname` and others from a directory named by the id.
+/// Docker and Podman mount `/etc/hostname` and others from a directory named by the id; Podman has `userdata` below it.
 fn from_mounts(mounts: &str) -> Option<String> {
     mounts.lines().find_map(|line| {
-        let (_, after) = line.split_once("/containers/")?;
-        let id = after.get(..ID_LENGTH)?;
-        let made_by_docker =
-            after[ID_LENGTH..].starts_with("/hostname") || after[ID_LENGTH..].starts_with("/resolv.conf");
-        (is_hex(id) && made_by_docker).then(|| id.to_owned())
+        let mut parts = line.split('/').skip_while(|part| part.len() != ID_LENGTH || !is_hex(part));
+        let id = parts.next()?;
+        let file = parts.find(|part| *part != "userdata")?;
+        let file = file.split(' ').next().unwrap_or_default();
+        (line.contains("containers/") && matches!(file, "hostname" | "resolv.conf")).then(|| id.to_owned())
     })
 }
 
@@ -43,6 +43,10 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let line =
             format!("1 2 0:1 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/x rw\n");
+        assert_eq!(from_mounts(&line), Some(id.clone()));
+        let line = format!(
+            "1 2 0:1 /containers/overlay-containers/{id}/userdata/resolv.conf /etc/resolv.conf rw - tmpfs tmpfs rw\n"
+        );
         assert_eq!(from_mounts(&line), Some(id));
         assert_eq!(from_mounts("1 2 0:1 / / rw - overlay overlay rw\n"), None);
         assert_eq!(from_hostname("0123456789ab"), Some("0123456789ab".to_owned()));

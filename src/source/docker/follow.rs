@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use bollard::Docker;
 use futures_util::FutureExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::custody::{Claim, Ledger, Track};
 use crate::flow::{Backoff, BackoffSettings};
+use crate::http::chain;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
-use crate::record::Chunk;
-use crate::source::docker::api::{Endpoint, LogStream, OpenError};
+use crate::record::{Chunk, Labels};
+use crate::source::docker::api::{CallError, Endpoint, LogStream};
+use crate::source::docker::inspect::Inspected;
 use crate::source::docker::resume::Place;
+use crate::source::docker::stall::{Heard, Listener, Questions, Subject};
 use crate::source::docker::stream::Decoder;
 
 /// First and longest wait before a broken stream is opened again.
@@ -26,6 +29,9 @@ const REOPEN: BackoffSettings =
 
 /// Between two looks whether the reader before has let go of a container.
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
+
+/// Labels that lines of stdout and of stderr start with; `None` where relabelling drops an output.
+pub(crate) type OutputLabels = [Option<Labels>; 2];
 
 /// One container of one job.
 pub(crate) struct Follow {
@@ -37,9 +43,13 @@ pub(crate) struct Follow {
     /// Of the container's track.
     pub(crate) key: String,
     pub(crate) intake: Intake,
+    /// Labels the container's lines start with, as they are now; the intake has the first.
+    pub(crate) labels: watch::Receiver<OutputLabels>,
     pub(crate) own: Own,
     /// Streams opening at once over all containers: opening makes dockerd read a log from its beginning.
     pub(crate) openings: Arc<Semaphore>,
+    /// Asks whether a stream stands still.
+    pub(crate) questions: Arc<Questions>,
     /// The container is removed as it ends (`docker run --rm`), and its log with it.
     pub(crate) vanishes: bool,
     /// Noticed between chunks only: a chunk that is given up midway is lost to this process.
@@ -101,34 +111,32 @@ impl Follow {
         let mut last: Option<Decoder> = None;
         loop {
             // The state before the stream ends: what ran then and stopped meanwhile is seen as running, and read again.
-            let asked = self.docker.inspect_container(&self.id, None);
+            let version = self.docker.client_version().to_string();
+            let asked = Inspected::of(&self.endpoint, &version, &self.id);
             let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
             let inspected = match answered {
                 Ok(inspected) => inspected,
-                Err(error) if is_not_found(&error) => return self.removed(last, track).await,
+                Err(error) if error.is_not_found() => return self.removed(last, track).await,
                 Err(error) => {
                     self.failed("inspect", &error, &mut told, &mut backoff).await;
                     self.renegotiate().await;
                     continue;
                 }
             };
-            self.vanishes = inspected.host_config.and_then(|host| host.auto_remove).unwrap_or(false);
-            let running = inspected.state.and_then(|state| state.running).unwrap_or(false);
-            let tty = inspected.config.and_then(|config| config.tty).unwrap_or(false);
+            self.vanishes = inspected.vanishes();
+            let (running, tty) = (inspected.is_running(), inspected.has_tty());
             let opening = self.open(place);
             let Some(opened) = stop.run_until_cancelled(opening).await else { return Ended::Stopped };
             let mut stream = match opened {
                 Ok(stream) => stream,
-                Err(OpenError::Refused { status, .. }) if status.as_u16() == 404 => {
-                    return self.removed(last, track).await;
-                }
+                Err(error) if error.is_not_found() => return self.removed(last, track).await,
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;
                     continue;
                 }
             };
             let mut decoder = Decoder::new(tty, place);
-            let read = self.read(&mut stream, &mut decoder, running, track).await;
+            let read = self.read(&mut stream, &mut decoder, tty, running, track).await;
             match &read {
                 Read::Closed => return Ended::Stopped,
                 Read::End if !running => return Ended::Drained,
@@ -168,7 +176,7 @@ impl Follow {
         }
     }
 
-    async fn open(&self, place: Place) -> Result<LogStream, OpenError> {
+    async fn open(&self, place: Place) -> Result<LogStream, CallError> {
         // The semaphore is never closed.
         let _permit = self.openings.acquire().await;
         let version = self.docker.client_version().to_string();
@@ -184,19 +192,28 @@ impl Follow {
         &mut self,
         stream: &mut LogStream,
         decoder: &mut Decoder,
+        tty: bool,
         running: bool,
         track: &Arc<Track>,
     ) -> Read {
         let mut chunk = Chunk::default();
+        let mut listener = Listener::new(&self.questions);
+        let version = self.docker.client_version().to_string();
         loop {
-            let waited = self.stop.run_until_cancelled(stream.next());
+            let (endpoint, id, place) = (&self.endpoint, self.id.as_str(), decoder.place());
+            let subject = Subject { endpoint, version: &version, id, tty, place };
+            let waited = self.stop.run_until_cancelled(listener.next(stream, &subject));
             let Some(mut next) = self.intake.meanwhile(waited).await else { return Read::Closed };
             // Take what has arrived already: one chunk instead of one per message.
             let read = loop {
                 match next {
-                    None => break Some(Read::End),
-                    Some(Err(error)) => break Some(Read::Broken(error.to_string())),
-                    Some(Ok(bytes)) => {
+                    Heard::End => break Some(Read::End),
+                    Heard::Broken(error) => break Some(Read::Broken(error)),
+                    Heard::Stalled => {
+                        self.own.docker_streams_stalled.add(1.0);
+                        break Some(Read::Broken("the log goes on, the stream stands still".to_owned()));
+                    }
+                    Heard::Bytes(bytes) => {
                         if let Err(error) = decoder.feed(&bytes, &mut chunk) {
                             break Some(Read::Broken(error.to_string()));
                         }
@@ -206,7 +223,7 @@ impl Follow {
                     break None;
                 }
                 match stream.next().now_or_never() {
-                    Some(more) => next = more,
+                    Some(more) => next = more.into(),
                     None => break None,
                 }
             };
@@ -232,6 +249,10 @@ impl Follow {
         self.own.lines_truncated.add(counts.cut as f64);
         self.own.frames_malformed.add(counts.malformed as f64);
         if !chunk.is_empty() {
+            if self.labels.has_changed().unwrap_or(false) {
+                let [stdout, stderr] = self.labels.borrow_and_update().clone();
+                self.intake.relabel(stdout.as_ref(), stderr.as_ref()).await?;
+            }
             self.intake.accept(chunk, decoder.place().cursor(), track).await?;
             chunk.clear();
         }
@@ -245,7 +266,7 @@ impl Follow {
         told: &mut bool,
         backoff: &mut Backoff,
     ) {
-        self.note_failure(operation, &error.to_string(), told);
+        self.note_failure(operation, &chain(error), told);
         let pause = self.stop.run_until_cancelled(sleep(backoff.next()));
         self.intake.meanwhile(pause).await;
     }
@@ -260,8 +281,4 @@ impl Follow {
             *told = true;
         }
     }
-}
-
-fn is_not_found(error: &bollard::errors::Error) -> bool {
-    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
 }

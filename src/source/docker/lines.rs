@@ -10,6 +10,8 @@ pub(super) struct Joiner {
     line: Vec<u8>,
     /// Time of the pieces in `line`; `None` when no line has begun.
     time: Option<UnixNanos>,
+    /// Nanoseconds that the line is later than that.
+    later_by: i64,
 }
 
 /// A whole line.
@@ -30,6 +32,11 @@ impl Joiner {
         ended
     }
 
+    /// The line begun is later than its time says, by as much.
+    pub(super) fn delay(&mut self, by: u64) {
+        self.later_by = i64::try_from(by).unwrap_or(0);
+    }
+
     /// Adds bytes of the message.
     pub(super) fn append(&mut self, bytes: &[u8]) {
         // A few bytes more than fit, so that what is cut is seen to be cut, line end or not.
@@ -45,6 +52,7 @@ impl Joiner {
     /// The line as it stands, if one has begun.
     pub(super) fn flush(&mut self) -> Option<Whole> {
         let time = self.time.take()?;
+        let time = UnixNanos(time.0.saturating_add(std::mem::take(&mut self.later_by)));
         while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             self.line.pop();
         }

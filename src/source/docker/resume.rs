@@ -79,12 +79,16 @@ impl Place {
         self.all.since
     }
 
+    /// That time as a `since` parameter.
+    pub(super) fn time_read(self) -> String {
+        parameter(self.all.since)
+    }
+
     /// The `since` parameter: seconds and nanoseconds.
     pub(super) fn since(self) -> String {
         let first =
             self.held.into_iter().flatten().map(|point| point.since).fold(self.all.since, UnixNanos::min);
-        let since = first.minus(LATE_BY).max(UnixNanos(0));
-        format!("{}.{:09}", since.seconds(), since.subsec_nanos())
+        parameter(first.minus(LATE_BY).max(UnixNanos(0)))
     }
 }
 
@@ -101,6 +105,12 @@ impl Resume {
         // Each counts every message, whatever its output.
         let new_from_line = self.from_line.each_mut().map(|line| line.as_mut().map(|line| line.is_new(time)));
         new_from_line[index(output)].unwrap_or(new_of_all)
+    }
+
+    /// How many messages before the last one, which is of `output`, have its time or a later one: the same however often the
+    /// stream is opened again.
+    pub(super) fn ordinal(&self, output: Output) -> u64 {
+        self.before(output).frames.saturating_sub(1)
     }
 
     /// The point before the next message of `output`.
@@ -148,6 +158,10 @@ impl Counter {
         }
         true
     }
+}
+
+fn parameter(since: UnixNanos) -> String {
+    format!("{}.{:09}", since.seconds(), since.subsec_nanos())
 }
 
 fn index(output: Output) -> usize {

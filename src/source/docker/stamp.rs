@@ -23,6 +23,12 @@ pub(super) fn split(bytes: &[u8]) -> Option<(UnixNanos, &[u8])> {
     Some((time, &bytes[space + 1..]))
 }
 
+/// True where the time before a message has whole seconds only, as Podman's up to 5.7.
+pub(super) fn is_coarse(bytes: &[u8]) -> bool {
+    // Of `2026-11-23T14:00:01+01:00`.
+    bytes.get(10) == Some(&b'T') && matches!(bytes.get(19), Some(b'Z' | b'+' | b'-'))
+}
+
 /// The fixed form dockerd writes, read by hand: this runs once a message.
 pub(super) fn fixed(text: &[u8]) -> Option<UnixNanos> {
     let text: &[u8; LENGTH] = text.try_into().ok()?;

@@ -218,6 +218,7 @@ impl Decoder {
         let ended = self.joiner(output).begin(time);
         if ended.is_some() || !goes_on {
             self.resume.hold(output, Some(before));
+            self.tell_apart(output, text);
         }
         self.push(ended, output, chunk);
         self.joiner(output).append(part);
@@ -237,6 +238,15 @@ impl Decoder {
                 self.counts.malformed += 1;
                 (self.last_time, text)
             }
+        }
+    }
+
+    /// Lines of the same whole second would be one to Loki where they are the same to the byte: each is a nanosecond later
+    /// than the one before. `text` begins with the time of the message.
+    fn tell_apart(&mut self, output: Output, text: &[u8]) {
+        if stamp::is_coarse(text) {
+            let ordinal = self.resume.ordinal(output);
+            self.joiner(output).delay(ordinal);
         }
     }
 
@@ -313,8 +323,9 @@ impl Decoder {
         if !self.resume.is_new(Output::Stdout, time) {
             return;
         }
+        self.joiner(Output::Stdout).begin(time);
+        self.tell_apart(Output::Stdout, stamp);
         let joiner = self.joiner(Output::Stdout);
-        joiner.begin(time);
         for piece in pieces(text, stamp) {
             joiner.append(piece);
         }

@@ -61,7 +61,8 @@ pub(super) fn begins_with(file: &File, head: Head) -> io::Result<bool> {
     Ok(length == known_length && crc32fast::hash(&bytes[..length]) == head.crc)
 }
 
-fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+/// Fills `bytes` from the beginning of the file, as far as it goes.
+pub(super) fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {
         match file.read_at(&mut bytes[filled..], filled as u64) {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::custody::JournalPoint;
-use crate::pipeline::go_string;
+use crate::pipeline::go_json_bytes;
 use crate::pipeline::relabel::Reads;
 use crate::record::{LONGEST_LINE, UnixNanos};
 use crate::source::journal::matches::Matches;
@@ -213,9 +213,9 @@ impl Render {
             if text.len() > 1 {
                 text.push(',');
             }
-            go_string(name(field), &mut text);
+            go_json_bytes(name(field), &mut text);
             text.push(':');
-            go_string(&self.bytes[field.value.clone()], &mut text);
+            go_json_bytes(&self.bytes[field.value.clone()], &mut text);
         }
         text.push('}');
         self.line.extend_from_slice(text.as_bytes());

@@ -1,14 +1,18 @@
 //! Compressed payloads, as far as they are wanted.
 //! In: compressed bytes.  Out: the first bytes of what they were.  Owns: nothing.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 
+use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
 use crate::source::journal::format::{Compression, u64_at};
 
 /// Bytes of the length that stands before an LZ4 block.
 const LZ4_LENGTH: usize = 8;
+
+/// systemd asks for a dictionary of 1 MiB.
+const XZ_MEMORY_KIB: u32 = 16 << 10;
 
 /// So many compressed bytes hold `wanted` bytes, or more. No method makes anything much longer than it was.
 pub(super) fn enough(wanted: usize) -> usize {
@@ -26,8 +30,8 @@ pub(super) fn decompress(
 ) -> Result<bool, &'static str> {
     let limit = out.len() + most;
     match compression {
-        // Written by systemd before 2014 and by distributions of that time only.
-        Compression::Xz => Err("a payload compressed with xz, which is not supported,"),
+        Compression::Xz => read(XzReader::new_mem_limit(bytes, false, XZ_MEMORY_KIB), limit, out)
+            .map_err(|_| "a damaged xz payload"),
         Compression::Lz4 => {
             let length = u64_at(bytes, 0);
             let start = out.len();
@@ -39,20 +43,19 @@ pub(super) fn decompress(
             Ok(found < length)
         }
         Compression::Zstd => {
-            let mut decoder = StreamingDecoder::new(bytes).map_err(|_| "a damaged zstd payload")?;
-            let mut block = [0; 4096];
-            while out.len() <= limit {
-                match decoder.read(&mut block) {
-                    Ok(0) => break,
-                    Ok(length) => out.extend_from_slice(&block[..length]),
-                    Err(_) => return Err("a damaged zstd payload"),
-                }
-            }
-            let more = out.len() > limit;
-            out.truncate(limit);
-            Ok(more)
+            let decoder = StreamingDecoder::new(bytes).map_err(|_| "a damaged zstd payload")?;
+            read(decoder, limit, out).map_err(|_| "a damaged zstd payload")
         }
     }
+}
+
+/// Appends until `out` is `limit` bytes long; true when there is more.
+fn read(decoder: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+    let wanted = (limit + 1 - out.len()) as u64;
+    decoder.take(wanted).read_to_end(out)?;
+    let more = out.len() > limit;
+    out.truncate(limit);
+    Ok(more)
 }
 
 /// An LZ4 block, until `out` is `limit` bytes long or the input ends. `None` where it makes no sense.

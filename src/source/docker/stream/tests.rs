@@ -122,6 +122,28 @@ fn a_tty_line_that_looks_like_frames_stays_text() {
 }
 
 #[test]
+fn lines_of_the_same_whole_second_have_times_of_their_own_that_stay_the_same() {
+    let second = 1_763_461_800_000_000_000;
+    let messages: Vec<Vec<u8>> =
+        [1, 2, 1, 1].map(|output| frame(output, "2025-11-18T11:30:00+01:00 tick\n")).to_vec();
+    let times = |place: Place, bytes: &[u8]| {
+        let (mut decoder, mut chunk) = (Decoder::new(false, place), Chunk::default());
+        decoder.feed(bytes, &mut chunk).unwrap();
+        let times: Vec<i64> = chunk.lines().map(|(_, line)| line.timestamp.0 - second).collect();
+        (times, decoder.place())
+    };
+    let (all, _) = times(Place::START, &messages.concat());
+    assert_eq!(all, [0, 1, 2, 3]);
+    let (_, place) = times(Place::START, &messages[..2].concat());
+    assert_eq!(times(place, &messages.concat()).0, [2, 3]);
+    let mut tty = Chunk::default();
+    Decoder::new(true, Place::START)
+        .feed(b"2025-11-18T10:30:00Z a\n2025-11-18T10:30:00Z a\n", &mut tty)
+        .unwrap();
+    assert_eq!(tty.lines().map(|(_, line)| line.timestamp.0 - second).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
 fn a_resumed_stream_gives_only_what_was_not_read() {
     let stream: Vec<u8> =
         [T1, T1, T2].iter().flat_map(|time| frame(1, &format!("{time} {time}\n"))).collect();

@@ -1,0 +1,89 @@
+//! What discovery knows of one daemon's containers.
+//! In: events, what followers come to.  Out: what is followed, read, dropped.  Owns: the followers' tasks; nothing here
+//! outlives its container's place in the list.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bollard::Docker;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::discovery::docker::events::Event;
+use crate::discovery::docker::listed::Container;
+use crate::discovery::docker::networks::Networks;
+use crate::source::docker::{Ended, OutputLabels, Questions};
+
+/// Log streams of one daemon that open at the same time; each makes dockerd read a log.
+const OPENING_AT_ONCE: usize = 4;
+
+pub(super) struct State {
+    pub(super) docker: Option<Docker>,
+    pub(super) networks: Networks,
+    /// Containers being followed, by id.
+    pub(super) followed: HashMap<String, Followed>,
+    pub(super) running: JoinSet<(String, Ended)>,
+    /// Stopped containers that have been read to their end, or are none of our business.
+    pub(super) read: HashSet<String>,
+    /// Containers that relabelling or their own labels drop, as they looked then.
+    pub(super) dropped: HashMap<String, Facts>,
+    /// Followed containers that were started again while they were followed: a follower that ends may have missed it.
+    pub(super) restarted: HashSet<String>,
+    /// The daemon did not answer the last time.
+    pub(super) failing: bool,
+    /// It was said that there are no events.
+    pub(super) without_events: bool,
+}
+
+pub(super) struct Followed {
+    pub(super) facts: Facts,
+    pub(super) labels: watch::Sender<OutputLabels>,
+    pub(super) stop: CancellationToken,
+}
+
+/// What labels are made of.
+#[derive(PartialEq)]
+pub(super) struct Facts {
+    pub(super) container: Container,
+    pub(super) networks: u64,
+}
+
+/// What the followers of one daemon share.
+pub(super) struct Shared {
+    /// The right to open a log.
+    pub(super) openings: Arc<Semaphore>,
+    /// The right to ask whether a stream stands still.
+    pub(super) questions: Arc<Questions>,
+}
+
+impl Default for Shared {
+    fn default() -> Shared {
+        Shared { openings: Arc::new(Semaphore::new(OPENING_AT_ONCE)), questions: Arc::default() }
+    }
+}
+
+impl State {
+    pub(super) fn new(networks: Networks) -> State {
+        State {
+            docker: None,
+            networks,
+            followed: HashMap::new(),
+            running: JoinSet::new(),
+            read: HashSet::new(),
+            dropped: HashMap::new(),
+            restarted: HashSet::new(),
+            failing: false,
+            without_events: false,
+        }
+    }
+
+    pub(super) fn note(&mut self, event: Event) {
+        match event {
+            Event::Started(Some(id)) if self.followed.contains_key(&id) => drop(self.restarted.insert(id)),
+            Event::Started(Some(id)) => drop(self.read.remove(&id)),
+            Event::Started(None) | Event::Changed => {}
+            Event::Network => self.networks.touch(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the daemon says of one container.
+//! In: JSON of `/containers/<id>/json`.  Out: what reading its log depends on.  Owns: nothing.
+//!
+//! Read leniently: a word of Podman's or of a newer daemon in a part that nobody here looks at is no reason not to follow.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::record::UnixNanos;
+use crate::source::docker::api::{CallError, Endpoint};
+use crate::source::docker::stamp;
+
+/// One container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Inspected {
+    #[serde(deserialize_with = "or_default")]
+    state: State,
+    #[serde(deserialize_with = "or_default")]
+    config: Config,
+    #[serde(deserialize_with = "or_default")]
+    host_config: HostConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    #[serde(deserialize_with = "or_default")]
+    running: bool,
+    #[serde(deserialize_with = "or_default")]
+    finished_at: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    #[serde(deserialize_with = "or_default")]
+    tty: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    #[serde(deserialize_with = "or_default")]
+    auto_remove: bool,
+}
+
+/// Go writes `null` for what is empty.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    value: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
+impl Inspected {
+    pub(crate) async fn of(endpoint: &Endpoint, version: &str, id: &str) -> Result<Inspected, CallError> {
+        endpoint.get(&format!("/v{version}/containers/{id}/json")).await
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.running
+    }
+
+    /// Its log is bytes of a terminal, without frames.
+    pub(crate) fn has_tty(&self) -> bool {
+        self.config.tty
+    }
+
+    /// It is removed as it ends (`docker run --rm`), and its log with it.
+    pub(crate) fn vanishes(&self) -> bool {
+        self.host_config.auto_remove
+    }
+
+    /// When it last ended; long ago where it never did.
+    pub(crate) fn finished(&self) -> Option<UnixNanos> {
+        stamp::parse(&self.state.finished_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_nobody_looks_at_may_be_anything() {
+        let text = r#"{"State":{"Running":true,"Status":"unheard","Health":{"Status":7},"FinishedAt":"0001-01-01T00:00:00Z"},
+            "Config":{"Tty":true,"Healthcheck":[]},"HostConfig":null,"Mounts":{"Type":"?"}}"#;
+        let inspected: Inspected = serde_json::from_str(text).unwrap();
+        assert!(inspected.is_running() && inspected.has_tty() && !inspected.vanishes());
+        let ended: Inspected =
+            serde_json::from_str(r#"{"State":{"FinishedAt":"2025-11-18T11:30:00.1+01:00"}}"#).unwrap();
+        assert_eq!(
+            ended.finished(),
+            Some(UnixNanos(1_763_461_800_100_000_000)),
+            "Podman's are of the host's zone"
+        );
+    }
+}
