@@ -95,13 +95,8 @@ impl JournalFile {
         Ok(Entry { point: point(&bytes, self.header.seqnum_id), at, size })
     }
 
-    /// Where the payloads of an entry are; true when it has more than are looked at.
-    pub(super) fn items(
-        &self,
-        pages: &mut Pages,
-        entry: &Entry,
-        items: &mut Vec<u64>,
-    ) -> Result<bool, Damage> {
+    /// Where the payloads of an entry are, as far as they are looked at, also where that is an error.
+    pub(super) fn items(&self, pages: &mut Pages, entry: &Entry, items: &mut Vec<u64>) -> Result<(), Damage> {
         items.clear();
         let width = if self.header.compact { 4 } else { 16 };
         let count = (entry.size - ENTRY) / width;
@@ -113,7 +108,10 @@ impl JournalFile {
             items.extend(part.chunks(width as usize).map(|item| self.offset(item)));
             (at, left) = (at + part.len() as u64, left - part.len() as u64);
         }
-        Ok(count > MOST_ITEMS)
+        if count > MOST_ITEMS {
+            return Err(Damage::Broken { what: "an entry of too many fields", at: entry.at });
+        }
+        Ok(())
     }
 
     /// Appends at most `most` bytes of a payload, which is a field's name, `=` and its value.

@@ -149,10 +149,7 @@ impl Reader {
         let known = &mut self.files[index];
         let Some(file) = known.file() else { return };
         self.render.begin();
-        let mut trouble = match file.items(&mut self.store.pages, entry, &mut self.store.items) {
-            Ok(_) => None,
-            Err(damage) => Some(damage),
-        };
+        let mut trouble = file.items(&mut self.store.pages, entry, &mut self.store.items).err();
         for item in 0..self.store.items.len() {
             let (start, at) = (self.render.bytes.len(), self.store.items[item]);
             match self.store.payload(file, at, &mut self.render.bytes) {
