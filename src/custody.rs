@@ -7,6 +7,7 @@
 
 mod cursor;
 mod disk;
+mod journal_point;
 mod ledger;
 #[cfg(test)]
 mod model;
@@ -16,6 +17,7 @@ mod times;
 
 pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
 pub(crate) use disk::{Disk, RealDisk};
+pub(crate) use journal_point::JournalPoint;
 pub(crate) use ledger::{Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};
 #[cfg(any(fuzzing, test))]
 pub(crate) use positions::fuzz_promtail;

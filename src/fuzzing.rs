@@ -21,7 +21,7 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 15] = [
+const TARGETS: [(&str, Check); 16] = [
     ("config", Check::Text(config)),
     ("docker_api", Check::Bytes(docker_api)),
     ("encoding", Check::Bytes(source::file::fuzz_encoding)),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, Check); 15] = [
     ("file_targets", Check::Text(fuzz_lists)),
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
+    ("journal", Check::Bytes(source::journal::fuzz)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),

@@ -7,6 +7,7 @@ mod datagrams;
 pub(crate) mod docker;
 pub(crate) mod file;
 pub(crate) mod gelf;
+pub(crate) mod journal;
 pub(crate) mod listen;
 mod names;
 pub(crate) mod push;

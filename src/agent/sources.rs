@@ -18,6 +18,7 @@ use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
 use crate::source::file::Descriptors;
 use crate::source::gelf::{self, Gelf};
+use crate::source::journal::{self, Journal};
 use crate::source::push::{self, Push};
 use crate::source::reception::Reception;
 use crate::source::stdin::Stdin;
@@ -156,6 +157,18 @@ impl Sources {
             let gelf =
                 Gelf { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(gelf.run());
+        }
+        if let Some(settings) = job.journal {
+            let journal = Journal {
+                job: job.name.clone(),
+                settings,
+                rules: job.rules.clone(),
+                intake: Intake::mixed(&job.pipeline, job.rules.clone(), journal::KIND, &self.outlet),
+                ledger: self.ledger.clone(),
+                own: self.own.clone(),
+                stop: stop.clone(),
+            };
+            self.tasks.spawn(journal.run());
         }
         let files = (!job.files.is_none()).then(|| {
             let Files { groups, lists, how } = job.files;

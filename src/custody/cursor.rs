@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::custody::JournalPoint;
 use crate::record::UnixNanos;
 
 /// A place between two lines of one target.
@@ -26,6 +27,11 @@ pub(crate) enum Cursor {
         offset: u64,
         /// What the file began with, so that a reused inode is not taken for the same file.
         head: Head,
+    },
+    /// In the systemd journal.
+    Journal {
+        /// The entry read last.
+        entry: JournalPoint,
     },
     /// In what a compressed file holds.
     Packed {
@@ -56,7 +62,7 @@ impl Cursor {
     pub(crate) fn in_file(self) -> Option<(u64, Head)> {
         match self {
             Cursor::File { offset, head } | Cursor::Packed { offset, head, .. } => Some((offset, head)),
-            Cursor::Docker { .. } | Cursor::Promtail { .. } => None,
+            Cursor::Docker { .. } | Cursor::Journal { .. } | Cursor::Promtail { .. } => None,
         }
     }
 }

@@ -116,6 +116,11 @@ impl Intake {
         }
     }
 
+    /// Whether lines of this origin start with no labels at all.
+    pub(crate) fn is_unlabelled(&self, origin: Origin) -> bool {
+        self.origins.as_ref().is_some_and(|origins| origins.is_unlabelled(origin))
+    }
+
     /// Takes a chunk whose lines end at `cursor`. Waits while the byte budget is spent, a client's queue is full or a
     /// stage limits the rate.
     ///

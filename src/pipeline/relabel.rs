@@ -256,7 +256,7 @@ pub(crate) fn apply(rules: &[Rule], mut labels: LabelMap) -> Option<LabelMap> {
 }
 
 /// Which labels rules, and what becomes of them, depend on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reads {
     All,
     /// These, and all whose name does not begin with `__`.

@@ -21,6 +21,7 @@ mod file_kinds;
 mod files;
 mod gelf;
 mod https;
+mod journal;
 mod kills;
 mod layout;
 mod moving;

@@ -4,6 +4,7 @@
 mod docker_sd;
 mod files;
 mod gelf;
+mod journal;
 mod push;
 mod syslog;
 
@@ -30,6 +31,7 @@ pub(crate) struct Job {
     pub(crate) docker: Vec<docker::Settings>,
     pub(crate) files: Files,
     pub(crate) push: Option<source::push::Settings>,
+    pub(crate) journal: Option<source::journal::Settings>,
     pub(crate) syslog: Option<source::syslog::Settings>,
     pub(crate) gelf: Option<source::gelf::Settings>,
     /// Labels of all `static_configs`, as standard input gets them.
@@ -56,6 +58,7 @@ pub(super) static JOB: Table = Table(&[
     row("static_configs", Kind::List(&files::STATIC), "", "Files"),
     row("file_sd_configs", Kind::List(&files::LISTED), "", "Files, as other files list them"),
     row("loki_push_api", Kind::Block(&push::PUSH), "", "What others push, Promtail or Loki's clients"),
+    row("journal", Kind::Block(&journal::JOURNAL), "", "The systemd journal"),
     row("syslog", Kind::Block(&syslog::SYSLOG), "", "What others send in one of the formats of syslog"),
     row(
         "gelf",
@@ -84,7 +87,6 @@ pub(super) static JOB: Table = Table(&[
     row("gce_sd_configs", Kind::Any, "", "").not_yet(),
     row("gcplog", Kind::Any, "", "").not_yet(),
     row("heroku_drain", Kind::Any, "", "").not_yet(),
-    row("journal", Kind::Any, "", "").not_yet(),
     row("kafka", Kind::Any, "", "").not_yet(),
     row("kubernetes_sd_configs", Kind::Any, "", "").not_yet(),
     row("marathon_sd_configs", Kind::Any, "", "").not_yet(),
@@ -123,9 +125,11 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
     let rules = Arc::new(rules);
     let files = files::decode(&block, &rules, &mut static_labels, reader)?;
     let push = block.optional("loki_push_api", push::decode)?;
+    let journal = block.optional("journal", |node| journal::decode(node, &rules, reader))?;
     let syslog = block.optional("syslog", |node| syslog::decode(node, &name, &rules))?;
     let gelf = block.optional("gelf", |node| gelf::decode(node, &name, &rules))?;
-    if docker.is_none() && files.is_none() && push.is_none() && syslog.is_none() && gelf.is_none() {
+    let receives = push.is_some() || syslog.is_some() || gelf.is_some();
+    if docker.is_none() && files.is_none() && journal.is_none() && !receives {
         let invalid = node.invalid(format!("job `{name}` reads nothing"));
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
     }
@@ -136,6 +140,7 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         docker: docker.unwrap_or_default(),
         files: files.unwrap_or_default(),
         push,
+        journal,
         syslog,
         gelf,
         static_labels,

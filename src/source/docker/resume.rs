@@ -64,7 +64,7 @@ impl Place {
     pub(super) fn from_cursor(cursor: Cursor) -> Option<Place> {
         match cursor {
             Cursor::Docker { all, stdout, stderr } => Some(Place { all, held: [stdout, stderr] }),
-            Cursor::File { .. } | Cursor::Packed { .. } | Cursor::Promtail { .. } => None,
+            _ => None,
         }
     }
 
