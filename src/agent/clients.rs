@@ -153,7 +153,7 @@ impl Clients {
                 (Some(_), _) => Place::Taken,
                 (None, Some(leaving)) => Place::Left(leaving),
                 (None, None) => spools::open(settings)
-                    .map(Place::New)
+                    .map(|spool| Place::New(spool.map(Box::new)))
                     .map_err(|error| UnusableClient::Spool { client: settings.name.clone(), error })?,
             };
             let new = || Client::new(settings.clone(), metrics.clone()).map(Arc::new);
@@ -240,7 +240,9 @@ impl Clients {
                     let (from, to) = ((&without, &heir_metrics), (&heir, &heir_metrics));
                     spools::inherit(Leftover::default(), from, to, &around.troubles).await
                 }
-                (None, Place::New(spool)) => Leftover { parcels: Vec::new(), spool },
+                (None, Place::New(spool)) => {
+                    Leftover { parcels: Vec::new(), spool: spool.map(|spool| *spool) }
+                }
                 (None, Place::Taken) => Leftover::default(),
             };
             // At the end of the agent there is no successor, and nothing left for it but what is abandoned.
@@ -336,7 +338,7 @@ struct Start {
 
 /// Where a client's spool comes from.
 enum Place {
-    New(Option<Spool>),
+    New(Option<Box<Spool>>),
     /// From the one whose place it takes.
     Taken,
     /// From one that was taken out before.
