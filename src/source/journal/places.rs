@@ -76,6 +76,11 @@ impl Places {
                 listing.failures.push((directory, error));
             }
         }
+        if listing.files.len() == MOST_FILES {
+            let error =
+                io::Error::other(format!("there are more than {MOST_FILES} files, which are not all read"));
+            listing.failures.extend(self.roots.first().map(|root| (root.clone(), error)));
+        }
         listing
     }
 }
