@@ -28,10 +28,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ),
     ("fuzzing", &["agent", "config", "custody", "discovery", "metrics", "pipeline", "source"]),
     ("server", &["clock", "custody", "flow", "http", "metrics"]),
-    (
-        "discovery",
-        &["clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record", "source"],
-    ),
+    ("discovery", &["clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record", "source"]),
     ("source", &["batch", "clock", "custody", "flow", "http", "metrics", "pipeline", "record"]),
     ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record"]),
     ("batch", &["clock", "custody", "flow", "metrics", "record"]),
