@@ -7,6 +7,7 @@ use crate::config::{
     Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
 use crate::custody::fuzz_promtail;
+use crate::discovery::docker;
 use crate::discovery::files::fuzz_lists;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
@@ -20,8 +21,9 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 14] = [
+const TARGETS: [(&str, Check); 15] = [
     ("config", Check::Text(config)),
+    ("docker_api", Check::Bytes(docker_api)),
     ("encoding", Check::Bytes(source::file::fuzz_encoding)),
     ("env", Check::Text(env)),
     ("file_targets", Check::Text(fuzz_lists)),
@@ -52,13 +54,19 @@ pub fn run(target: &str, input: &[u8]) {
     }
 }
 
+/// What a Docker daemon answers.
+fn docker_api(input: &[u8]) {
+    docker::fuzz(input);
+    source::docker::fuzz(input);
+}
+
 /// A configuration file: decoded whole, without opening anything it names.
 fn config(text: &str) {
     let registry = Registry::default();
     let own = Own::register(&registry);
     let decoded = parse_yaml(text).and_then(|mut root| {
-        if says(&root, "geoip") {
-            // Opens its database.
+        if says(&root, "geoip") || (says(&root, "docker_sd_configs") && says(&root, "tls_config")) {
+            // Opens its database, reads their certificates.
             return Err(root.invalid("passed over"));
         }
         root.set(&["server", "log_level"], "info");

@@ -349,12 +349,13 @@ impl Containers {
         match ended {
             Ok((id, ended)) => {
                 debug!(job = %self.job, id = short(&id), ?ended, "container is not followed any more");
-                state.followed.remove(&id);
+                let followed = state.followed.remove(&id);
                 let restarted = state.restarted.remove(&id);
                 match ended {
                     // Ids do not come back.
                     Ended::Removed => self.ledger.forget_container(&id, &self.key(&id)),
                     Ended::Drained if !restarted => drop(state.read.insert(id)),
+                    Ended::Unreadable => state.dropped.extend(followed.map(|followed| (id, followed.facts))),
                     Ended::Drained | Ended::Stopped => {}
                 }
             }
@@ -366,6 +367,17 @@ impl Containers {
 
     fn key(&self, id: &str) -> String {
         self.ledger.key_of(&format!("docker:{id}"), &self.reader, &self.seniors)
+    }
+}
+
+/// A list of containers: each has labels, and lending networks comes to an end.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    let Ok(mut containers) = serde_json::from_slice::<Vec<Container>>(input) else { return };
+    listed::lend_networks(&mut containers);
+    for container in &containers {
+        let labels = meta::default_labels(container, "stdout");
+        assert!(labels.render().starts_with('{'));
     }
 }
 

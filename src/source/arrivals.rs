@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock;
 use crate::custody::Track;
@@ -15,6 +16,10 @@ use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, LONGEST_LINE, UnixNanos};
 use crate::source::cut_to;
+
+/// When a source ends, what has reached this host is read still: until nothing more comes for a moment, or for so long.
+pub(crate) const SILENCE: Duration = Duration::from_millis(20);
+pub(crate) const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Messages that were read at once from one socket.
 #[derive(Debug, Default)]

@@ -19,18 +19,16 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::clock::Instant;
 use crate::flow::Seldom;
 use crate::http::ServerTls;
 use crate::metrics::Own;
-use crate::source::arrivals::Arrivals;
+use crate::source::arrivals::{Arrivals, LAST_WORDS_WITHIN, SILENCE};
 use crate::source::names::Names;
 use crate::source::syslog::framing::{Frame, FrameError, Framer};
 
 /// Read from a connection at once.
 const READ: usize = 16 * 1024;
-
-/// What a connection may have in the kernel when the source ends, and is read still.
-const MOST_AT_END: usize = 1 << 20;
 
 /// A handshake takes two journeys to the sender and back.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -140,6 +138,12 @@ impl Connections {
                 tasks.spawn(shared.clone().connection(socket, peer, stop.clone()));
             }
         }
+        // Who has connected already may have said something.
+        while tasks.len() < shared.tcp.most
+            && let Some((socket, peer)) = Listener::accept(&mut listener).now_or_never()
+        {
+            tasks.spawn(shared.clone().connection(socket, peer, stop.clone()));
+        }
         // Whoever comes next finds the port free at once.
         drop(listener);
         while tasks.join_next().await.is_some() {}
@@ -247,12 +251,11 @@ impl Conversation<'_> {
                 Err(_) => return Ok(End::Idle),
             }
         }
-        let mut left = MOST_AT_END;
-        while left > 0
-            && let Some(Ok(length @ 1..)) = stream.read(&mut buffer).now_or_never()
+        let last = Instant::now() + LAST_WORDS_WITHIN;
+        while Instant::now() < last
+            && let Ok(Ok(length @ 1..)) = timeout(SILENCE, stream.read(&mut buffer)).await
         {
             self.take(&buffer[..length]).await?;
-            left = left.saturating_sub(length);
         }
         Ok(End::Stopped)
     }

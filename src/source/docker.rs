@@ -15,6 +15,9 @@ mod stall;
 mod stamp;
 mod stream;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use inspect::fuzz;
+
 pub(crate) use api::{ANSWER_TIMEOUT, CallError, Endpoint};
 pub(crate) use follow::{Ended, Follow, OutputLabels};
 pub(crate) use host::{Found, Host};

@@ -269,6 +269,24 @@ async fn labels_of_a_real_container_follow_its_name_and_networks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_driver_that_keeps_nothing_is_said_once_and_asked_once() {
+    let scene = Scene::new();
+    let docker = DockerHost::start(scene.path(), Manners::default());
+    docker.add(&id(1), Container { unreadable: true, ..named("mute") });
+    docker.add(&id(2), named("web"));
+    docker.print(&id(2), 1, "one");
+    let agent = scene.start(&docker, RULES);
+    scene.arrived(1).await;
+    agent.wait_for_log("log of a container cannot be read");
+    let lists = docker.lists();
+    wait_until(&agent, |_| docker.lists() > lists + 3);
+    assert_eq!(agent.metric("tailwater_docker_errors_total{operation=\"logs\"}"), 1.0);
+    let (_, log) = agent.terminate();
+    assert_eq!(log.matches("configured logging driver does not support reading").count(), 1, "{log}");
+    assert_eq!(docker.opened(&id(1)), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_lets_only_get_through_is_enough() {
     let scene = Scene::new();
     let manners = Manners { proxied: true, version: Some("1.24"), ..Manners::default() };

@@ -283,6 +283,17 @@ async fn equal_messages_without_a_time_of_their_own_are_all_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_that_nothing_gives_a_label_have_that_of_their_job() {
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    let job = "- {job_name: net, syslog: {listen_address: '127.0.0.1:0'}}";
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), job));
+    TcpStream::connect(agent.listening("net")).unwrap().write_all(b"<165>1 - - - - - - one\n").unwrap();
+    loki.wait_for(|store| store.entries.len() == 1, PATIENCE).await.unwrap();
+    assert_eq!(&*loki.entries()[0].label_text, r#"{job="net"}"#);
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sender_has_a_name_where_a_rule_wants_to_know() {
     let rules = "  relabel_configs: [{source_labels: [__syslog_connection_hostname], target_label: name}]\n";
     let scene = Scene::new("", rules);
@@ -524,12 +535,11 @@ async fn a_reload_that_changes_how_is_listened_opens_the_port_again() {
     agent.signal("HUP");
     assert!(is_closed(&mut before));
     let started = Instant::now();
-    let mut after = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(socket) => break socket,
-            Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
-        }
-    };
+    while agent.log().matches("msg=listening job=net ").count() < 2 {
+        assert!(started.elapsed() < PATIENCE, "{}", agent.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut after = TcpStream::connect(("127.0.0.1", port)).unwrap();
     after.write_all(b"<165>1 - - - - - - from after\n").unwrap();
     loki.wait_for(|store| store.entries.len() >= 2, PATIENCE).await.unwrap();
     assert_eq!(loki.store().lines(), ["from before", "from after"]);

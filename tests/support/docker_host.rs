@@ -48,6 +48,8 @@ pub struct Container {
     pub name: String,
     pub state: &'static str,
     pub tty: bool,
+    /// Its log driver is `none`.
+    pub unreadable: bool,
     pub labels: Value,
     pub network_mode: String,
     pub networks: Value,
@@ -98,6 +100,7 @@ impl Default for Container {
             name: "app".to_owned(),
             state: "running",
             tty: false,
+            unreadable: false,
             labels: json!({}),
             network_mode: "bridge".to_owned(),
             networks,
@@ -383,7 +386,14 @@ fn logs(world: &Arc<World>, id: &str, query: &HashMap<String, String>) -> Respon
     assert_eq!(since.1.len(), 9, "exact to the nanosecond");
     let since = since.0.parse::<i64>().unwrap() * 1_000_000_000 + since.1.parse::<i64>().unwrap();
     let mut inner = world.lock();
+    if follow {
+        *inner.opened.entry(id.to_owned()).or_default() += 1;
+    }
     let Some(kept) = inner.containers.get(id) else { return no_container() };
+    if kept.shown.unreadable {
+        let why = r#"{"message":"configured logging driver does not support reading"}"#;
+        return (StatusCode::NOT_IMPLEMENTED, why).into_response();
+    }
     // As dockerd does: begins at the first message that is not before `since`, and shows all after it.
     let first = kept.messages.iter().position(|message| message.time >= since);
     let mut next = first.unwrap_or(kept.messages.len());
@@ -391,9 +401,6 @@ fn logs(world: &Arc<World>, id: &str, query: &HashMap<String, String>) -> Respon
         next = next.max(kept.messages.len().saturating_sub(1));
     }
     let (changed, silent) = (kept.changed.subscribe(), follow && inner.manners.falls_silent);
-    if follow {
-        *inner.opened.entry(id.to_owned()).or_default() += 1;
-    }
     let (world, id) = (world.clone(), id.to_owned());
     let following = Following { world, id, next, changed, follow, silent, done: false };
     Body::from_stream(futures_util::stream::unfold(following, more)).into_response()

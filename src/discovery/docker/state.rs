@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) running: JoinSet<(String, Ended)>,
     /// Stopped containers that have been read to their end, or are none of our business.
     pub(super) read: HashSet<String>,
-    /// Containers that relabelling or their own labels drop, as they looked then.
+    /// Containers that relabelling or their own labels drop, or whose log cannot be read, as they looked then.
     pub(super) dropped: HashMap<String, Facts>,
     /// Followed containers that were started again while they were followed: a follower that ends may have missed it.
     pub(super) restarted: HashSet<String>,

@@ -63,6 +63,8 @@ pub(crate) enum Ended {
     Drained,
     /// The container is gone.
     Removed,
+    /// Its log driver keeps nothing that could be read.
+    Unreadable,
     /// The agent stops, or the job ends.
     Stopped,
 }
@@ -130,6 +132,11 @@ impl Follow {
             let mut stream = match opened {
                 Ok(stream) => stream,
                 Err(error) if error.is_not_found() => return self.removed(last, track).await,
+                Err(error) if error.is_unsupported() => {
+                    self.own.docker_errors.with("operation", "logs").add(1.0);
+                    warn!(container = %self.name, error = %chain(&error), "log of a container cannot be read");
+                    return Ended::Unreadable;
+                }
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;
                     continue;

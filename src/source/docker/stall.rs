@@ -195,7 +195,7 @@ impl Questions {
 }
 
 /// The time of a message as it comes out of a stream.
-fn last_time(message: &[u8], tty: bool) -> Option<UnixNanos> {
+pub(super) fn last_time(message: &[u8], tty: bool) -> Option<UnixNanos> {
     let text = if tty { message } else { message.get(8..)? };
     stamp::split(text).map(|(time, _)| time)
 }

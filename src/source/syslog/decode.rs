@@ -80,7 +80,9 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, arrival: Arrival<'_>, lines: &mut Lines) {
-        self.own.lines_truncated.add(f64::from(u8::from(arrival.is_cut)));
+        if arrival.is_cut {
+            self.own.lines_truncated.add(1.0);
+        }
         let Some(message) = self.parse(&arrival) else { return };
         if message.text.is_empty() {
             return self.drop("empty");
