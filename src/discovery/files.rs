@@ -141,7 +141,7 @@ impl Files {
             active.wanted = self.wanted.borrow_and_update().clone();
             if Instant::now() >= next_scan {
                 self.scan(&mut active);
-                let listed = active.wanted.jobs.iter().flat_map(|job| &job.lists).filter_map(Lists::due);
+                let listed = active.wanted.jobs.iter().flat_map(|job| &job.lists).map(Lists::due);
                 next_scan = listed.fold(Instant::now() + active.wanted.sync_period, Instant::min);
             }
             let until_scan = next_scan.saturating_duration_since(Instant::now());
@@ -210,7 +210,9 @@ impl Files {
                 }
             }
         }
-        active.watch_only(directories);
+        let watched_now = active.watch_only(directories);
+        // What changed between reading and watching was told to nobody.
+        jobs.iter().flat_map(|job| &job.lists).for_each(|lists| lists.read_again_in(&watched_now));
         active.left.clear();
         active.scanned = now;
         self.own.targets_active.with("source", "file").set(active.running.len() as f64);
@@ -301,8 +303,9 @@ impl Active {
     }
 
     /// Watches these directories and no others; one that was removed and made again is a new one.
-    fn watch_only(&mut self, directories: BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Those that were not watched before.
+    fn watch_only(&mut self, directories: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        let Some(watcher) = &mut self.watcher else { return BTreeSet::new() };
         for gone in self.watched.difference(&directories) {
             // The kernel has dropped the watch of a removed directory by itself.
             drop(watcher.unwatch(gone));
@@ -313,7 +316,8 @@ impl Active {
                 warn!(directory = %new.display(), %error, "directory cannot be watched, polling it");
             }
         }
-        self.watched = directories;
+        let before = std::mem::replace(&mut self.watched, directories);
+        self.watched.difference(&before).cloned().collect()
     }
 }
 

@@ -68,8 +68,16 @@ impl Lists {
     }
 
     /// When the files should be read again.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.lock().due
+    pub(super) fn due(&self) -> Instant {
+        self.lock().due.unwrap_or_else(Instant::now)
+    }
+
+    /// The files are read again at the next look if any may be in one of these directories.
+    pub(super) fn read_again_in(&self, directories: &BTreeSet<PathBuf>) {
+        let mut state = self.lock();
+        if !state.directories.is_disjoint(directories) {
+            state.due = None;
+        }
     }
 
     /// A file event: true if this is one of the files, which are then read again at the next look.

@@ -211,8 +211,7 @@ impl Lookout {
     /// down, or faster than it looked. They are read before `current`, which is the newest.
     fn open_rotated(&mut self, current: Option<(Identity, &File, Cursor)>) -> io::Result<()> {
         let listed = open_rotated(&self.place.path)?;
-        let original = current;
-        let current = current.map(|(identity, ..)| identity);
+        let (original, current) = (current, current.map(|(identity, ..)| identity));
         self.count_lost(listed.iter().map(|(rotated, _)| rotated.identity).chain(current).collect());
         for (rotated, file) in listed {
             if Some(rotated.identity) == current {
@@ -225,11 +224,12 @@ impl Lookout {
             {
                 continue;
             }
-            if let Some((_, original, cursor)) = original {
+            if let Some((_, original, cursor)) = original
+                && !self.place.resumes(&file, rotated.identity)?
+            {
                 // A copy of what is at the path still, whole or in the making: that is truncated next.
                 let length = file.metadata()?.len();
-                let place = length.min(original.metadata()?.len());
-                if length == 0 || place > 0 && agree_before(original, &file, place)? {
+                if length <= original.metadata()?.len() && agree_before(original, &file, length)? {
                     continue;
                 }
                 // It was truncated meanwhile, and its reader looks for the copy that it knows the beginning of.
