@@ -14,7 +14,7 @@ mod positions;
 mod spool;
 mod times;
 
-pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
+pub(crate) use cursor::{Cursor, DockerPoint, Head, LogPlace, Taken};
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use ledger::{Claim, Imported, Ledger, Outcome, Seam, Ticket, Track};
 #[cfg(any(fuzzing, test))]

@@ -19,8 +19,9 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 11] = [
+const TARGETS: [(&str, Check); 12] = [
     ("config", Check::Text(config)),
+    ("docker_record", Check::Bytes(source::docker::fuzz)),
     ("env", Check::Text(env)),
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),

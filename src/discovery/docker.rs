@@ -1,6 +1,7 @@
 //! Finds containers through the Docker API and follows each one's log, once.
 //! In: lists (the truth) and events (hints).  Out: running followers.  Owns: the followers of one daemon of one job.
 
+mod arrivals;
 mod events;
 mod hints;
 mod listed;
@@ -14,15 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use futures_util::FutureExt as _;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::{self, Instant};
 use crate::custody::Ledger;
-use crate::discovery::docker::events::Events;
+use crate::discovery::docker::arrivals::{Arrival, Arrivals};
+use crate::discovery::docker::events::{Event, Events};
 use crate::discovery::docker::listed::Container;
 use crate::discovery::docker::networks::{Networks, Refreshed};
 use crate::discovery::docker::state::{Facts, Followed, Shared, State};
@@ -32,7 +33,9 @@ use crate::metrics::Own;
 use crate::pipeline::relabel::{self, Rule};
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
-use crate::source::docker::{CallError, Ended, Endpoint, Follow, Inspected, OutputLabels};
+use crate::source::docker::{
+    CallError, Ended, Endpoint, Follow, FoundStarted, Inspected, OutputLabels, WantedLogs,
+};
 
 pub(crate) use hints::Hints;
 
@@ -60,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) hints: Hints,
     /// The agent's own container is read as others are.
     pub(crate) own_container: bool,
+    pub(crate) logs: WantedLogs,
 }
 
 /// Everything one daemon's discovery needs.
@@ -102,8 +106,8 @@ impl Containers {
     }
 
     async fn look(&self, state: &mut State) {
-        let shared = Shared::default();
-        let own_id = own_container::id().filter(|_| !self.settings.own_container);
+        let mut shared = Shared::new(self.settings.logs);
+        shared.own_id = own_container::id().filter(|_| !self.settings.own_container);
         let mut events: Option<Events> = None;
         let mut subscribed = Instant::now();
         let mut retry = Backoff::new(RETRY);
@@ -112,35 +116,50 @@ impl Containers {
             let mut pause = self.settings.refresh_interval;
             if let Some((docker, containers)) = self.list(state).await {
                 retry = Backoff::new(RETRY);
-                self.reconcile(&docker, containers, own_id.as_deref(), &shared, state).await;
+                self.reconcile(&docker, containers, &shared, state).await;
                 if events.is_none() && Instant::now() >= subscribed {
-                    events = Some(events::subscribe(&docker, asked));
+                    events = Some(self.arrivals(&docker).attend(events::subscribe(&docker, asked)));
                     subscribed = Instant::now();
                 }
             } else {
                 pause = pause.min(retry.next());
             }
-            tokio::select! {
-                () = sleep(pause) => {}
-                event = events::next(&mut events) => match event {
-                    Some(event) => {
-                        state.note(event);
-                        sleep(EVENT_PAUSE).await;
-                        while let Some(Some(event)) = events::next(&mut events).now_or_never() {
+            let mut next_list = Instant::now() + pause;
+            while Instant::now() < next_list {
+                let soon = next_list.min(Instant::now() + EVENT_PAUSE);
+                tokio::select! {
+                    () = sleep_until(next_list) => {}
+                    event = events::next(&mut events) => match event {
+                        Some(Event::Arrived(arrival)) => self.arrived(*arrival, &shared, state),
+                        Some(event) => {
                             state.note(event);
+                            next_list = soon;
                         }
+                        None => {
+                            events = None;
+                            subscribed = self.unsubscribed(subscribed, state);
+                            next_list = soon;
+                        }
+                    },
+                    Some(ended) = state.running.join_next(), if !state.running.is_empty() => {
+                        self.ended(ended, state);
+                        next_list = soon;
                     }
-                    None => {
-                        events = None;
-                        subscribed = self.unsubscribed(subscribed, state);
-                    }
-                },
-                Some(ended) = state.running.join_next(), if !state.running.is_empty() => self.ended(ended, state),
+                }
             }
             // Whoever ended meanwhile is let go before the list is compared.
             while let Some(ended) = state.running.try_join_next() {
                 self.ended(ended, state);
             }
+        }
+    }
+
+    fn arrivals(&self, docker: &Docker) -> Arrivals {
+        Arrivals {
+            endpoint: self.settings.endpoint.clone(),
+            version: docker.client_version().to_string(),
+            filters: self.settings.filters.clone(),
+            logs: self.settings.logs,
         }
     }
 
@@ -205,12 +224,18 @@ impl Containers {
         &self,
         docker: &Docker,
         containers: Vec<Container>,
-        own_id: Option<&str>,
         shared: &Shared,
         state: &mut State,
     ) {
+        for (id, followed) in &state.followed {
+            // Events may be missed.
+            if !containers.iter().any(|container| container.id == *id && container.is_running()) {
+                followed.ended.notify_one();
+            }
+        }
         let listed: HashSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
         state.dropped.retain(|id, _| listed.contains(id.as_str()));
+        state.mute.retain(|id| listed.contains(id.as_str()));
         let left: Vec<String> = state.read.extract_if(|id| !listed.contains(id.as_str())).collect();
         for id in left {
             if self.is_gone(docker, &id).await {
@@ -221,7 +246,7 @@ impl Containers {
             let id = container.id.as_str();
             self.ledger.seen(&self.key(id));
             // Reading its own log, the agent would write about what it read and read that.
-            if own_id.is_some_and(|own| id.starts_with(own)) {
+            if shared.own_id.as_ref().is_some_and(|own| id.starts_with(own)) {
                 continue;
             }
             let facts = Facts { networks: state.networks.generation(), container };
@@ -233,26 +258,34 @@ impl Containers {
         }
     }
 
+    /// A container was started and looked at.
+    fn arrived(&self, arrival: Arrival, shared: &Shared, state: &mut State) {
+        let Arrival { id, container, found } = arrival;
+        state.started(id);
+        let (Some(container), Some(docker)) = (container, state.docker.clone()) else { return };
+        let is_own = shared.own_id.as_ref().is_some_and(|own| container.id.starts_with(own));
+        if is_own || state.followed.contains_key(&container.id) {
+            return;
+        }
+        let facts = Facts { networks: state.networks.generation(), container };
+        let Some(labels) = self.wanted(&facts, state) else { return };
+        match found {
+            Some(found) => self.start(&docker, facts, labels, Some(found), shared, state),
+            None => {
+                self.own.docker_containers_missed.with("reason", "gone").add(1.0);
+                let (job, name) = (&self.job, meta::name(&facts.container));
+                warn!(%job, container = %name, "a container was removed before its log could be opened");
+            }
+        }
+    }
+
     /// Follows a container that nobody follows, if it is to be.
     async fn consider(&self, docker: &Docker, facts: Facts, shared: &Shared, state: &mut State) {
-        let Facts { container, .. } = &facts;
-        let id = container.id.clone();
-        let running = container.is_running();
-        if (!running && state.read.contains(&id)) || !self.settings.hints.allow(&container.labels, &self.job)
-        {
+        let (id, running) = (facts.container.id.clone(), facts.container.is_running());
+        if !running && state.read.contains(&id) {
             return;
         }
-        if state.dropped.get(&id).is_some_and(|before| *before == facts) {
-            return;
-        }
-        let labels = self.labels(container, &state.networks);
-        // Decided before the log is opened: what relabelling drops is not even read.
-        if labels.iter().all(Option::is_none) {
-            debug!(job = %self.job, container = %meta::name(container), "dropped by relabelling");
-            state.dropped.insert(id, facts);
-            return;
-        }
-        state.dropped.remove(&id);
+        let Some(labels) = self.wanted(&facts, state) else { return };
         if !running {
             match self.wants_stopped(docker, &id).await {
                 Some(true) => {}
@@ -264,10 +297,39 @@ impl Containers {
             }
         }
         state.read.remove(&id);
-        self.start(docker, facts, labels, shared, state);
+        self.start(docker, facts, labels, None, shared, state);
     }
 
-    fn start(&self, docker: &Docker, facts: Facts, labels: OutputLabels, shared: &Shared, state: &mut State) {
+    /// The labels of a container that is to be followed.
+    fn wanted(&self, facts: &Facts, state: &mut State) -> Option<OutputLabels> {
+        let container = &facts.container;
+        let is_known = state.dropped.get(&container.id).is_some_and(|before| before == facts);
+        if is_known
+            || state.mute.contains(&container.id)
+            || !self.settings.hints.allow(&container.labels, &self.job)
+        {
+            return None;
+        }
+        let labels = self.labels(container, &state.networks);
+        // Decided before the log is opened: what relabelling drops is not even read.
+        if labels.iter().all(Option::is_none) {
+            debug!(job = %self.job, container = %meta::name(container), "dropped by relabelling");
+            state.dropped.insert(container.id.clone(), facts.clone());
+            return None;
+        }
+        state.dropped.remove(&container.id);
+        Some(labels)
+    }
+
+    fn start(
+        &self,
+        docker: &Docker,
+        facts: Facts,
+        labels: OutputLabels,
+        found: Option<FoundStarted>,
+        shared: &Shared,
+        state: &mut State,
+    ) {
         let (id, name) = (facts.container.id.clone(), meta::name(&facts.container));
         info!(job = %self.job, container = %name, id = short(&id), "following container");
         let key = self.key(&id);
@@ -277,7 +339,7 @@ impl Containers {
         let [stdout, stderr] = &labels;
         let intake = Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet);
         let (labels, changed) = watch::channel(labels);
-        let stop = self.stop.child_token();
+        let (stop, ended) = (self.stop.child_token(), Arc::new(Notify::new()));
         let follow = Follow {
             id: id.clone(),
             name,
@@ -290,10 +352,14 @@ impl Containers {
             own: self.own.clone(),
             openings: shared.openings.clone(),
             questions: shared.questions.clone(),
+            logs: shared.logs.clone(),
+            ended: ended.clone(),
+            found,
             vanishes: false,
+            removed: false,
             stop: stop.clone(),
         };
-        state.followed.insert(id.clone(), Followed { facts, labels, stop });
+        state.followed.insert(id.clone(), Followed { facts, labels, ended, stop });
         self.own.targets_active.with("source", "docker").add(1.0);
         state.running.spawn(async move { (id, follow.run().await) });
     }
@@ -368,6 +434,7 @@ impl Containers {
                 match ended {
                     // Ids do not come back.
                     Ended::Removed => self.ledger.forget_container(&id, &self.key(&id)),
+                    Ended::Mute => drop(state.mute.insert(id)),
                     Ended::Drained if !restarted => drop(state.read.insert(id)),
                     Ended::Drained | Ended::Stopped => {}
                 }

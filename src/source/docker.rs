@@ -7,9 +7,12 @@
 
 mod api;
 mod follow;
+mod follow_file;
 mod host;
 mod inspect;
+mod json_file;
 mod lines;
+mod messages;
 mod resume;
 mod stall;
 mod stamp;
@@ -17,6 +20,9 @@ mod stream;
 
 pub(crate) use api::{ANSWER_TIMEOUT, CallError, Endpoint};
 pub(crate) use follow::{Ended, Follow, OutputLabels};
+pub(crate) use follow_file::{Found as FoundStarted, Logs, Wanted as WantedLogs};
 pub(crate) use host::{Found, Host};
+#[cfg(any(fuzzing, test))]
+pub(crate) use json_file::fuzz;
 pub(crate) use inspect::{Inspected, or_default};
 pub(crate) use stall::Questions;

@@ -1,7 +1,7 @@
 //! Tails files: the path names the target, device and inode say which file it is.
 //! In: a path and an intake.  Out: chunks.  Owns: the open files of the path, oldest first.
 
-mod identity;
+pub(super) mod identity;
 mod reader;
 mod replay;
 mod rotation;

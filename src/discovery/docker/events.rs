@@ -1,7 +1,7 @@
 //! Events of a daemon: hints that a list has changed.
 //! In: Docker's event stream.  Out: what the hint is about.  Owns: the stream.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::Docker;
 use bollard::models::EventMessageTypeEnum;
@@ -9,6 +9,7 @@ use bollard::query_parameters::EventsOptions;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
+use crate::discovery::docker::arrivals::Arrival;
 use crate::record::UnixNanos;
 
 /// What changes which containers there are, or their labels. `died` and `remove` are Podman's words, which others pass
@@ -19,12 +20,25 @@ const ACTIONS: [&str; 9] =
 /// One event.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A container runs now; its id, where it is said.
-    Started(Option<String>),
-    /// A container was created, renamed, has ended, or is gone.
+    /// A container runs now.
+    Started(Started),
+    /// A container that was started just now was looked at.
+    Arrived(Box<Arrival>),
+    /// A container has ended or is gone; its id, where it is said.
+    Ended(Option<String>),
+    /// A container was created or renamed.
     Changed,
     /// A network was created, removed, joined or left.
     Network,
+}
+
+/// What an event says of a container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Started {
+    /// Where it is said.
+    pub(super) id: Option<String>,
+    /// Its name and image, and its labels among them.
+    pub(super) attributes: BTreeMap<String, String>,
 }
 
 /// Events that are left when the stream ends are none.
@@ -46,9 +60,14 @@ pub(super) fn subscribe(docker: &Docker, since: UnixNanos) -> Events {
     let events = docker.events(Some(options)).take_while(|event| std::future::ready(event.is_ok()));
     let events = events.filter_map(|event| async {
         let event = event.ok()?;
+        let actor = event.actor.unwrap_or_default();
         Some(match (event.typ, event.action.as_deref()) {
             (Some(EventMessageTypeEnum::NETWORK), _) => Event::Network,
-            (_, Some("start")) => Event::Started(event.actor.and_then(|actor| actor.id)),
+            (_, Some("start")) => {
+                let attributes = actor.attributes.unwrap_or_default().into_iter().collect();
+                Event::Started(Started { id: actor.id, attributes })
+            }
+            (_, Some("die" | "died" | "destroy" | "remove")) => Event::Ended(actor.id),
             _ => Event::Changed,
         })
     });

@@ -6,14 +6,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bollard::Docker;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::discovery::docker::events::Event;
+use crate::discovery::docker::events::{Event, Started};
 use crate::discovery::docker::listed::Container;
 use crate::discovery::docker::networks::Networks;
-use crate::source::docker::{Ended, OutputLabels, Questions};
+use crate::source::docker::{Ended, Logs, OutputLabels, Questions, WantedLogs};
 
 /// Log streams of one daemon that open at the same time; each makes dockerd read a log.
 const OPENING_AT_ONCE: usize = 4;
@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) running: JoinSet<(String, Ended)>,
     /// Stopped containers that have been read to their end, or are none of our business.
     pub(super) read: HashSet<String>,
+    /// Containers that have no log.
+    pub(super) mute: HashSet<String>,
     /// Containers that relabelling drops, as they looked then.
     pub(super) dropped: HashMap<String, Facts>,
     /// Followed containers that were started again while they were followed: a follower that ends may have missed it.
@@ -39,11 +41,13 @@ pub(super) struct State {
 pub(super) struct Followed {
     pub(super) facts: Facts,
     pub(super) labels: watch::Sender<OutputLabels>,
+    /// Tells the follower to ask whether its container has ended.
+    pub(super) ended: Arc<Notify>,
     pub(super) stop: CancellationToken,
 }
 
 /// What labels are made of.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Facts {
     pub(super) container: Container,
     pub(super) networks: u64,
@@ -55,11 +59,16 @@ pub(super) struct Shared {
     pub(super) openings: Arc<Semaphore>,
     /// The right to ask whether a stream stands still.
     pub(super) questions: Arc<Questions>,
+    /// How logs are read.
+    pub(super) logs: Logs,
+    /// The agent's own container, where it is not to be read.
+    pub(super) own_id: Option<String>,
 }
 
-impl Default for Shared {
-    fn default() -> Shared {
-        Shared { openings: Arc::new(Semaphore::new(OPENING_AT_ONCE)), questions: Arc::default() }
+impl Shared {
+    pub(super) fn new(wanted: WantedLogs) -> Shared {
+        let logs = Logs { wanted, ..Logs::default() };
+        Shared { openings: Arc::new(Semaphore::new(OPENING_AT_ONCE)), questions: Arc::default(), logs, own_id: None }
     }
 }
 
@@ -71,6 +80,7 @@ impl State {
             followed: HashMap::new(),
             running: JoinSet::new(),
             read: HashSet::new(),
+            mute: HashSet::new(),
             dropped: HashMap::new(),
             restarted: HashSet::new(),
             failing: false,
@@ -80,10 +90,23 @@ impl State {
 
     pub(super) fn note(&mut self, event: Event) {
         match event {
-            Event::Started(Some(id)) if self.followed.contains_key(&id) => drop(self.restarted.insert(id)),
-            Event::Started(Some(id)) => drop(self.read.remove(&id)),
-            Event::Started(None) | Event::Changed => {}
+            Event::Started(Started { id: Some(id), .. }) => self.started(id),
+            Event::Arrived(arrival) => self.started(arrival.id),
+            Event::Ended(Some(id)) => {
+                if let Some(followed) = self.followed.get(&id) {
+                    followed.ended.notify_one();
+                }
+            }
+            Event::Started(_) | Event::Ended(None) | Event::Changed => {}
             Event::Network => self.networks.touch(),
+        }
+    }
+
+    pub(super) fn started(&mut self, id: String) {
+        if self.followed.contains_key(&id) {
+            self.restarted.insert(id);
+        } else {
+            self.read.remove(&id);
         }
     }
 }
