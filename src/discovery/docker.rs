@@ -11,11 +11,11 @@ mod own_container;
 mod state;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::Docker;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -160,6 +160,7 @@ impl Containers {
             version: docker.client_version().to_string(),
             filters: self.settings.filters.clone(),
             logs: self.settings.logs,
+            directory: OnceLock::new(),
         }
     }
 
@@ -227,15 +228,18 @@ impl Containers {
         shared: &Shared,
         state: &mut State,
     ) {
-        for (id, followed) in &state.followed {
-            // Events may be missed.
-            if !containers.iter().any(|container| container.id == *id && container.is_running()) {
-                followed.ended.notify_one();
-            }
-        }
+        let running: HashSet<&str> = containers
+            .iter()
+            .filter(|container| container.is_running())
+            .map(|container| container.id.as_str())
+            .collect();
+        // Events may be missed.
+        let ended = state.followed.iter().filter(|(id, _)| !running.contains(id.as_str()));
+        ended.for_each(|(_, followed)| followed.ended.notify_one());
         let listed: HashSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
         state.dropped.retain(|id, _| listed.contains(id.as_str()));
         state.mute.retain(|id| listed.contains(id.as_str()));
+        state.restarted.retain(|id| listed.contains(id.as_str()));
         let left: Vec<String> = state.read.extract_if(|id| !listed.contains(id.as_str())).collect();
         for id in left {
             if self.is_gone(docker, &id).await {
@@ -264,7 +268,14 @@ impl Containers {
         state.started(id);
         let (Some(container), Some(docker)) = (container, state.docker.clone()) else { return };
         let is_own = shared.own_id.as_ref().is_some_and(|own| container.id.starts_with(own));
-        if is_own || state.followed.contains_key(&container.id) {
+        if is_own || state.is_gone(&container.id) {
+            return;
+        }
+        if let Some(followed) = state.followed.get(&container.id) {
+            if let Some(found) = found {
+                // Another that waits there is as good.
+                drop(followed.finds.try_send(found));
+            }
             return;
         }
         let facts = Facts { networks: state.networks.generation(), container };
@@ -282,7 +293,8 @@ impl Containers {
     /// Follows a container that nobody follows, if it is to be.
     async fn consider(&self, docker: &Docker, facts: Facts, shared: &Shared, state: &mut State) {
         let (id, running) = (facts.container.id.clone(), facts.container.is_running());
-        if !running && state.read.contains(&id) {
+        let restarted = state.restarted.remove(&id);
+        if !running && state.read.contains(&id) && !restarted {
             return;
         }
         let Some(labels) = self.wanted(&facts, state) else { return };
@@ -340,6 +352,7 @@ impl Containers {
         let intake = Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet);
         let (labels, changed) = watch::channel(labels);
         let (stop, ended) = (self.stop.child_token(), Arc::new(Notify::new()));
+        let (finds, receiver) = mpsc::channel(1);
         let follow = Follow {
             id: id.clone(),
             name,
@@ -355,11 +368,12 @@ impl Containers {
             logs: shared.logs.clone(),
             ended: ended.clone(),
             found,
+            finds: receiver,
             vanishes: false,
             removed: false,
             stop: stop.clone(),
         };
-        state.followed.insert(id.clone(), Followed { facts, labels, ended, stop });
+        state.followed.insert(id.clone(), Followed { facts, labels, ended, finds, stop });
         self.own.targets_active.with("source", "docker").add(1.0);
         state.running.spawn(async move { (id, follow.run().await) });
     }
@@ -430,13 +444,15 @@ impl Containers {
             Ok((id, ended)) => {
                 debug!(job = %self.job, id = short(&id), ?ended, "container is not followed any more");
                 state.followed.remove(&id);
-                let restarted = state.restarted.remove(&id);
                 match ended {
                     // Ids do not come back.
-                    Ended::Removed => self.ledger.forget_container(&id, &self.key(&id)),
+                    Ended::Removed => {
+                        self.ledger.forget_container(&id, &self.key(&id));
+                        state.removed(id);
+                    }
                     Ended::Mute => drop(state.mute.insert(id)),
-                    Ended::Drained if !restarted => drop(state.read.insert(id)),
-                    Ended::Drained | Ended::Stopped => {}
+                    Ended::Drained => drop(state.read.insert(id)),
+                    Ended::Stopped => {}
                 }
             }
             // In release builds a panic has ended the process before.

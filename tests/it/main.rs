@@ -15,6 +15,7 @@ mod delivery;
 mod docker;
 mod docker_api;
 mod docker_churn;
+mod docker_files;
 mod doubles;
 mod files;
 mod gelf;

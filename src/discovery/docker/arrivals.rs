@@ -1,19 +1,32 @@
-//! Looks at a container the moment it starts, whatever else is going on: a short-lived one is gone soon.
+//! Looks at a container the moment it starts, whatever else is going on: a short-lived one is gone soon. dockerd may not
+//! answer before it is, so the file of its log is waited for from the container's creation on.
 //! In: events.  Out: the same events, and what was found of containers that started.  Owns: the tasks that ask.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
+use crate::clock::Instant;
 use crate::discovery::docker::events::{Event, Events, Started};
 use crate::discovery::docker::listed::Container;
 use crate::source::docker::{Endpoint, FoundStarted, Inspected, WantedLogs};
 
 /// Containers that are looked at together; each takes two requests.
 const ASKED_AT_ONCE: usize = 32;
+
+/// Created containers whose log is waited for; a start that comes later than that is learned from its event.
+const AWAITED_AT_ONCE: usize = 256;
+const AWAITED_FOR: Duration = Duration::from_secs(10);
+
+/// Between two looks for such a file, which is there before the container's process is.
+const AWAITED_LOOK: Duration = Duration::from_millis(5);
 
 /// Events that wait while containers are listed and compared. After that Docker waits.
 const EVENTS_WAITING: usize = 1024;
@@ -31,6 +44,13 @@ pub(super) struct Arrival {
     pub(super) found: Option<FoundStarted>,
 }
 
+/// What the daemon says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    docker_root_dir: PathBuf,
+}
+
 /// Looks at containers.
 #[derive(Debug)]
 pub(super) struct Arrivals {
@@ -38,6 +58,8 @@ pub(super) struct Arrivals {
     pub(super) version: String,
     pub(super) filters: HashMap<String, Vec<String>>,
     pub(super) logs: WantedLogs,
+    /// Where each container has a directory, once that is known.
+    pub(super) directory: OnceLock<PathBuf>,
 }
 
 /// Ends a task when the stream of its events is let go.
@@ -61,7 +83,9 @@ impl Arrivals {
     }
 
     async fn run(self: Arc<Self>, mut events: Events, sender: mpsc::Sender<Event>) {
-        let mut asked = JoinSet::new();
+        self.find_directory().await;
+        let (mut asked, mut awaited) = (JoinSet::new(), JoinSet::new());
+        let mut early: HashMap<String, FoundStarted> = HashMap::new();
         loop {
             let event = tokio::select! {
                 event = events.next(), if asked.len() < ASKED_AT_ONCE => match event {
@@ -70,10 +94,27 @@ impl Arrivals {
                         asked.spawn(self.clone().look(id, attributes));
                         continue;
                     }
+                    Some(Event::Created(Some(id))) if awaited.len() + early.len() < AWAITED_AT_ONCE => {
+                        awaited.spawn(self.clone().await_log(id));
+                        continue;
+                    }
                     Some(event) => event,
                 },
+                Some(opened) = awaited.join_next(), if !awaited.is_empty() => {
+                    early.extend(opened.ok().flatten());
+                    continue;
+                }
                 Some(arrived) = asked.join_next(), if !asked.is_empty() => match arrived {
-                    Ok(arrival) => Event::Arrived(Box::new(arrival)),
+                    Ok(mut arrival) => {
+                        while let Some(opened) = awaited.try_join_next() {
+                            early.extend(opened.ok().flatten());
+                        }
+                        let opened = early.remove(&arrival.id);
+                        if !arrival.found.as_ref().is_some_and(FoundStarted::is_open) && opened.is_some() {
+                            arrival.found = opened;
+                        }
+                        Event::Arrived(Box::new(arrival))
+                    }
                     // In release builds a panic has ended the process before.
                     Err(_) => Event::Changed,
                 },
@@ -89,15 +130,45 @@ impl Arrivals {
         }
     }
 
+    /// A socket proxy may not tell; then the first log that is opened does.
+    async fn find_directory(&self) {
+        if self.logs != WantedLogs::Api
+            && let Ok(Info { docker_root_dir }) = self.endpoint.get(&format!("/v{}/info", self.version)).await
+        {
+            drop(self.directory.set(docker_root_dir.join("containers")));
+        }
+    }
+
+    /// Opens the log of a container that is about to be started, as soon as there is one.
+    async fn await_log(self: Arc<Self>, id: String) -> Option<(String, FoundStarted)> {
+        let directory = self.directory.get()?;
+        let inspected = Inspected::of(&self.endpoint, &self.version, &id).await.ok()?;
+        let inspected = inspected.once_started(directory, &id)?;
+        let path = inspected.log_file()?.to_owned();
+        let deadline = Instant::now() + AWAITED_FOR;
+        while !path.exists() {
+            if Instant::now() >= deadline {
+                return None;
+            }
+            sleep(AWAITED_LOOK).await;
+        }
+        Some((id, FoundStarted::now(inspected, self.logs)))
+    }
+
     async fn look(self: Arc<Self>, id: String, attributes: BTreeMap<String, String>) -> Arrival {
-        let found = match Inspected::of(&self.endpoint, &self.version, &id).await {
-            Ok(inspected) => Some(FoundStarted::now(inspected, self.logs)),
-            Err(_) => None,
+        let looked = async {
+            let inspected = Inspected::of(&self.endpoint, &self.version, &id).await.ok()?;
+            let directory = inspected.log_file().and_then(|path| path.parent()?.parent());
+            if let (Some(directory), None) = (directory, self.directory.get()) {
+                drop(self.directory.set(directory.to_owned()));
+            }
+            Some(FoundStarted::now(inspected, self.logs))
         };
         let mut filters = self.filters.clone();
         filters.insert("id".to_owned(), vec![id.clone()]);
-        let listed: Option<Vec<Container>> = self.endpoint.containers(&self.version, &filters).await.ok();
-        let listed = listed.and_then(|listed| listed.into_iter().find(|container| container.id == id));
+        let listed = self.endpoint.containers::<Vec<Container>>(&self.version, &filters);
+        let (found, listed) = tokio::join!(looked, listed);
+        let listed = listed.unwrap_or_default().into_iter().find(|container| container.id == id);
         let container = listed.or_else(|| self.told(&id, attributes));
         Arrival { id, container, found }
     }
@@ -122,8 +193,6 @@ impl Arrivals {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::http::Settings;
     use crate::source::docker::Host;
@@ -137,6 +206,7 @@ mod tests {
                 version: "1.41".to_owned(),
                 filters: filters.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect(),
                 logs: WantedLogs::Auto,
+                directory: OnceLock::new(),
             };
             let attributes = [("image", "i"), ("name", "job"), ("team", "a")];
             arrivals.told("x", attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into())

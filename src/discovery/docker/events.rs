@@ -26,7 +26,9 @@ pub(super) enum Event {
     Arrived(Box<Arrival>),
     /// A container has ended or is gone; its id, where it is said.
     Ended(Option<String>),
-    /// A container was created or renamed.
+    /// A container was created, and is about to be started as a rule; its id, where it is said.
+    Created(Option<String>),
+    /// A container was renamed.
     Changed,
     /// A network was created, removed, joined or left.
     Network,
@@ -67,6 +69,7 @@ pub(super) fn subscribe(docker: &Docker, since: UnixNanos) -> Events {
                 let attributes = actor.attributes.unwrap_or_default().into_iter().collect();
                 Event::Started(Started { id: actor.id, attributes })
             }
+            (_, Some("create")) => Event::Created(actor.id),
             (_, Some("die" | "died" | "destroy" | "remove")) => Event::Ended(actor.id),
             _ => Event::Changed,
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -58,6 +58,8 @@ pub(crate) struct Follow {
     pub(crate) ended: Arc<Notify>,
     /// What was found as it started, at once.
     pub(crate) found: Option<Found>,
+    /// The same, where it is known later.
+    pub(crate) finds: mpsc::Receiver<Found>,
     /// The container is removed as it ends (`docker run --rm`), and its log with it.
     pub(crate) vanishes: bool,
     /// Its log file was read to the end after it was removed.
@@ -89,11 +91,11 @@ pub(super) enum Read {
 
 /// What reading a log came to.
 #[derive(Default)]
-struct Last {
+pub(super) struct Last {
     /// Of the stream that was read last, with the line it ended in.
     decoder: Option<Decoder>,
     /// It was read to its end, as far as anybody can tell.
-    whole: bool,
+    pub(super) whole: bool,
 }
 
 impl Follow {
@@ -141,7 +143,10 @@ impl Follow {
                     let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
                     match answered {
                         Ok(inspected) => (inspected, None),
-                        Err(error) if error.is_not_found() => return self.removed(last, track).await,
+                        Err(error) if error.is_not_found() => match self.find(&last).await {
+                            Some(Found { inspected, file }) => (inspected, file),
+                            None => return self.removed(last, track).await,
+                        },
                         Err(error) => {
                             self.failed("inspect", &error, &mut told, &mut backoff).await;
                             self.renegotiate().await;
@@ -182,7 +187,13 @@ impl Follow {
             let Some(opened) = stop.run_until_cancelled(opening).await else { return Ended::Stopped };
             let mut stream = match opened {
                 Ok(stream) => stream,
-                Err(error) if error.is_not_found() => return self.removed(last, track).await,
+                Err(error) if error.is_not_found() => {
+                    self.found = self.find(&last).await;
+                    if self.found.is_some() {
+                        continue;
+                    }
+                    return self.removed(last, track).await;
+                }
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;
                     continue;
@@ -259,6 +270,7 @@ impl Follow {
         let mut listener = Listener::new(&self.questions);
         let version = self.docker.client_version().to_string();
         loop {
+            self.forget_finds();
             let (endpoint, id, place) = (&self.endpoint, self.id.as_str(), decoder.place());
             let subject = Subject { endpoint, version: &version, id, tty, place };
             let waited = self.stop.run_until_cancelled(listener.next(stream, &subject));

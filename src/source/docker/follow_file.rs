@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::clock::Instant;
@@ -19,7 +19,7 @@ use crate::custody::{Cursor, LogPlace, Track};
 use crate::flow::{Backoff, BackoffSettings};
 use crate::pipeline::IntakeClosed;
 use crate::record::Chunk;
-use crate::source::docker::follow::{Follow, Read};
+use crate::source::docker::follow::{Follow, Last, Read};
 use crate::source::docker::inspect::Inspected;
 use crate::source::docker::json_file::JsonFile;
 use crate::source::docker::messages::Messages;
@@ -32,6 +32,9 @@ const LOOK: BackoffSettings =
 
 /// Between two looks at the files while nobody takes lines.
 const LOOK_WAITING: Duration = Duration::from_millis(100);
+
+/// How long it may take until it is known what was found of a container that has started and is gone.
+const FIND_WAIT: Duration = Duration::from_secs(2);
 
 /// How logs are read.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +71,11 @@ impl Found {
         let file = path.and_then(|path| JsonFile::open(path, None).ok());
         Found { inspected, file }
     }
+
+    /// True where the log is open, and stays readable whatever becomes of the container.
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
 }
 
 impl LogPlace {
@@ -81,6 +89,21 @@ impl LogPlace {
 }
 
 impl Follow {
+    /// The log of a container that is gone, if it was opened as it started.
+    pub(super) async fn find(&mut self, last: &Last) -> Option<Found> {
+        if last.whole || self.logs.wanted == Wanted::Api {
+            return None;
+        }
+        let found = timeout(FIND_WAIT, self.finds.recv());
+        let found = self.stop.run_until_cancelled(found).await?.ok()??;
+        Some(found).filter(|found| found.file.is_some())
+    }
+
+    /// Lets go what was opened of a log that is read already: it would keep rotated files on the disk.
+    pub(super) fn forget_finds(&mut self) {
+        while self.finds.try_recv().is_ok() {}
+    }
+
     /// The container's log file; `None` where it is to be read through the API.
     pub(super) fn log_file(
         &self,
@@ -126,6 +149,7 @@ impl Follow {
         let mut pause = Backoff::new(LOOK);
         let mut asking = Asking::new(!inspected.is_running());
         loop {
+            self.forget_finds();
             let looked = log.look();
             let filled = log.fill(&mut messages, &mut chunk);
             let at_end = match filled {

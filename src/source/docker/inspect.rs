@@ -90,6 +90,13 @@ impl Inspected {
         is_json.then_some(Path::new(&self.log_path))
     }
 
+    /// As it will be once it is started, when its log goes to a file below `containers`. `None` for other drivers.
+    pub(crate) fn once_started(mut self, containers: &Path, id: &str) -> Option<Inspected> {
+        self.state.running = true;
+        self.log_path = containers.join(id).join(format!("{id}-json.log")).to_str()?.to_owned();
+        self.log_file().is_some().then_some(self)
+    }
+
     /// Its log goes nowhere.
     pub(crate) fn logs_nothing(&self) -> bool {
         self.host_config.log_config.driver == "none"
