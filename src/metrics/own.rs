@@ -199,7 +199,8 @@ impl Own {
                 "Docker log streams that stood still while their log went on, and were opened again",
             )
             .single(),
-            docker_files_opened: counter("tailwater_docker_files_opened_total", "Docker log files opened").single(),
+            docker_files_opened: counter("tailwater_docker_files_opened_total", "Docker log files opened")
+                .single(),
             docker_log_gaps: counter(
                 "tailwater_docker_log_gaps_total",
                 "Docker log files that were rotated away before they could be opened",

@@ -447,7 +447,11 @@ async fn a_container_on_three_networks_arrives_once() {
     let agent = Agent::start(directory.path(), &configuration(&engine, directory.path(), &loki));
     engine.start(&container);
     loki.wait_for(|store| store.entries.len() >= 1000, PATIENCE).await.unwrap();
-    assert_eq!(agent.metric("tailwater_docker_streams_opened_total") + agent.metric("tailwater_docker_files_opened_total"), 1.0);
+    assert_eq!(
+        agent.metric("tailwater_docker_streams_opened_total")
+            + agent.metric("tailwater_docker_files_opened_total"),
+        1.0
+    );
     agent.terminate();
     assert!(loki.duplicates().is_empty());
     let mut expected = Expected::new();

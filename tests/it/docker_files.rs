@@ -95,7 +95,8 @@ async fn a_log_that_is_rotated_every_half_second_loses_and_doubles_nothing() {
         let docker = DockerHost::start(directory.path(), Manners::default());
         let mut writer = Writer::new(directory.path().join("a-json.log"), max_files);
         docker.add(&id(1), logging_to(&writer.path));
-        let agent = Agent::start(directory.path(), &scripted(directory.path(), &docker, &loki, ", logs: file"));
+        let agent =
+            Agent::start(directory.path(), &scripted(directory.path(), &docker, &loki, ", logs: file"));
         agent.wait_for_metric("tailwater_docker_files_opened_total", |opened| opened == 1.0);
         // The writer's own pace, which is what is tried here.
         let mut tick = tokio::time::interval(Duration::from_millis(25));
@@ -238,7 +239,8 @@ async fn all_lines_of_short_lived_containers_arrive_from_their_files() {
     let Some(engine) = docker::engine_or_skip() else { return };
     let directory = tempfile::tempdir().unwrap();
     let loki = FakeLoki::start(Limits { max_streams: 20_000, ..Limits::default() });
-    let text = configuration(&engine, directory.path(), &loki).replace("refresh_interval", "logs: file, refresh_interval");
+    let text = configuration(&engine, directory.path(), &loki)
+        .replace("refresh_interval", "logs: file, refresh_interval");
     let agent = Agent::start(directory.path(), &text);
     let printed = run_short_lived(&engine, short_lived());
     let mut expected = Expected::new();
@@ -259,10 +261,14 @@ async fn short_lived_containers_whose_lines_are_missing_through_the_api_are_coun
     let Some(engine) = docker::engine_or_skip() else { return };
     let directory = tempfile::tempdir().unwrap();
     let loki = FakeLoki::start(Limits { max_streams: 20_000, ..Limits::default() });
-    let text = configuration(&engine, directory.path(), &loki).replace("refresh_interval", "logs: api, refresh_interval");
+    let text = configuration(&engine, directory.path(), &loki)
+        .replace("refresh_interval", "logs: api, refresh_interval");
     let agent = Agent::start(directory.path(), &text);
     let printed = run_short_lived(&engine, short_lived());
-    while !engine.docker(&["ps", "-aq", "--filter", &format!("label=tailwater-test={}", engine.mark())]).is_empty() {
+    while !engine
+        .docker(&["ps", "-aq", "--filter", &format!("label=tailwater-test={}", engine.mark())])
+        .is_empty()
+    {
         tokio::task::yield_now().await;
     }
     let last = format!("short-{}-{}", short_lived() - 1, engine.mark());
@@ -280,7 +286,11 @@ async fn short_lived_containers_whose_lines_are_missing_through_the_api_are_coun
     }
     let short: Vec<_> =
         printed.iter().filter(|(name, lines)| arrived.get(*name).copied().unwrap_or(0) != **lines).collect();
-    println!("{} of {} containers miss lines, {missed} are counted; the last was {last}", short.len(), printed.len());
+    println!(
+        "{} of {} containers miss lines, {missed} are counted; the last was {last}",
+        short.len(),
+        printed.len()
+    );
     assert_eq!(short.len() as f64, missed, "{short:?}\n{log}");
     assert!(loki.duplicates().is_empty());
 }

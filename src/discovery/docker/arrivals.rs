@@ -180,7 +180,8 @@ impl Arrivals {
             Some((label, value)) => attributes.get(label).is_some_and(|found| found == value),
             None => attributes.contains_key(wanted),
         };
-        let is_wanted = self.filters.iter().all(|(name, values)| name == "label" && values.iter().all(has_label));
+        let is_wanted =
+            self.filters.iter().all(|(name, values)| name == "label" && values.iter().all(has_label));
         is_wanted.then(|| Container {
             id: id.to_owned(),
             names: vec![format!("/{name}")],
@@ -204,7 +205,10 @@ mod tests {
             let arrivals = Arrivals {
                 endpoint: Endpoint::new(&Host::Unix("/x".into()), &settings).unwrap(),
                 version: "1.41".to_owned(),
-                filters: filters.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect(),
+                filters: filters
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]))
+                    .collect(),
                 logs: WantedLogs::Auto,
                 directory: OnceLock::new(),
             };

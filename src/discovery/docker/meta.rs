@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::discovery::docker::Hints;
     use crate::http;
-    use crate::source::docker::{WantedLogs, Endpoint, Host};
+    use crate::source::docker::{Endpoint, Host, WantedLogs};
 
     fn settings() -> Settings {
         let host = Host::parse("unix:///x").unwrap();

@@ -75,7 +75,12 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(wanted: WantedLogs) -> Shared {
         let logs = Logs { wanted, ..Logs::default() };
-        Shared { openings: Arc::new(Semaphore::new(OPENING_AT_ONCE)), questions: Arc::default(), logs, own_id: None }
+        Shared {
+            openings: Arc::new(Semaphore::new(OPENING_AT_ONCE)),
+            questions: Arc::default(),
+            logs,
+            own_id: None,
+        }
     }
 }
 

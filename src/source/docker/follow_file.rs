@@ -262,8 +262,7 @@ impl Follow {
 }
 
 /// Pauses before a daemon that did not answer is asked again.
-const ASK: BackoffSettings =
-    BackoffSettings { min: Duration::from_millis(100), max: Duration::from_secs(5) };
+const ASK: BackoffSettings = BackoffSettings { min: Duration::from_millis(100), max: Duration::from_secs(5) };
 
 /// Whether the container has ended.
 struct Asking {

@@ -86,7 +86,8 @@ impl Inspected {
     /// The file that the json-file driver writes the log to, once the container was started. Podman gives that name to
     /// another format, in files of other names.
     pub(crate) fn log_file(&self) -> Option<&Path> {
-        let is_json = self.host_config.log_config.driver == "json-file" && self.log_path.ends_with("-json.log");
+        let is_json =
+            self.host_config.log_config.driver == "json-file" && self.log_path.ends_with("-json.log");
         is_json.then_some(Path::new(&self.log_path))
     }
 

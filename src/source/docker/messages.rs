@@ -71,7 +71,14 @@ impl Messages {
     }
 
     /// A whole message out of a file, where it stands at `at`.
-    pub(super) fn record(&mut self, output: Output, time: UnixNanos, text: &[u8], at: u64, chunk: &mut Chunk) {
+    pub(super) fn record(
+        &mut self,
+        output: Output,
+        time: UnixNanos,
+        text: &[u8],
+        at: u64,
+        chunk: &mut Chunk,
+    ) {
         let ends = text.last() == Some(&b'\n');
         if self.tty {
             // A TTY's stream has a line's pieces in one: the same count for both.
@@ -89,7 +96,8 @@ impl Messages {
             self.unended = None;
             if self.resume.is_new(output, time, at) {
                 self.resume.hold(output, None);
-                let length = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+                let length =
+                    text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
                 chunk.push(&text[..length], time, output);
             }
             return;

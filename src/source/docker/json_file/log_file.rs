@@ -170,7 +170,8 @@ impl LogFile {
 
 /// The highest number of a rotated file beside `path`.
 pub(super) fn highest_number(path: &Path) -> io::Result<usize> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
         return Ok(0);
     };
     let mut highest = 0;

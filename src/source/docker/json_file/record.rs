@@ -153,7 +153,8 @@ mod tests {
         let first = r#"{"log":"{\"a\":\"\u003cé\u0001\ud83d\ude00\\\"}\n","stream":"stderr","time":"2025-11-18T10:30:00.12Z"}"#;
         let text = "{\"a\":\"<é\u{1}😀\\\"}\n".to_owned();
         assert_eq!(read(first), (Output::Stderr, 1_763_461_800_120_000_000, text, false));
-        let attributes = r#"{"log":"x","stream":"stdout","attrs":{"tag":"}\""},"time":"2025-11-18T10:30:00Z"}"#;
+        let attributes =
+            r#"{"log":"x","stream":"stdout","attrs":{"tag":"}\""},"time":"2025-11-18T10:30:00Z"}"#;
         assert_eq!(read(attributes), (Output::Stdout, 1_763_461_800_000_000_000, "x".to_owned(), false));
         let other = r#" {"time":"2025-11-18T11:30:00.5+01:00", "log":"x"}"#;
         assert_eq!(read(other), (Output::Stdout, 1_763_461_800_500_000_000, "x".to_owned(), false));
@@ -166,7 +167,14 @@ mod tests {
             let (_, _, text, torn) = read_text(format!("{before}{whole}").as_bytes()).unwrap();
             assert_eq!((text.as_str(), torn), ("whole\n", true), "{before:?}");
         }
-        for bad in ["", "\0", "{}", "{\"log\":\"x", "hello", r#"{"log":"\x","stream":"stdout","time":"2025-11-18T10:30:00Z"}"#] {
+        for bad in [
+            "",
+            "\0",
+            "{}",
+            "{\"log\":\"x",
+            "hello",
+            r#"{"log":"\x","stream":"stdout","time":"2025-11-18T10:30:00Z"}"#,
+        ] {
             assert_eq!(read_text(bad.as_bytes()), None, "{bad:?}");
         }
     }

@@ -286,13 +286,21 @@ fn a_place_that_is_not_there_any_more_is_found_by_time() {
 /// What happens between the messages of a log.
 #[derive(Clone, Debug)]
 enum Step {
-    Write { stderr: bool, advance: i64, pieces: u8 },
+    Write {
+        stderr: bool,
+        advance: i64,
+        pieces: u8,
+    },
     Rotate,
     /// Reads what there is.
     Read,
     /// Another session begins, with the place in the file or without, or at the stream, which breaks somewhere.
-    Reopen { hint: bool },
-    Stream { length: usize },
+    Reopen {
+        hint: bool,
+    },
+    Stream {
+        length: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
