@@ -36,6 +36,8 @@ pub(crate) use settings::LogFormat;
 pub(crate) use settings::Settings;
 pub(crate) use wire::StartError;
 
+pub(crate) use crate::server::LogLevel;
+
 /// From the signal to the exit, with a margin to the 5 s that are promised.
 const STOP_WITHIN: Duration = Duration::from_millis(4500);
 
@@ -56,14 +58,15 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) own: Own,
     pub(crate) set_log: SetLog,
+    pub(crate) log: Arc<dyn LogLevel>,
 }
 
 /// Runs until a signal, or until delivery has no one to deliver to.
 pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    let Parts { loaded, request, registry, own, set_log } = parts;
-    let (mut reloads, pages) = Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log);
-    let mut running = wire::start(loaded.settings, registry, own, pages)?;
+    let Parts { loaded, request, registry, own, set_log, log } = parts;
+    let (mut reloads, controls) = Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log);
+    let mut running = wire::start(loaded.settings, registry, own, controls)?;
     running.readiness.send_replace(Readiness::Ready);
     notify(&[NotifyState::Ready]);
     info!("ready");

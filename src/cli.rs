@@ -101,8 +101,10 @@ fn run(given: &Given) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let set_log = Box::new(move |level, format| log.set(level, format));
-    let ended = runtime.block_on(agent::run(Parts { loaded, request, registry, own, set_log }));
+    let log = Arc::new(log);
+    let to_set = log.clone();
+    let set_log = Box::new(move |level, format| to_set.set(level, format));
+    let ended = runtime.block_on(agent::run(Parts { loaded, request, registry, own, set_log, log }));
     // Does not wait for tasks that hang.
     runtime.shutdown_background();
     match ended {

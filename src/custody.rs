@@ -7,6 +7,7 @@
 
 mod cursor;
 mod disk;
+mod journal_point;
 mod ledger;
 #[cfg(test)]
 mod model;
@@ -16,7 +17,8 @@ mod times;
 
 pub(crate) use cursor::{Cursor, DockerPoint, Head, LogPlace, Taken};
 pub(crate) use disk::{Disk, RealDisk};
-pub(crate) use ledger::{Claim, Imported, Ledger, Outcome, Seam, Ticket, Track};
+pub(crate) use journal_point::JournalPoint;
+pub(crate) use ledger::{Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};
 #[cfg(any(fuzzing, test))]
 pub(crate) use positions::fuzz_promtail;
 pub(crate) use positions::{Settings, Store, StoreError};

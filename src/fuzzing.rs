@@ -7,6 +7,8 @@ use crate::config::{
     Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
 use crate::custody::fuzz_promtail;
+use crate::discovery::docker;
+use crate::discovery::files::fuzz_lists;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::fuzzing as pipeline;
 use crate::source;
@@ -19,12 +21,16 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 12] = [
+const TARGETS: [(&str, Check); 17] = [
     ("config", Check::Text(config)),
-    ("docker_record", Check::Bytes(source::docker::fuzz)),
+    ("docker_api", Check::Bytes(docker_api)),
+    ("docker_record", Check::Bytes(source::docker::fuzz_record)),
+    ("encoding", Check::Bytes(source::file::fuzz_encoding)),
     ("env", Check::Text(env)),
+    ("file_targets", Check::Text(fuzz_lists)),
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
+    ("journal", Check::Bytes(source::journal::fuzz)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),
@@ -32,6 +38,7 @@ const TARGETS: [(&str, Check); 12] = [
     ("selector", Check::Text(pipeline::selector)),
     ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
+    ("unpack", Check::Bytes(source::file::fuzz_unpack)),
 ];
 
 /// Runs one target on one input.
@@ -49,13 +56,19 @@ pub fn run(target: &str, input: &[u8]) {
     }
 }
 
+/// What a Docker daemon answers.
+fn docker_api(input: &[u8]) {
+    docker::fuzz(input);
+    source::docker::fuzz(input);
+}
+
 /// A configuration file: decoded whole, without opening anything it names.
 fn config(text: &str) {
     let registry = Registry::default();
     let own = Own::register(&registry);
     let decoded = parse_yaml(text).and_then(|mut root| {
-        if says(&root, "geoip") {
-            // Opens its database.
+        if says(&root, "geoip") || (says(&root, "docker_sd_configs") && says(&root, "tls_config")) {
+            // Opens its database, reads their certificates.
             return Err(root.invalid("passed over"));
         }
         root.set(&["server", "log_level"], "info");

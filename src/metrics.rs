@@ -5,11 +5,14 @@
 //! to every counter, which would break dashboards made for Promtail.
 
 mod exposition;
+mod kept;
 mod network;
 mod own;
+mod process;
 mod registry;
 mod tally;
 
+pub(crate) use kept::{Changes, Kept};
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
 pub(crate) use tally::Tally;

@@ -9,6 +9,7 @@
 mod compile;
 #[cfg(test)]
 mod conformance;
+mod derived;
 mod entry;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
@@ -30,7 +31,7 @@ mod stages;
 mod template;
 
 pub(crate) use compile::Pipeline;
-pub(crate) use go_json::string as go_json_text;
+pub(crate) use go_json::{bytes as go_json_bytes, string as go_json_text};
 pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
 pub(crate) use intake::{Intake, IntakeClosed};
 pub(crate) use lane::{Incoming, Lane, Output, Scratch};

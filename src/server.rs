@@ -1,6 +1,8 @@
-//! The HTTP server: `/metrics`, `/ready` and `/reload`, over TLS if so configured.
+//! The HTTP server: `/metrics`, `/ready`, `/config`, `/log_level` and `/reload`, over TLS if so configured.
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
+
+mod controls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +14,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::clock;
@@ -20,6 +22,8 @@ use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{ServerTls, TlsListener};
 use crate::metrics::{Own, Registry};
+
+pub(crate) use controls::{Controls, LogLevel, Reload};
 
 /// The `server` block.
 #[derive(Clone, Debug)]
@@ -41,10 +45,6 @@ pub(crate) enum Readiness {
     Stopping,
 }
 
-/// Somebody asks for the configuration to be read again, and waits to hear how it went.
-#[derive(Debug)]
-pub(crate) struct Reload(pub(crate) oneshot::Sender<Result<(), String>>);
-
 /// What the pages show.
 #[derive(Clone)]
 pub(crate) struct View {
@@ -54,8 +54,7 @@ pub(crate) struct View {
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
-    /// Where there is a page for it.
-    pub(crate) reload: Option<mpsc::Sender<Reload>>,
+    pub(crate) controls: Controls,
 }
 
 /// The port cannot be listened on.
@@ -78,12 +77,15 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
 pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = listener.local_addr()?;
-    let mut pages = Router::new().route("/ready", get(ready));
+    let mut pages = Router::new()
+        .route("/ready", get(ready))
+        .route("/config", get(controls::config))
+        .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
         pages = pages.route("/metrics", get(metrics));
     }
-    if view.reload.is_some() {
-        pages = pages.route("/reload", get(reload).post(reload));
+    if view.controls.reload.is_some() {
+        pages = pages.route("/reload", get(controls::reload).post(controls::reload));
     }
     if !settings.prefix.is_empty() {
         pages = Router::new().nest(&settings.prefix, pages);
@@ -123,20 +125,5 @@ async fn ready(State(view): State<View>) -> (StatusCode, String) {
         Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, format!("in trouble\n{troubles}")),
         Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
         Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-    }
-}
-
-/// Answers when the configuration is in force, or with the reason why it is not.
-async fn reload(State(view): State<View>) -> (StatusCode, String) {
-    let (answer, answered) = oneshot::channel();
-    let asked = match view.reload {
-        Some(reload) => reload.send(Reload(answer)).await.is_ok(),
-        None => false,
-    };
-    let failed = |reason: &str| (StatusCode::INTERNAL_SERVER_ERROR, format!("{reason}\n"));
-    match answered.await {
-        Ok(Ok(())) if asked => (StatusCode::OK, String::new()),
-        Ok(Err(reason)) => failed(&reason),
-        _ => failed("the agent is stopping"),
     }
 }

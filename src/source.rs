@@ -2,13 +2,16 @@
 //! In: targets from discovery.  Out: chunks into the target's intake.  Owns: open files and log streams.
 
 mod arrivals;
+mod connections;
 mod datagrams;
 pub(crate) mod docker;
 pub(crate) mod file;
 pub(crate) mod gelf;
+pub(crate) mod journal;
 pub(crate) mod listen;
 mod names;
 pub(crate) mod push;
+pub(crate) mod reception;
 pub(crate) mod stdin;
 pub(crate) mod syslog;
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::reload::Changed;
 use crate::agent::spools;
-use crate::custody::{Spool, SpoolError};
+use crate::custody::{Spool, SpoolError, SpoolSettings};
 use crate::delivery::{Around, Client, ClientError, Leftover};
 use crate::metrics::{ClientMetrics, Own};
 use crate::pipeline::{Inlet, Outlet};
@@ -34,6 +34,8 @@ const LAST_PUSHES: Duration = Duration::from_secs(5);
 pub(super) struct Clients {
     /// In the order of the outlet's inlets.
     running: Vec<Running>,
+    /// Those that were taken out, and may still be using their spools.
+    leaving: Vec<Leaving>,
     batchers: JoinSet<()>,
     senders: JoinSet<Ended>,
     outlet: Outlet,
@@ -67,6 +69,15 @@ struct Running {
     leftover: oneshot::Receiver<Leftover>,
 }
 
+/// A client on its way out.
+#[derive(Clone)]
+struct Leaving {
+    spool: Option<SpoolSettings>,
+    /// Its spool is wanted.
+    hurry: CancellationToken,
+    gone: CancellationToken,
+}
+
 /// Whether one may take the place of another.
 type Fits = fn(&Running, &delivery::Settings, usize) -> bool;
 
@@ -88,6 +99,7 @@ impl Clients {
     ) -> Clients {
         Clients {
             running: Vec::new(),
+            leaving: Vec::new(),
             batchers: JoinSet::new(),
             senders: JoinSet::new(),
             outlet,
@@ -123,6 +135,7 @@ impl Clients {
     /// delivered, first and in order, by the one that takes its place.
     pub(super) fn change(&mut self, mut wanted: Vec<delivery::Settings>) -> Result<Changed, UnusableClient> {
         while self.batchers.try_join_next().is_some() {}
+        self.leaving.retain(|leaving| !leaving.gone.is_cancelled());
         match &self.state {
             Some(positions) if self.running.is_empty() => spools::adopt(&wanted, positions),
             Some(_) => {}
@@ -135,11 +148,13 @@ impl Clients {
         for (settings, place) in wanted.iter().zip(&places) {
             let stays = place.is_some_and(|place| self.running[place].is(settings, queue));
             let metrics = self.own.client(&settings.name);
-            let spool = match place {
-                None => spools::open(settings)
-                    .map_err(|error| UnusableClient::Spool { client: settings.name.clone(), error })?,
+            let spool = match (place, self.with_spool_of(settings)) {
                 // It comes from the one whose place is taken.
-                Some(_) => None,
+                (Some(_), _) => Place::Taken,
+                (None, Some(leaving)) => Place::Left(leaving),
+                (None, None) => spools::open(settings)
+                    .map(|spool| Place::New(spool.map(Box::new)))
+                    .map_err(|error| UnusableClient::Spool { client: settings.name.clone(), error })?,
             };
             let new = || Client::new(settings.clone(), metrics.clone()).map(Arc::new);
             made.push((metrics.clone(), if stays { None } else { Some((new()?, spool)) }));
@@ -175,6 +190,14 @@ impl Clients {
         Ok(changed)
     }
 
+    /// One that was taken out and is wanted again before it has let go of its spool.
+    fn with_spool_of(&self, settings: &delivery::Settings) -> Option<Leaving> {
+        let directory = &settings.spool.as_ref()?.directory;
+        let same =
+            |leaving: &&Leaving| leaving.spool.as_ref().is_some_and(|spool| spool.directory == *directory);
+        self.leaving.iter().find(same).cloned()
+    }
+
     /// Whose place each takes: its own, that of its namesake, or that of one that goes.
     fn places(&self, wanted: &[delivery::Settings], queue: usize) -> Vec<Option<usize>> {
         let fits: [Fits; 3] =
@@ -198,17 +221,29 @@ impl Clients {
         let retire = CancellationToken::new();
         let stop = delivery::Stop { retire: retire.clone(), abandon: self.abandon.clone() };
         let (sender, around) = (client.clone(), self.around.clone());
-        spool.iter().for_each(|spool| metrics.opened_spool(spool.entries()));
+        if let Place::New(Some(spool)) = &spool {
+            metrics.opened_spool(spool.entries());
+        }
         let (heir, heir_metrics) = (settings.clone(), metrics.clone());
         self.senders.spawn(async move {
-            let inherited = match predecessor {
-                Some(predecessor) => {
+            let inherited = match (predecessor, spool) {
+                (Some(predecessor), _) => {
                     predecessor.retire.cancel();
                     let left = predecessor.leftover.await.unwrap_or_default();
                     let from = (&predecessor.settings, &predecessor.metrics);
                     spools::inherit(left, from, (&heir, &heir_metrics), &around.troubles).await
                 }
-                None => Leftover { parcels: Vec::new(), spool },
+                (None, Place::Left(leaving)) => {
+                    leaving.hurry.cancel();
+                    leaving.gone.cancelled().await;
+                    let without = delivery::Settings { spool: None, ..heir.clone() };
+                    let (from, to) = ((&without, &heir_metrics), (&heir, &heir_metrics));
+                    spools::inherit(Leftover::default(), from, to, &around.troubles).await
+                }
+                (None, Place::New(spool)) => {
+                    Leftover { parcels: Vec::new(), spool: spool.map(|spool| *spool) }
+                }
+                (None, Place::Taken) => Leftover::default(),
             };
             // At the end of the agent there is no successor, and nothing left for it but what is abandoned.
             drop(leave.send(delivery::run(sender, around, inherited, outlet, stop).await));
@@ -233,12 +268,15 @@ impl Clients {
 
     /// Lets a client that nothing comes for any more deliver what it has, but not for long.
     fn forsake(&mut self, removed: Running) {
-        let stop = self.stop.clone();
+        let Running { settings, client, retire, mut leftover, .. } = removed;
+        let (hurry, gone) = (self.stop.child_token(), CancellationToken::new());
+        self.leaving.push(Leaving { spool: settings.spool, hurry: hurry.clone(), gone: gone.clone() });
         self.senders.spawn(async move {
-            let Running { client, retire, mut leftover, .. } = removed;
+            // Also where the task is given up.
+            let _gone = gone.drop_guard();
             let left = tokio::select! {
                 left = &mut leftover => left,
-                _ = stop.run_until_cancelled(sleep(LAST_PUSHES)) => {
+                _ = hurry.run_until_cancelled(sleep(LAST_PUSHES)) => {
                     retire.cancel();
                     leftover.await
                 }
@@ -295,7 +333,16 @@ struct Start {
     queue: usize,
     client: Arc<Client>,
     metrics: ClientMetrics,
-    spool: Option<Spool>,
+    spool: Place,
+}
+
+/// Where a client's spool comes from.
+enum Place {
+    New(Option<Box<Spool>>),
+    /// From the one whose place it takes.
+    Taken,
+    /// From one that was taken out before.
+    Left(Leaving),
 }
 
 impl Running {

@@ -6,13 +6,13 @@
 //! says the same as before is not touched. The rest is replaced without waiting: an old source ends after the chunk at hand
 //! and its successor goes on from there, an old client leaves what it has not delivered to its successor.
 
-mod watch;
+mod watcher;
 
 use std::fmt;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
@@ -95,6 +95,8 @@ pub(super) struct Reloads {
     hint: Arc<Notify>,
     /// Being read.
     reading: Option<(Asked, JoinHandle<Outcome>)>,
+    /// The configuration in force, for people.
+    effective: watch::Sender<String>,
     watching: JoinSet<()>,
 }
 
@@ -113,15 +115,17 @@ struct Outcome {
 }
 
 impl Reloads {
-    /// For the configuration that is about to start; and where the page sends its requests, if there is one.
+    /// For the configuration that is about to start; and what pages may ask for.
     pub(super) fn new(
         loaded: &Loaded,
         request: Request,
         registry: Arc<Registry>,
         own: Own,
         set_log: SetLog,
-    ) -> (Reloads, Option<mpsc::Sender<server::Reload>>) {
+        log: Arc<dyn server::LogLevel>,
+    ) -> (Reloads, server::Controls) {
         let (sender, pages) = mpsc::channel(PAGE_QUEUE);
+        let (effective, config) = watch::channel(loaded.effective());
         own.config_last_reload_successful.set(1.0);
         let mut reloads = Reloads {
             request: Arc::new(request),
@@ -139,13 +143,14 @@ impl Reloads {
             pages,
             hint: Arc::default(),
             reading: None,
+            effective,
             watching: JoinSet::new(),
         };
-        if !loaded.settings.runtime_reload {
-            return (reloads, None);
+        let by_page = loaded.settings.runtime_reload;
+        if by_page {
+            reloads.watching.spawn(watcher::watch(reloads.request.directories(), reloads.hint.clone()));
         }
-        reloads.watching.spawn(watch::watch(reloads.request.directories(), reloads.hint.clone()));
-        (reloads, Some(sender))
+        (reloads, server::Controls { reload: by_page.then_some(sender), config, log })
     }
 
     /// A signal asks for it.
@@ -226,6 +231,7 @@ impl Reloads {
             return Ok(());
         }
         loaded.log_warnings();
+        let effective = loaded.effective();
         let Loaded { name, root, settings, .. } = loaded;
         let clients = running.clients.change(settings.clients)?;
         let is_changed = |job: &str| job_parts(&self.in_force.root, job) != job_parts(&root, job);
@@ -241,6 +247,7 @@ impl Reloads {
             warn!(part, "this part of the configuration is taken over at a restart only");
         }
         self.in_force = Arc::new(InForce { root, rate: settings.rate, fixed: None });
+        self.effective.send_replace(effective);
         info!(config = name, %jobs, %clients, "the configuration is in force");
         Ok(())
     }
@@ -300,6 +307,7 @@ fn at_restart(started: &Node, now: &Node) -> Vec<&'static str> {
     let parts = [
         ("server", server(started) != server(now)),
         ("positions", block(started, "positions") != block(now, "positions")),
+        ("metrics", block(started, "metrics") != block(now, "metrics")),
         ("dead_letter", block(started, "dead_letter") != block(now, "dead_letter")),
         ("target_config.stdin", stdin(started) != stdin(now)),
     ];

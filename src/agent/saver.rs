@@ -1,5 +1,5 @@
 //! Writes positions now and then, and at the end.
-//! In: the ledger, remembered times.  Out: the positions file, and no more times than are needed.  Owns: the store.
+//! In: the ledger, derived metrics, remembered times.  Out: the positions file, and no more times than are needed.  Owns: the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::custody::{Ledger, Store, StoreError, Times};
-use crate::metrics::Own;
+use crate::metrics::{Own, Registry};
 
 /// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
 /// forgets nothing.
@@ -32,10 +32,12 @@ impl Saver {
         times: Arc<Times>,
         period: Duration,
         ledger: Arc<Ledger>,
+        kept: Option<Arc<Registry>>,
         own: Own,
     ) -> Saver {
         let finish = CancellationToken::new();
-        let task = store.map(|store| tokio::spawn(run(store, times, period, ledger, own, finish.clone())));
+        let task =
+            store.map(|store| tokio::spawn(run(store, times, period, ledger, kept, own, finish.clone())));
         Saver { finish, task }
     }
 
@@ -55,6 +57,7 @@ async fn run(
     times: Arc<Times>,
     period: Duration,
     ledger: Arc<Ledger>,
+    kept: Option<Arc<Registry>>,
     own: Own,
     finish: CancellationToken,
 ) {
@@ -71,9 +74,10 @@ async fn run(
             info!(targets = forgotten, "forgot positions of targets that are gone");
         }
         let Some(mut owned) = store.take() else { return };
-        let (to_save, to_trim) = (ledger.clone(), times.clone());
+        let (to_save, to_trim, kept) = (ledger.clone(), times.clone(), kept.clone());
         // fsync may take long on a busy disk; lines go on meanwhile.
-        let saved = spawn_blocking(move || (save(&mut owned, &to_save, &to_trim), owned)).await;
+        let saved =
+            spawn_blocking(move || (save(&mut owned, &to_save, &to_trim, kept.as_deref()), owned)).await;
         let Ok((saved, mut owned)) = saved else { return };
         own.positions_failed.add(owned.take_shared_failures() as f64);
         store = Some(owned);
@@ -99,9 +103,17 @@ async fn run(
 }
 
 /// Forgets times first: what is committed meanwhile may be saved or not.
-fn save(store: &mut Store, ledger: &Ledger, times: &Times) -> Result<bool, StoreError> {
+fn save(
+    store: &mut Store,
+    ledger: &Ledger,
+    times: &Times,
+    kept: Option<&Registry>,
+) -> Result<bool, StoreError> {
     times.forget_committed(ledger);
-    let wrote = store.save(ledger)?;
+    // Names and numbers cannot fail to become JSON.
+    let companion = |series| serde_json::to_value(series).unwrap_or_default();
+    let companions = || kept.map(Registry::kept).unwrap_or_default().into_iter().map(companion).collect();
+    let wrote = store.save(ledger, companions)?;
     times.trim();
     Ok(wrote)
 }

@@ -22,7 +22,7 @@ use crate::server::Settings as ServerSettings;
 use crate::{custody, delivery};
 
 pub(super) use clients::{CLIENT, nodes as clients};
-pub(crate) use jobs::Job;
+pub(crate) use jobs::{Files, Job};
 pub(super) use limits::Limits;
 pub(crate) use server::LogFormat;
 
@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) file_polls: (Duration, Duration),
     /// What all pipelines together may let through.
     pub(crate) rate: Option<RateLimit>,
+    /// Whether derived metrics outlive the process.
+    pub(crate) persist_metrics: bool,
     /// Read standard input instead of the jobs' targets.
     pub(crate) stdin: bool,
     /// A pipeline that changes nothing, the limits aside.
@@ -78,6 +80,7 @@ pub(super) static ROOT: Table = Table(&[
     .old("write it as an item of `clients`"),
     row("dead_letter", Kind::Block(&DEAD_LETTER), "", "Where entries are kept that Loki refused for good"),
     row("scrape_configs", Kind::List(&jobs::JOB), "", "What is read"),
+    row("metrics", Kind::Block(&METRICS), "", "Metrics derived from lines"),
     row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
     row("limits_config", Kind::Block(&limits::LIMITS), "", "Limits over all jobs"),
     row("global", Kind::Block(&GLOBAL), "", "How files are watched"),
@@ -91,6 +94,13 @@ pub(super) static ROOT: Table = Table(&[
     row("options", Kind::Block(&NO_KEYS), "", "Must be empty").without_effect(),
     row("tracing", Kind::Block(&TRACING), "", "Tracing of Promtail itself").without_effect(),
 ]);
+
+static METRICS: Table = Table(&[row(
+    "persist",
+    Kind::Boolean,
+    "true",
+    "Their values are saved with the positions and go on after a restart or a kill as if it had not been",
+)]);
 
 static POSITIONS: Table = Table(&[
     row(
@@ -184,6 +194,7 @@ impl Settings {
         let targets = block.block("target_config")?;
         let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
         let stdin = targets.optional("stdin", Node::boolean)?.unwrap_or(false);
+        let persist = block.block("metrics")?.optional("persist", Node::boolean)?;
         let no_stages = Pipeline::compile(None, &limits.pipeline, registry, own)?;
         let mut reader = Reader { registry, own, limits, warnings: Vec::new() };
         let jobs = block.optional("scrape_configs", |list| jobs::decode(list, &mut reader))?;
@@ -199,6 +210,7 @@ impl Settings {
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
             file_polls,
             rate: reader.limits.pipeline.rate.clone(),
+            persist_metrics: persist.unwrap_or(true),
             stdin,
             no_stages: Arc::new(no_stages),
             inspect: false,

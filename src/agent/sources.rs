@@ -10,14 +10,17 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::reload::Changed;
-use crate::agent::settings::Job;
+use crate::agent::settings::{Files, Job};
 use crate::custody::{Ledger, Times};
 use crate::discovery::{docker, files};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet};
 use crate::record::UnixNanos;
+use crate::source::file::Descriptors;
 use crate::source::gelf::{self, Gelf};
+use crate::source::journal::{self, Journal};
 use crate::source::push::{self, Push};
+use crate::source::reception::Reception;
 use crate::source::stdin::Stdin;
 use crate::source::syslog::{self, Syslog};
 
@@ -42,6 +45,7 @@ struct Running {
     /// Names of its Docker readers.
     readers: Vec<String>,
     files: Option<Arc<files::Job>>,
+    receptions: Vec<Arc<Reception>>,
     horizon: UnixNanos,
 }
 
@@ -81,13 +85,14 @@ impl Sources {
         while self.tasks.try_join_next().is_some() {}
         let Wanted { mut jobs, sync_period, file_polls, horizon } = wanted;
         let mut changed = Changed::default();
-        let mut leaving = Vec::new();
+        let (mut leaving, mut bequests) = (Vec::new(), Vec::new());
         for before in std::mem::take(&mut self.running) {
             match jobs.iter().position(|job| job.name == before.name) {
                 Some(index) if is_changed(&before.name) => {
                     changed.replaced += 1;
                     leaving.push(before.stop);
-                    self.start(jobs.remove(index), before.horizon);
+                    bequests.extend(before.receptions);
+                    self.start(jobs.remove(index), before.horizon, &bequests);
                 }
                 Some(index) => {
                     jobs.remove(index);
@@ -96,19 +101,25 @@ impl Sources {
                 None => {
                     changed.removed += 1;
                     leaving.push(before.stop);
+                    bequests.extend(before.receptions);
                 }
             }
         }
         changed.started = jobs.len();
-        jobs.into_iter().for_each(|job| self.start(job, horizon));
+        jobs.into_iter().for_each(|job| self.start(job, horizon, &bequests));
         let jobs = self.running.iter().filter_map(|job| job.files.clone()).collect();
         self.follow_files(files::Wanted { jobs, sync_period, polls: file_polls }, horizon);
         leaving.into_iter().for_each(|stop| stop.cancel());
         changed
     }
 
-    fn start(&mut self, job: Job, horizon: UnixNanos) {
+    /// Starts what inherits from `bequests`, whose sources are told to stop only after this.
+    fn start(&mut self, job: Job, horizon: UnixNanos, bequests: &[Arc<Reception>]) {
         let stop = self.stop.child_token();
+        let receptions: Vec<_> = job.receptions().cloned().collect();
+        for reception in &receptions {
+            bequests.iter().any(|before| reception.inherit(before));
+        }
         let mut readers = Vec::new();
         for (number, settings) in job.docker.into_iter().enumerate() {
             let reader = if number == 0 { job.name.clone() } else { format!("{}/{number}", job.name) };
@@ -147,11 +158,24 @@ impl Sources {
                 Gelf { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(gelf.run());
         }
-        let files = (!job.files.is_empty()).then(|| {
-            let (name, groups, pipeline) = (job.name.clone(), job.files, job.pipeline);
-            Arc::new(files::Job { name, groups, pipeline, stop: stop.clone() })
+        if let Some(settings) = job.journal {
+            let journal = Journal {
+                job: job.name.clone(),
+                settings,
+                rules: job.rules.clone(),
+                intake: Intake::mixed(&job.pipeline, job.rules.clone(), journal::KIND, &self.outlet),
+                ledger: self.ledger.clone(),
+                own: self.own.clone(),
+                stop: stop.clone(),
+            };
+            self.tasks.spawn(journal.run());
+        }
+        let files = (!job.files.is_none()).then(|| {
+            let Files { groups, lists, how } = job.files;
+            let (name, pipeline, stop) = (job.name.clone(), job.pipeline, stop.clone());
+            Arc::new(files::Job { name, groups, lists, how, pipeline, stop })
         });
-        self.running.push(Running { name: job.name, stop, readers, files, horizon });
+        self.running.push(Running { name: job.name, stop, readers, files, receptions, horizon });
     }
 
     /// One task follows the files of all jobs, from the first that has any.
@@ -163,7 +187,8 @@ impl Sources {
             self.files = Some(sender);
             let (outlet, ledger, own) = (self.outlet.clone(), self.ledger.clone(), self.own.clone());
             let (times, stop) = (self.times.clone(), self.stop.clone());
-            let files = files::Files { wanted, outlet, ledger, times, own, stop, horizon };
+            let descriptors = Descriptors::of_process(&own);
+            let files = files::Files { wanted, outlet, ledger, times, descriptors, own, stop, horizon };
             self.tasks.spawn(files.run());
         }
     }

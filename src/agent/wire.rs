@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
-use crate::metrics::{Own, Registry};
+use crate::metrics::{Kept, Own, Registry};
 use crate::pipeline::{Intake, Outlet};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::listen::PortError;
@@ -57,7 +57,7 @@ pub(super) fn start(
     settings: Settings,
     registry: Arc<Registry>,
     own: Own,
-    reload: Option<mpsc::Sender<server::Reload>>,
+    controls: server::Controls,
 ) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     take_ports(&settings)?;
@@ -66,7 +66,9 @@ pub(super) fn start(
     // What cannot be read twice has no position, and what is only printed is not done.
     let (store, times) = match printing || settings.stdin {
         true => (None, Times::default()),
-        false => open_store(&settings, &ledger, &own).map(|(store, times)| (Some(store), times))?,
+        false => {
+            open_store(&settings, &ledger, &registry, &own).map(|(store, times)| (Some(store), times))?
+        }
     };
     let times = Arc::new(times);
     let budget = Budget::new(IN_FLIGHT_LIMIT);
@@ -89,15 +91,16 @@ pub(super) fn start(
     }
     let (readiness, ready) = watch::channel(Readiness::Starting);
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
-        let (registry, own, ledger) = (registry, own.clone(), ledger.clone());
+        let (registry, own, ledger) = (registry.clone(), own.clone(), ledger.clone());
         let view =
-            View { registry, own, ledger, budget, readiness: ready, reload, troubles: around.troubles };
+            View { registry, own, ledger, budget, readiness: ready, controls, troubles: around.troubles };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
+    let kept = settings.persist_metrics.then(|| registry.clone());
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
     let saver =
-        Saver::start(store, times.clone(), settings.positions.sync_period, ledger.clone(), own.clone());
+        Saver::start(store, times.clone(), settings.positions.sync_period, ledger.clone(), kept, own.clone());
     let finite = settings.stdin;
     let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {
@@ -122,14 +125,33 @@ fn take_ports(settings: &Settings) -> Result<(), StartError> {
     Ok(())
 }
 
-fn open_store(settings: &Settings, ledger: &Ledger, own: &Own) -> Result<(Store, Times), StartError> {
-    let store = Store::open(Arc::new(RealDisk), &settings.positions, ledger).map_err(|error| {
+fn open_store(
+    settings: &Settings,
+    ledger: &Ledger,
+    registry: &Registry,
+    own: &Own,
+) -> Result<(Store, Times), StartError> {
+    let mut store = Store::open(Arc::new(RealDisk), &settings.positions, ledger).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
     })?;
+    if settings.persist_metrics {
+        restore(&mut store, registry);
+    }
     let (times, damaged) = Times::open(&settings.positions.file, ledger);
     own.state_damaged.add(f64::from(store.damaged() + u32::from(damaged)));
     Ok((store, times))
+}
+
+/// Derived metrics go on from what is saved with the positions.
+fn restore(store: &mut Store, registry: &Registry) {
+    let kept: Vec<Kept> =
+        store.take_companions().into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+    let series = kept.len();
+    let left = registry.restore(kept);
+    if series > 0 {
+        info!(series, left, "derived metrics go on from their last values");
+    }
 }
 
 /// Standard input, through the first job's stages.

@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::agent::LogFormat;
+use crate::agent::{LogFormat, LogLevel};
 use crate::clock;
 use crate::record::UnixNanos;
 
@@ -44,6 +44,17 @@ impl Log {
     /// Does as the configuration says.
     pub(super) fn set(&self, level: LevelFilter, format: LogFormat) {
         self.json.store(format == LogFormat::Json, Ordering::Relaxed);
+        self.set_level(level);
+    }
+}
+
+impl LogLevel for Log {
+    fn level(&self) -> LevelFilter {
+        // It is gone only when logging is.
+        self.level.with_current(|level| *level).unwrap_or(LevelFilter::OFF)
+    }
+
+    fn set_level(&self, level: LevelFilter) {
         drop(self.level.modify(|filter| *filter = level));
     }
 }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::custody::JournalPoint;
 use crate::record::UnixNanos;
 
 /// A place between two lines of one target.
@@ -30,6 +31,23 @@ pub(crate) enum Cursor {
         /// What the file began with, so that a reused inode is not taken for the same file.
         head: Head,
     },
+    /// In the systemd journal.
+    Journal {
+        /// The entry read last.
+        entry: JournalPoint,
+    },
+    /// In what a compressed file holds.
+    Packed {
+        /// Bytes unpacked, up to a line's end.
+        offset: u64,
+        /// Lines before that, as Promtail counts.
+        lines: u64,
+        /// What the compressed file began with.
+        head: Head,
+        /// How long the compressed file was that was read to its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        whole: Option<u64>,
+    },
     /// What Promtail's positions file says of a path or a container, until it is known which file that is.
     Promtail {
         /// Bytes of a file, seconds of a container's log.
@@ -40,6 +58,16 @@ pub(crate) enum Cursor {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         taken: Option<Taken>,
     },
+}
+
+impl Cursor {
+    /// The place in a file, and what the file begins with.
+    pub(crate) fn in_file(self) -> Option<(u64, Head)> {
+        match self {
+            Cursor::File { offset, head } | Cursor::Packed { offset, head, .. } => Some((offset, head)),
+            Cursor::Docker { .. } | Cursor::Journal { .. } | Cursor::Promtail { .. } => None,
+        }
+    }
 }
 
 /// The file that Promtail's position of a path was about, once that is known. The position is not forgotten then: a

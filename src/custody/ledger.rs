@@ -2,6 +2,7 @@
 //! In: `admit` for each chunk read, `settle` for each ticket.  Out: the committed cursor of each track.
 //! Owns: a track per target; a track's slots are bounded by the byte budget, which each open slot holds a share of.
 
+mod effect;
 mod imported;
 mod passing;
 
@@ -16,6 +17,9 @@ use crate::custody::Cursor;
 use crate::flow::Share;
 use crate::record::UnixNanos;
 
+use effect::Cut;
+
+pub(crate) use effect::Effect;
 pub(crate) use imported::{Imported, in_promtails_words};
 
 /// How a ticket's lines ended.
@@ -38,12 +42,14 @@ pub(crate) enum Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     tracks: Mutex<BTreeMap<String, Arc<Track>>>,
+    cut: Cut,
 }
 
 /// One target's account.
 #[derive(Debug)]
 pub(crate) struct Track {
     state: Mutex<State>,
+    cut: Cut,
     /// Told when nothing is open any more.
     settled: Notify,
 }
@@ -56,6 +62,8 @@ struct State {
     /// The cursor of the newest chunk admitted.
     read: Option<Cursor>,
     slots: VecDeque<Slot>,
+    /// Of chunks that are done, until the position rests behind them.
+    effects: Vec<Box<dyn Effect>>,
     /// Sequence number of `slots[0]`.
     first: u64,
     /// A lost chunk came to the front: `committed` never moves again in this process.
@@ -85,6 +93,7 @@ struct Slot {
     torn: bool,
     /// Given back when nothing but held lines is left of the chunk.
     share: Option<Share>,
+    effects: Vec<Box<dyn Effect>>,
 }
 
 /// The end of a chunk at which a stage holds an entry back that may go on in the next chunk. Reading must not go on
@@ -111,12 +120,13 @@ impl Ledger {
     /// The track of `key`, new or known from before; `name` is what people call it now.
     pub(crate) fn track(&self, key: &str, name: &str) -> Arc<Track> {
         let mut tracks = lock(&self.tracks);
-        let track = tracks.entry(key.to_owned()).or_insert_with(|| Track::new(name, None));
+        let track = tracks.entry(key.to_owned()).or_insert_with(|| Track::new(name, None, &self.cut));
         let mut state = track.lock();
         if state.name != name {
             name.clone_into(&mut state.name);
         }
         state.last_seen = clock::now();
+        state.gone = false;
         drop(state);
         track.clone()
     }
@@ -160,7 +170,7 @@ impl Ledger {
 
     /// Puts back what a positions file remembered.
     pub(crate) fn restore(&self, key: String, name: &str, committed: Cursor) {
-        lock(&self.tracks).insert(key, Track::new(name, Some(committed)));
+        lock(&self.tracks).insert(key, Track::new(name, Some(committed), &self.cut));
     }
 
     /// Every committed cursor as (key, name, cursor).
@@ -202,13 +212,15 @@ impl Ledger {
 }
 
 impl Track {
-    fn new(name: &str, committed: Option<Cursor>) -> Arc<Track> {
+    fn new(name: &str, committed: Option<Cursor>, cut: &Cut) -> Arc<Track> {
         Arc::new(Track {
+            cut: cut.clone(),
             state: Mutex::new(State {
                 name: name.to_owned(),
                 committed,
                 read: committed,
                 slots: VecDeque::new(),
+                effects: Vec::new(),
                 first: 0,
                 stuck: false,
                 last_seen: clock::now(),
@@ -250,6 +262,7 @@ impl Track {
             open_seams: 0,
             torn: false,
             share: Some(share),
+            effects: Vec::new(),
         });
         Ticket { track: self.clone(), sequence, held: false, answered: false }
     }
@@ -291,9 +304,14 @@ impl State {
             self.first += 1;
             // A lost chunk is a gap for good: chunks before it may still move the position, chunks after it may not.
             self.stuck |= done.lost;
+            self.effects.extend(done.effects);
             if !self.stuck && !done.torn {
                 self.committed = Some(done.cursor);
+                self.effects.drain(..).for_each(|effect| effect.commit());
             }
+        }
+        if self.stuck {
+            self.effects.clear();
         }
     }
 }

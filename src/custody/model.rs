@@ -126,7 +126,7 @@ impl Case {
     }
 
     fn save(&mut self, run: &mut Run) {
-        if run.store.save(&run.ledger).is_ok() {
+        if run.store.save(&run.ledger, Vec::new).is_ok() {
             self.saved = position(&run.ledger);
         }
     }

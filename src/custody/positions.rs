@@ -1,7 +1,9 @@
 //! The positions file: every committed cursor, surviving a restart or a power cut.
-//! In: the ledger.  Out: the ledger, filled, at the next start.  Owns: `<positions>.state` and its previous generation.
+//! In: the ledger, what goes with its positions.  Out: both, at the next start.  Owns: `<positions>.state` and its previous
+//! generation.
 //!
-//! One header line (format, time, CRC-32 of the rest), then a JSON object with one target per line. A new generation
+//! One header line (format, time, CRC-32 of the rest), then a JSON object: targets, one per line, and companions, which
+//! others make and read. A new generation
 //! is written to a temporary file, fsynced, and renamed; the one before stays as `.previous`. A damaged file is set
 //! aside under another name and the previous one used: the agent always starts. Promtail's own file is kept beside it
 //! (`shared`), for those who come from there and go back.
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tracing::info;
 
 use crate::clock;
@@ -57,6 +60,8 @@ pub(crate) struct Store {
     shared: Shared,
     /// Files that were damaged and set aside at start.
     damaged: u32,
+    /// What was found beside the positions.
+    companions: Vec<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +74,9 @@ struct Header {
     /// CRC-32 of Promtail's file as it was left: one that differs was written by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     promtail_crc32: Option<u32>,
+    /// The same of the file before, which is there until the new one is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    promtail_crc32_before: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,8 +86,19 @@ struct Record {
     cursor: Cursor,
 }
 
+/// The rest of the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    targets: BTreeMap<String, Record>,
+    companions: Vec<Value>,
+}
+
 const FORMAT: &str = "tailwater-positions";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The version whose body is the targets alone.
+const WITHOUT_COMPANIONS: u32 = 1;
 
 impl Store {
     /// Opens the store, fills `ledger` from it, and makes sure that it can be written to.
@@ -97,18 +116,28 @@ impl Store {
             Some(found) => Some(found),
             None => load(&*disk, &previous(&path), ledger, &mut damaged)?,
         };
-        let remembered = match &found {
+        let (header, companions) = found.map_or((None, Vec::new()), |(header, rest)| (Some(header), rest));
+        let remembered = match &header {
             None => Remembered::Nothing,
-            Some(header) => header.promtail_crc32.map_or(Remembered::Unread, Remembered::Left),
+            Some(Header { promtail_crc32: None, .. }) => Remembered::Unread,
+            Some(Header { promtail_crc32: Some(crc), promtail_crc32_before: before, .. }) => {
+                Remembered::Left([*crc, before.unwrap_or(*crc)])
+            }
         };
         let (shared, promtail) = Shared::open(&*disk, &settings.file, remembered, ledger)
             .map_err(|source| StoreError { path: display(&settings.file), source })?;
         damaged += u32::from(promtail.damaged);
-        let saved_before = found.map(|header| header.saved_at).or(promtail.imported_as_of);
-        let mut store = Store { disk, path, written: None, saved_before, shared, damaged };
+        let saved_before = header.map(|header| header.saved_at).or(promtail.imported_as_of);
+        let mut store = Store { disk, path, written: None, saved_before, shared, damaged, companions };
         // Unwritable state is found now, with the person watching, and not at the first sync.
-        store.save(ledger)?;
+        let companions = store.companions.clone();
+        store.save(ledger, || companions)?;
         Ok(store)
+    }
+
+    /// What was saved beside the positions.
+    pub(crate) fn take_companions(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.companions)
     }
 
     /// When the last run saved its positions, Promtail's where there was none of ours.
@@ -126,28 +155,40 @@ impl Store {
         self.shared.take_failures()
     }
 
-    /// Writes the committed cursors if they changed. Says whether it wrote.
-    pub(crate) fn save(&mut self, ledger: &Ledger) -> Result<bool, StoreError> {
-        // Promtail's first: a crash in between leaves it ahead of our header, and what it then says has been acknowledged.
-        if self.shared.save(&*self.disk, ledger) {
-            self.written = None;
-        }
-        let body = render(ledger);
-        if self.written.as_ref() == Some(&body) {
+    /// Writes the committed cursors, and what goes with them at the same moment, if anything changed. Says whether it
+    /// wrote.
+    pub(crate) fn save(
+        &mut self,
+        ledger: &Ledger,
+        companions: impl FnOnce() -> Vec<Value>,
+    ) -> Result<bool, StoreError> {
+        let (positions, companions) = ledger.at_rest(|| (ledger.committed(), companions()));
+        let body = render(&positions, &companions);
+        // Ours first, which knows both of Promtail's files: a crash in between leaves the old one, and ours counts.
+        let next = self.shared.next(&*self.disk, positions);
+        let unchanged = next.is_none() && self.written.as_ref() == Some(&body);
+        if unchanged {
             return Ok(false);
         }
-        self.replace(&body).map_err(|source| StoreError { path: display(&self.path), source })?;
+        let before = self.shared.crc();
+        let crc = next.as_ref().map_or(before, |next| next.crc);
+        self.replace(&body, [crc, before])
+            .map_err(|source| StoreError { path: display(&self.path), source })?;
         self.written = Some(body);
+        if let Some(next) = next {
+            self.shared.write(&*self.disk, next);
+        }
         Ok(true)
     }
 
-    fn replace(&self, body: &str) -> io::Result<()> {
+    fn replace(&self, body: &str, [crc, before]: [u32; 2]) -> io::Result<()> {
         let header = Header {
             format: FORMAT.to_owned(),
             version: VERSION,
             saved_at: clock::now(),
             crc32: crc32fast::hash(body.as_bytes()),
-            promtail_crc32: Some(self.shared.crc()),
+            promtail_crc32: Some(crc),
+            promtail_crc32_before: Some(before).filter(|before| *before != crc),
         };
         let temporary = self.path.with_extension("state.tmp");
         let text = format!("{}\n{body}", serde_json::to_string(&header)?);
@@ -162,7 +203,7 @@ impl Store {
     }
 }
 
-/// The header of the generation in `path`, whose positions are put into `ledger`; `None` where there is none or it is
+/// The header and the companions of the generation in `path`, whose positions are put into `ledger`; `None` where there is none or it is
 /// damaged. One that is there and cannot be read (its owner is another user) is an error: starting without it would
 /// overwrite it.
 fn load(
@@ -170,19 +211,19 @@ fn load(
     path: &Path,
     ledger: &Ledger,
     damaged: &mut u32,
-) -> Result<Option<Header>, StoreError> {
+) -> Result<Option<(Header, Vec<Value>)>, StoreError> {
     let text = match disk.read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StoreError { path: display(path), source }),
     };
     Ok(match parse(&text) {
-        Ok((header, records)) => {
-            info!(file = %path.display(), targets = records.len(), "positions found");
-            for (key, record) in records {
+        Ok((header, Body { targets, companions })) => {
+            info!(file = %path.display(), targets = targets.len(), "positions found");
+            for (key, record) in targets {
                 ledger.restore(key, &record.name, record.cursor);
             }
-            Some(header)
+            Some((header, companions))
         }
         Err(reason) => {
             set_aside(disk, path, &reason);
@@ -213,37 +254,35 @@ fn previous(path: &Path) -> PathBuf {
     path.with_extension("state.previous")
 }
 
-fn render(ledger: &Ledger) -> String {
-    let mut body = String::from("{\n");
-    for (key, name, cursor) in ledger.committed() {
-        if body.len() > 2 {
-            body.push_str(",\n");
-        }
+fn render(positions: &[(String, String, Cursor)], companions: &[Value]) -> String {
+    let target = |(key, name, cursor): &(String, String, Cursor)| {
+        let (key, name) = (Value::from(key.as_str()), name.clone());
         // Neither a string nor a cursor can fail to become JSON.
-        if let (Ok(key), Ok(record)) =
-            (serde_json::to_string(&key), serde_json::to_string(&Record { name, cursor }))
-        {
-            body.push_str(&key);
-            body.push(':');
-            body.push_str(&record);
-        }
-    }
-    body.push_str("\n}\n");
-    body
+        let record = serde_json::to_string(&Record { name, cursor: *cursor }).unwrap_or_default();
+        format!("{key}:{record}")
+    };
+    let targets = positions.iter().map(target).collect::<Vec<_>>().join(",\n");
+    let companions = companions.iter().map(Value::to_string).collect::<Vec<_>>().join(",\n");
+    format!("{{\"targets\":{{\n{targets}\n}},\n\"companions\":[\n{companions}\n]}}\n")
 }
 
-fn parse(text: &[u8]) -> Result<(Header, BTreeMap<String, Record>), String> {
+fn parse(text: &[u8]) -> Result<(Header, Body), String> {
     let end = text.iter().position(|byte| *byte == b'\n').ok_or("no header line")?;
     let (head, body) = (&text[..end], &text[end + 1..]);
     let header: Header = serde_json::from_slice(head).map_err(|error| format!("header: {error}"))?;
-    if header.format != FORMAT || header.version != VERSION {
+    if header.format != FORMAT || ![VERSION, WITHOUT_COMPANIONS].contains(&header.version) {
         return Err(format!("format `{}` version {} is not known", header.format, header.version));
     }
     if crc32fast::hash(body) != header.crc32 {
         return Err("checksum does not match".to_owned());
     }
-    let records = serde_json::from_slice(body).map_err(|error| format!("body: {error}"))?;
-    Ok((header, records))
+    let body = match header.version {
+        WITHOUT_COMPANIONS => {
+            serde_json::from_slice(body).map(|targets| Body { targets, companions: Vec::new() })
+        }
+        _ => serde_json::from_slice(body),
+    };
+    Ok((header, body.map_err(|error| format!("body: {error}"))?))
 }
 
 fn display(path: &Path) -> String {
@@ -281,11 +320,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(&settings(directory.path()), &Ledger::default()).unwrap();
         assert!(store.saved_before().is_none());
-        assert!(store.save(&ledger_with(10)).unwrap());
-        assert!(!store.save(&ledger_with(10)).unwrap(), "nothing changed, nothing is written");
+        let beside = || vec![Value::from("companion")];
+        assert!(store.save(&ledger_with(10), beside).unwrap());
+        assert!(!store.save(&ledger_with(10), beside).unwrap(), "nothing changed, nothing is written");
 
         let found = Ledger::default();
-        let store = open(&settings(directory.path()), &found).unwrap();
+        let mut store = open(&settings(directory.path()), &found).unwrap();
+        assert_eq!(store.take_companions(), beside());
         assert_eq!(found.committed(), ledger_with(10).committed());
         assert!(store.saved_before().is_some());
     }
@@ -294,7 +335,7 @@ mod tests {
     fn damage_in_any_byte_is_set_aside_and_the_previous_generation_used() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(&settings(directory.path()), &ledger_with(10)).unwrap();
-        store.save(&ledger_with(20)).unwrap();
+        store.save(&ledger_with(20), Vec::new).unwrap();
         let path = directory.path().join("positions.state");
         let whole = fs::read(&path).unwrap();
         let previous = fs::read(directory.path().join("positions.state.previous")).unwrap();

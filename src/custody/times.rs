@@ -112,7 +112,7 @@ impl Times {
         if let Some(journal) = &mut *self.lock() {
             journal.notes.retain(|key, notes| {
                 let Some(track) = ledger.find(key) else { return false };
-                if let Some(Cursor::File { offset, head }) = track.committed() {
+                if let Some((offset, head)) = track.committed().and_then(Cursor::in_file) {
                     // A file that was truncated may have a position from before that.
                     let covered = notes.iter().rposition(|note| note.end <= offset && note.head == head);
                     drop(notes.drain(..covered.map_or(0, |index| index + 1)));

@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{self, Instant};
 use crate::custody::Ledger;
 use crate::discovery::docker::arrivals::{Arrival, Arrivals};
-use crate::discovery::docker::events::{Event, Events};
+use crate::discovery::docker::events::{Event, Heard, Subscription};
 use crate::discovery::docker::listed::Container;
 use crate::discovery::docker::networks::{Networks, Refreshed};
 use crate::discovery::docker::state::{Facts, Followed, Shared, State};
@@ -41,9 +41,6 @@ pub(crate) use hints::Hints;
 
 /// Events arrive in bursts (a compose project starting); one list answers for all of a burst.
 const EVENT_PAUSE: Duration = Duration::from_millis(50);
-
-/// An event stream that ends sooner was refused (a socket proxy may), and is not asked for again at once.
-const EVENTS_WORKED: Duration = Duration::from_secs(5);
 
 /// Waits before a daemon that does not answer is asked again.
 const RETRY: BackoffSettings =
@@ -108,8 +105,7 @@ impl Containers {
     async fn look(&self, state: &mut State) {
         let mut shared = Shared::new(self.settings.logs);
         shared.own_id = own_container::id().filter(|_| !self.settings.own_container);
-        let mut events: Option<Events> = None;
-        let mut subscribed = Instant::now();
+        let mut events = Subscription::new(self.settings.refresh_interval);
         let mut retry = Backoff::new(RETRY);
         loop {
             let asked = clock::now();
@@ -117,9 +113,8 @@ impl Containers {
             if let Some((docker, containers)) = self.list(state).await {
                 retry = Backoff::new(RETRY);
                 self.reconcile(&docker, containers, &shared, state).await;
-                if events.is_none() && Instant::now() >= subscribed {
-                    events = Some(self.arrivals(&docker).attend(events::subscribe(&docker, asked)));
-                    subscribed = Instant::now();
+                if let Some(until) = events.renew(&docker, asked, || self.arrivals(&docker)) {
+                    pause = pause.min(until);
                 }
             } else {
                 pause = pause.min(retry.next());
@@ -129,15 +124,10 @@ impl Containers {
                 let soon = next_list.min(Instant::now() + EVENT_PAUSE);
                 tokio::select! {
                     () = sleep_until(next_list) => {}
-                    event = events::next(&mut events) => match event {
-                        Some(Event::Arrived(arrival)) => self.arrived(*arrival, &shared, state),
-                        Some(event) => {
-                            state.note(event);
-                            next_list = soon;
-                        }
-                        None => {
-                            events = None;
-                            subscribed = self.unsubscribed(subscribed, state);
+                    heard = events.next() => match heard {
+                        Heard::Event(Event::Arrived(arrival)) => self.arrived(*arrival, &shared, state),
+                        heard => {
+                            self.note(heard, state);
                             next_list = soon;
                         }
                     },
@@ -164,20 +154,18 @@ impl Containers {
         }
     }
 
-    /// The event stream ended; when to ask for it again. Lists go on meanwhile.
-    fn unsubscribed(&self, since: Instant, state: &mut State) -> Instant {
-        let now = Instant::now();
-        if now - since >= EVENTS_WORKED {
+    fn note(&self, heard: Heard, state: &mut State) {
+        match heard {
+            Heard::Event(event) => return state.note(event),
             // Starts may be missed while nobody listens: stopped containers are looked at once more.
-            state.read.clear();
-            return now;
+            Heard::Ended { worked: true } => return state.read.clear(),
+            Heard::Ended { worked: false } | Heard::Refused => {}
         }
         self.own.docker_errors.with("operation", "events").add(1.0);
         if !std::mem::replace(&mut state.without_events, true) {
-            let every = self.settings.refresh_interval;
-            warn!(job = %self.job, host = %self.settings.host, ?every, "Docker gives no events, containers are found by listing");
+            let (job, host, every) = (&self.job, &self.settings.host, self.settings.refresh_interval);
+            warn!(%job, %host, ?every, "Docker gives no events, containers are found by listing");
         }
-        now + self.settings.refresh_interval.max(EVENTS_WORKED)
     }
 
     /// All containers, running or not.
@@ -244,6 +232,7 @@ impl Containers {
         for id in left {
             if self.is_gone(docker, &id).await {
                 self.ledger.forget_container(&id, &self.key(&id));
+                state.removed(id);
             }
         }
         for container in containers {
@@ -316,16 +305,15 @@ impl Containers {
     fn wanted(&self, facts: &Facts, state: &mut State) -> Option<OutputLabels> {
         let container = &facts.container;
         let is_known = state.dropped.get(&container.id).is_some_and(|before| before == facts);
-        if is_known
-            || state.mute.contains(&container.id)
-            || !self.settings.hints.allow(&container.labels, &self.job)
-        {
+        if is_known || state.mute.contains(&container.id) {
             return None;
         }
-        let labels = self.labels(container, &state.networks);
+        let allowed = self.settings.hints.allow(&container.labels, &self.job);
+        let labels = if allowed { self.labels(container, &state.networks) } else { [None, None] };
         // Decided before the log is opened: what relabelling drops is not even read.
         if labels.iter().all(Option::is_none) {
-            debug!(job = %self.job, container = %meta::name(container), "dropped by relabelling");
+            let reason = if allowed { "relabelling" } else { "its own labels" };
+            debug!(job = %self.job, container = %meta::name(container), reason, "container is left alone");
             state.dropped.insert(container.id.clone(), facts.clone());
             return None;
         }
@@ -450,7 +438,7 @@ impl Containers {
                         self.ledger.forget_container(&id, &self.key(&id));
                         state.removed(id);
                     }
-                    Ended::Mute => drop(state.mute.insert(id)),
+                    Ended::Unreadable => drop(state.mute.insert(id)),
                     Ended::Drained => drop(state.read.insert(id)),
                     Ended::Stopped => {}
                 }
@@ -463,6 +451,17 @@ impl Containers {
 
     fn key(&self, id: &str) -> String {
         self.ledger.key_of(&format!("docker:{id}"), &self.reader, &self.seniors)
+    }
+}
+
+/// A list of containers: each has labels, and lending networks comes to an end.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    let Ok(mut containers) = serde_json::from_slice::<Vec<Container>>(input) else { return };
+    listed::lend_networks(&mut containers);
+    for container in &containers {
+        let labels = meta::default_labels(container, "stdout");
+        assert!(labels.render().starts_with('{'));
     }
 }
 

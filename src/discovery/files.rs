@@ -1,6 +1,8 @@
 //! Finds files by glob and keeps a tail on each.
-//! In: `static_configs`, file events.  Out: running tails.  Owns: the tails, the directory watches.
+//! In: `static_configs`, `file_sd_configs`, file events.  Out: running tails.  Owns: the tails, the directory watches.
 
+mod lists;
+mod target;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +22,13 @@ use crate::custody::{Ledger, Times};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
-use crate::source::file::{Tail, Wake};
+use crate::source::file::{Decompression, Descriptors, Encoding, Packed, Place, Tail, Wake};
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use lists::fuzz as fuzz_lists;
+pub(crate) use lists::{Lists, is_pattern};
+pub(crate) use target::{Group, Unusable};
 use walk::MOST_FILES;
-pub(crate) use walk::{Group, glob};
 
 /// File events that may wait to be looked at; more are no loss, because everything is polled as well.
 const EVENT_QUEUE: usize = 1024;
@@ -35,10 +40,26 @@ const SUCCESSION_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) name: String,
-    pub(crate) groups: Vec<Group>,
+    pub(crate) groups: Vec<Arc<Group>>,
+    pub(crate) lists: Vec<Lists>,
+    pub(crate) how: How,
     pub(crate) pipeline: Arc<Pipeline>,
     /// Ends its tails. Whoever cancels it has taken the job out of what is [`Wanted`] before.
     pub(crate) stop: CancellationToken,
+}
+
+/// How files are to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct How {
+    pub(crate) encoding: Option<Encoding>,
+    pub(crate) decompression: Option<Decompression>,
+}
+
+impl Job {
+    /// Its groups as things are now.
+    fn groups(&self) -> Vec<Arc<Group>> {
+        self.groups.iter().cloned().chain(self.lists.iter().flat_map(Lists::groups)).collect()
+    }
 }
 
 /// What is to be followed, and how.
@@ -58,6 +79,7 @@ pub(crate) struct Files {
     pub(crate) outlet: Outlet,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) times: Arc<Times>,
+    pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) own: Own,
     pub(crate) stop: CancellationToken,
     /// When the run before this one last saved its positions, or when this one began.
@@ -67,7 +89,9 @@ pub(crate) struct Files {
 struct Active {
     wanted: Wanted,
     /// By path, then by job: the tails that run.
-    tails: BTreeMap<PathBuf, BTreeMap<String, Wake>>,
+    tails: BTreeMap<PathBuf, BTreeMap<String, Running>>,
+    /// The groups of the jobs that are wanted, in their order.
+    groups: Vec<Vec<Arc<Group>>>,
     running: JoinSet<Ended>,
     /// Of paths whose tails were stopped since everything was last looked at: when they last looked.
     left: BTreeMap<PathBuf, UnixNanos>,
@@ -77,6 +101,13 @@ struct Active {
     failing: BTreeSet<String>,
     /// When everything was last looked at.
     scanned: UnixNanos,
+}
+
+/// A tail that runs.
+struct Running {
+    wake: Wake,
+    group: Arc<Group>,
+    stop: CancellationToken,
 }
 
 /// A tail that has ended.
@@ -97,6 +128,7 @@ impl Files {
             wanted: Wanted::default(),
             left: BTreeMap::new(),
             tails: BTreeMap::new(),
+            groups: Vec::new(),
             running: JoinSet::new(),
             watched: BTreeSet::new(),
             watcher: watcher(events),
@@ -109,7 +141,8 @@ impl Files {
             active.wanted = self.wanted.borrow_and_update().clone();
             if Instant::now() >= next_scan {
                 self.scan(&mut active);
-                next_scan = Instant::now() + active.wanted.sync_period;
+                let listed = active.wanted.jobs.iter().flat_map(|job| &job.lists).filter_map(Lists::due);
+                next_scan = listed.fold(Instant::now() + active.wanted.sync_period, Instant::min);
             }
             let until_scan = next_scan.saturating_duration_since(Instant::now());
             tokio::select! {
@@ -139,8 +172,13 @@ impl Files {
     /// Wakes the tail of a path that changed; a path without a tail may be a new file.
     fn hint(&self, path: &Path, active: &mut Active, next_scan: &mut Instant) {
         if let Some(jobs) = active.tails.get(path) {
-            jobs.values().for_each(|wake| wake.notify_one());
-        } else if active.wanted.jobs.iter().flat_map(|job| &job.groups).any(|group| group.matches(path)) {
+            jobs.values().for_each(|running| running.wake.notify_one());
+        } else if active.groups.iter().flatten().any(|group| group.matches(path)) {
+            *next_scan = Instant::now();
+        }
+        // All of them are to hear of it.
+        let lists = active.wanted.jobs.iter().flat_map(|job| &job.lists);
+        if lists.filter(|lists| lists.hint(path)).count() > 0 {
             *next_scan = Instant::now();
         }
     }
@@ -148,8 +186,15 @@ impl Files {
     fn scan(&self, active: &mut Active) {
         let now = clock::now();
         let mut directories = BTreeSet::new();
-        for (index, job) in active.wanted.jobs.clone().iter().enumerate() {
-            for group in &job.groups {
+        let jobs = active.wanted.jobs.clone();
+        for job in &jobs {
+            job.lists.iter().for_each(|lists| lists.refresh(&job.name, &self.own));
+            directories.extend(job.lists.iter().flat_map(Lists::directories));
+        }
+        active.groups = jobs.iter().map(|job| job.groups()).collect();
+        for (index, job) in jobs.iter().enumerate() {
+            active.stop_unlisted(index);
+            for group in &active.groups[index].clone() {
                 let found = walk::find(group);
                 if found.failed {
                     self.own.file_errors.add(1.0);
@@ -171,7 +216,7 @@ impl Files {
         self.own.targets_active.with("source", "file").set(active.running.len() as f64);
     }
 
-    fn start(&self, index: usize, job: &Job, group: &Group, path: PathBuf, active: &mut Active) {
+    fn start(&self, index: usize, job: &Job, group: &Arc<Group>, path: PathBuf, active: &mut Active) {
         if active.tails.get(&path).is_some_and(|jobs| jobs.contains_key(&job.name)) || active.is_left(&path) {
             return;
         }
@@ -183,33 +228,42 @@ impl Files {
             return;
         }
         // Two jobs that read one file must not move each other's position.
-        let before = active.wanted.jobs[..index].iter();
-        let seniors = before.filter(|job| job.groups.iter().any(|group| group.matches(&path)));
-        let seniors = seniors.map(|job| job.name.clone()).collect();
+        let before = active.wanted.jobs[..index].iter().zip(&active.groups);
+        let seniors = before.filter(|(_, groups)| groups.iter().any(|group| group.matches(&path)));
+        let seniors = seniors.map(|(job, _)| job.name.clone()).collect();
         let mut labels = group.labels.clone();
         labels.set("filename", path.display().to_string());
         let wake: Wake = Arc::new(Notify::new());
-        let tail = Tail {
+        let place = Place {
             path: path.clone(),
             reader: job.name.clone(),
             seniors,
-            intake: Intake::new(&job.pipeline, "file", Some(&labels), None, &self.outlet),
+            encoding: job.how.encoding,
             ledger: self.ledger.clone(),
             times: self.times.clone(),
+            descriptors: self.descriptors.clone(),
             own: self.own.clone(),
-            wake: wake.clone(),
-            stop: job.stop.clone(),
-            looked: active.left.get(&path).copied().unwrap_or(active.scanned),
-            polls: active.wanted.polls,
         };
+        let intake = Intake::new(&job.pipeline, "file", Some(&labels), None, &self.outlet);
         info!(job = %job.name, file = %path.display(), "following file");
-        active.tails.entry(path.clone()).or_default().insert(job.name.clone(), wake);
-        let name = job.name.clone();
-        let stop = job.stop.clone();
-        active.running.spawn(async move {
-            let looked = tail.run().await;
-            Ended { path, job: name, looked, stopped: stop.is_cancelled() }
-        });
+        let stop = job.stop.child_token();
+        let running = Running { wake: wake.clone(), group: group.clone(), stop: stop.clone() };
+        active.tails.entry(path.clone()).or_default().insert(job.name.clone(), running);
+        let (name, stopped, polls) = (job.name.clone(), stop.clone(), active.wanted.polls);
+        if let Some(how) = job.how.decompression {
+            let packed = Packed::new(place, how, polls.1, intake, wake, stop);
+            active.running.spawn(async move {
+                let looked = packed.run().await;
+                Ended { path, job: name, looked, stopped: stopped.is_cancelled() }
+            });
+        } else {
+            let looked = active.left.get(&path).copied().unwrap_or(active.scanned);
+            let tail = Tail::new(place, looked, polls, intake, wake, stop);
+            active.running.spawn(async move {
+                let looked = tail.run().await;
+                Ended { path, job: name, looked, stopped: stopped.is_cancelled() }
+            });
+        }
     }
 }
 
@@ -218,6 +272,19 @@ impl Active {
     fn is_left(&self, path: &Path) -> bool {
         let wanted = |name: &String| self.wanted.jobs.iter().any(|job| job.name == *name);
         self.tails.get(path).is_some_and(|jobs| !jobs.keys().all(wanted))
+    }
+
+    /// Stops the job's tails on files that no target names any more, or names with other labels.
+    fn stop_unlisted(&self, index: usize) {
+        let (job, groups) = (&self.wanted.jobs[index], &self.groups[index]);
+        if job.lists.is_empty() {
+            return;
+        }
+        for running in self.tails.values().filter_map(|jobs| jobs.get(&job.name)) {
+            if !groups.iter().any(|group| group.is_same(&running.group)) {
+                running.stop.cancel();
+            }
+        }
     }
 
     fn forget(&mut self, ended: Ended) {

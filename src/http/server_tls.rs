@@ -19,7 +19,7 @@ use crate::http::{Credential, Look, chain};
 use crate::record::Secret;
 
 /// An `http_tls_config`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TlsSettings {
     pub(crate) cert: Credential,
     pub(crate) key: Credential,
@@ -29,7 +29,7 @@ pub(crate) struct TlsSettings {
 }
 
 /// Which certificate a client has to show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ClientAuth {
     None,
     /// Any or none.
@@ -67,6 +67,13 @@ struct Current {
     seen: Vec<Look>,
     /// How they looked when they could not be used, so that it is said once.
     unusable: Option<Vec<Look>>,
+}
+
+impl PartialEq for Tls {
+    /// Where both were to use the same, whatever the files hold.
+    fn eq(&self, other: &Tls) -> bool {
+        self.settings == other.settings
+    }
 }
 
 impl Tls {

@@ -1,10 +1,13 @@
 //! The agent's own metrics, each named once.
 //! In: nothing.  Out: handles the other modules count with.  Owns: the `tailwater_*` families.
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::network::Network;
+use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
 
 /// Handles on every own metric.
@@ -53,8 +56,19 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
+    /// Rotated files that were deleted before there was room to open them.
+    pub(crate) files_lost: Arc<Series>,
+    /// Compressed files that are damaged, or that end too early.
+    pub(crate) files_damaged: Arc<Series>,
+    /// Files of `file_sd_configs` that cannot be read or understood.
+    pub(crate) target_files_failed: Arc<Series>,
+    /// Followed files that are open.
+    pub(crate) open_files: Arc<Series>,
+    /// How many of them may be.
+    pub(crate) open_files_limit: Arc<Series>,
     /// Targets read right now, by `source`.
     pub(crate) targets_active: Arc<Family>,
     /// Bytes read and not yet settled.
@@ -221,11 +235,29 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
                 "Failed attempts to list, open or read files",
             )
             .single(),
+            files_lost: counter(
+                "tailwater_files_lost_total",
+                "Rotated files that were deleted before there was room to open them",
+            )
+            .single(),
+            files_damaged: counter(
+                "tailwater_files_damaged_total",
+                "Compressed files that are damaged or end too early",
+            )
+            .single(),
+            target_files_failed: counter(
+                "tailwater_target_files_failed_total",
+                "Failed attempts to read files that list targets",
+            )
+            .single(),
+            open_files: gauge("tailwater_open_files", "Followed files that are open").single(),
+            open_files_limit: gauge("tailwater_open_files_limit", "Followed files that may be open").single(),
             targets_active: gauge("tailwater_targets_active", "Containers and files being read"),
             in_flight_bytes: gauge("tailwater_in_flight_bytes", "Bytes read and not yet settled").single(),
             open_chunks: gauge("tailwater_open_chunks", "Chunks read and not yet settled").single(),
@@ -323,9 +355,10 @@ impl Own {
         metrics
     }
 
-    /// Takes stock: what came in must be settled or under way. Right at any quiet moment; while lines flow it is off by
-    /// what moves between two readings.
+    /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while
+    /// lines flow it is off by what moves between two readings.
     pub(crate) fn take_stock(&self) {
+        self.process.look();
         let dropped = self.lines_dropped.sum() + self.lines_merged.value();
         let lines = self.lines_read.sum() - dropped - self.entries_held.value() - self.entries_made.value();
         self.gap.series(pairs([("hop", "pipeline"), ("client", "")])).set(lines);
@@ -337,53 +370,6 @@ impl Own {
 
     fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientMetrics {
-    /// Counts entries Loki refused for good.
-    pub(crate) fn refused(&self, reason: &str, entries: u64) {
-        self.refused_entries.series(self.reason(reason)).add(entries as f64);
-    }
-
-    /// Counts entries that are not tried any more.
-    pub(crate) fn dropped(&self, reason: &str, entries: u64) {
-        self.dropped_entries.series(self.reason(reason)).add(entries as f64);
-    }
-
-    /// Counts a push that will be tried again.
-    pub(crate) fn retried(&self, reason: &str) {
-        self.retries.series(self.reason(reason)).add(1.0);
-    }
-
-    /// A spool with so many entries is the client's from now on. What it had on disk before may be the same, or not all.
-    pub(crate) fn opened_spool(&self, entries: u64) {
-        let (found, known) = (entries as f64, self.spool_entries.value());
-        self.spool_recovered.add((found - known).max(0.0));
-        self.left_entries.add((known - found).max(0.0));
-        self.spool_entries.set(found);
-    }
-
-    /// Counts one request; `status` is the code, or `error` when there was no answer.
-    pub(crate) fn requested(&self, status: &str, seconds: f64) {
-        let labels = pairs([("client", &self.client), ("status", status)]);
-        self.request_seconds.series(labels).observe(seconds, &REQUEST_BOUNDS);
-    }
-}
-
-impl ClientMetrics {
-    fn reason(&self, reason: &str) -> Pairs {
-        pairs([("client", &self.client), ("reason", reason)])
-    }
-
-    /// Entries that nobody has an answer for.
-    fn gap(&self) -> f64 {
-        let given_up = |family: &Family| family.sum_where("client", &self.client);
-        let settled =
-            self.sent_entries.value() + given_up(&self.refused_entries) + given_up(&self.dropped_entries);
-        let settled = settled + self.left_entries.value();
-        let under_way = self.spool_entries.value() + self.in_flight_entries.value();
-        self.received_entries.value() + self.spool_recovered.value() - settled - under_way
     }
 }
 

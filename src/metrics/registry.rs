@@ -1,15 +1,16 @@
 //! Families and series, cheap to update from any task.
-//! In: `add`, `set`, `observe`.  Out: values at scrape time.  Owns: every series, at most [`SERIES_LIMIT`] a family.
+//! In: `add`, `set`, `observe`.  Out: values at scrape time.  Owns: every series, a bounded number in each family.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
+use crate::metrics::kept::{Change, Settled};
 use crate::record::UnixNanos;
 
-/// Series a family may have. Label values of derived metrics come from log lines, so something must say stop; what
+/// Series a family may have unless it is told otherwise. Label values of derived metrics come from log lines, so something must say stop; what
 /// exceeds it is counted together under `overflow="true"`.
 pub(crate) const SERIES_LIMIT: usize = 1000;
 
@@ -51,6 +52,10 @@ pub(crate) struct Family {
     pub(crate) kind: Kind,
     /// Series not updated for this long disappear; `None` keeps them.
     idle: Option<Duration>,
+    /// Of lines, by the configuration.
+    derived: bool,
+    /// Series it may have.
+    limit: AtomicUsize,
     series: Mutex<HashMap<Pairs, Arc<Series>>>,
 }
 
@@ -61,19 +66,43 @@ pub(crate) struct Series {
     value: AtomicU64,
     /// A histogram's counts per bucket, `+Inf` last; not cumulative. Empty for the other kinds.
     buckets: Box<[AtomicU64]>,
+    /// What of a derived series is settled.
+    settled: Mutex<Settled>,
     updated: AtomicI64,
     /// Taken out of its family: an update made now would never be seen.
     detached: AtomicBool,
 }
 
 impl Registry {
-    /// The family of `name`, made on first use. Several jobs may share one.
+    /// The family of `name`, made on first use.
     pub(crate) fn family(
         &self,
         name: &str,
         help: &str,
         kind: Kind,
         idle: Option<Duration>,
+    ) -> Result<Arc<Family>, FamilyError> {
+        self.entry(name, help, kind, idle, false)
+    }
+
+    /// The same, for what is derived from lines. Several jobs may share one.
+    pub(crate) fn derived(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        idle: Option<Duration>,
+    ) -> Result<Arc<Family>, FamilyError> {
+        self.entry(name, help, kind, idle, true)
+    }
+
+    fn entry(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        idle: Option<Duration>,
+        derived: bool,
     ) -> Result<Arc<Family>, FamilyError> {
         let mut families = lock(&self.families);
         let family = families.entry(name.to_owned()).or_insert_with(|| {
@@ -82,6 +111,8 @@ impl Registry {
                 help: help.to_owned(),
                 kind: kind.clone(),
                 idle,
+                derived,
+                limit: AtomicUsize::new(SERIES_LIMIT),
                 series: Mutex::default(),
             })
         });
@@ -108,10 +139,15 @@ impl Family {
     pub(crate) fn series(&self, mut pairs: Pairs) -> Arc<Series> {
         pairs.sort();
         let mut series = lock(&self.series);
-        if !series.contains_key(&pairs) && series.len() >= SERIES_LIMIT {
+        if !series.contains_key(&pairs) && series.len() >= self.limit.load(Ordering::Relaxed) {
             pairs = vec![("overflow".to_owned(), "true".to_owned())];
         }
         series.entry(pairs).or_insert_with(|| Arc::new(Series::new(&self.kind))).clone()
+    }
+
+    /// Lets it have so many series.
+    pub(crate) fn limit_to(&self, series: usize) {
+        self.limit.store(series, Ordering::Relaxed);
     }
 
     /// The series without labels.
@@ -132,21 +168,30 @@ impl Family {
         series.iter().filter(|(pairs, _)| has_it(pairs)).fold(0.0, |sum, (_, series)| sum + series.value())
     }
 
+    /// Whether it is derived from lines.
+    pub(crate) fn is_derived(&self) -> bool {
+        self.derived
+    }
+
+    /// Every series, sorted by labels.
+    pub(super) fn all(&self) -> Vec<(Pairs, Arc<Series>)> {
+        let mut all: Vec<_> =
+            lock(&self.series).iter().map(|(pairs, series)| (pairs.clone(), series.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
     /// The series alive at `now`, sorted by labels; idle ones are taken out first.
     pub(crate) fn collect(&self, now: UnixNanos) -> Vec<(Pairs, Arc<Series>)> {
-        let mut series = lock(&self.series);
         if let Some(idle) = self.idle {
             let before = now.minus(idle).0;
-            series.retain(|_, series| {
+            lock(&self.series).retain(|_, series| {
                 let keep = series.updated.load(Ordering::SeqCst) >= before;
                 series.detached.fetch_or(!keep, Ordering::SeqCst);
                 keep
             });
         }
-        let mut alive: Vec<_> =
-            series.iter().map(|(pairs, series)| (pairs.clone(), series.clone())).collect();
-        alive.sort_by(|a, b| a.0.cmp(&b.0));
-        alive
+        self.all()
     }
 }
 
@@ -156,6 +201,7 @@ impl Series {
         Series {
             value: AtomicU64::new(0f64.to_bits()),
             buckets: (0..bounds).map(|_| AtomicU64::new(0)).collect(),
+            settled: Mutex::default(),
             updated: AtomicI64::new(clock::now().0),
             detached: AtomicBool::new(false),
         }
@@ -175,11 +221,29 @@ impl Series {
 
     /// Counts one observation of a histogram with these bounds.
     pub(crate) fn observe(&self, value: f64, bounds: &[f64]) {
-        let bucket = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
-        if let Some(count) = self.buckets.get(bucket) {
+        if let Some(count) = self.buckets.get(bucket(value, bounds)) {
             count.fetch_add(1, Ordering::SeqCst);
         }
         self.add(value);
+    }
+
+    /// Lines that changed it are settled.
+    pub(super) fn settle(&self, change: &Change) {
+        lock(&self.settled).take(change);
+    }
+
+    /// What of it is settled.
+    pub(super) fn settled(&self) -> Settled {
+        lock(&self.settled).clone()
+    }
+
+    /// Goes on from what was saved of it.
+    pub(super) fn begin_at(&self, saved: Settled) {
+        self.add(saved.value);
+        for (count, more) in self.buckets.iter().zip(&saved.buckets) {
+            count.fetch_add(*more, Ordering::SeqCst);
+        }
+        *lock(&self.settled) = saved;
     }
 
     /// Marks the series as updated at `now`. False when it has left its family meanwhile: the update has to be made
@@ -203,6 +267,11 @@ impl Series {
         });
         counts.collect()
     }
+}
+
+/// The number of the bucket that an observation falls into.
+pub(super) fn bucket(value: f64, bounds: &[f64]) -> usize {
+    bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -42,7 +42,7 @@ pub(crate) fn string(value: &str, text: &mut String) {
 }
 
 /// A quoted string of bytes that need not be UTF-8: each byte that is not becomes `\ufffd`.
-pub(super) fn bytes(value: &[u8], text: &mut String) {
+pub(crate) fn bytes(value: &[u8], text: &mut String) {
     text.push('"');
     for chunk in value.utf8_chunks() {
         escape(chunk.valid(), text);

@@ -13,6 +13,7 @@ use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
 use crate::metrics::{Series, Tally};
 use crate::pipeline::compile::Pipeline;
+use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::observe::Unobserved;
@@ -115,9 +116,9 @@ impl Intake {
         }
     }
 
-    /// Whether any rule reads this label of lines that come with labels of their own.
-    pub(crate) fn reads(&self, name: &str) -> bool {
-        self.origins.as_ref().is_some_and(|origins| origins.read(name))
+    /// Whether lines of this origin start with no labels at all.
+    pub(crate) fn is_unlabelled(&self, origin: Origin) -> bool {
+        self.origins.as_ref().is_some_and(|origins| origins.is_unlabelled(origin))
     }
 
     /// Takes a chunk whose lines end at `cursor`. Waits while the byte budget is spent, a client's queue is full or a
@@ -265,7 +266,8 @@ impl Intake {
         ticket: Ticket,
         cost: &mut usize,
     ) -> Result<(), IntakeClosed> {
-        let Output { groups, mut tickets, .. } = output;
+        let Output { groups, mut tickets, changes, .. } = output;
+        changes.count_with(&ticket);
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
         let entries = groups.entries();

@@ -2,6 +2,9 @@
 //! In: lines.  Out: encoded entries in their stream's group.  Owns: what stages remember between lines of the lane,
 //! and the cache from label values to streams; both bounded.
 
+mod memory;
+mod output;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +12,18 @@ use std::time::Duration;
 use crate::batch::Groups;
 use crate::clock::{Instant, Moment};
 use crate::custody::Ticket;
-use crate::metrics::Series;
+use crate::metrics::{Changes, Series};
 use crate::pipeline::compile::{Pipeline, Step};
+use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::entry::{Base, Entry};
 use crate::pipeline::held::{Held, Holds};
 use crate::pipeline::json_path::Extraction;
 use crate::pipeline::observe::Observer;
 use crate::pipeline::stages::Flow;
 use crate::record::{Labels, Metadata, Stream, UnixNanos};
+
+pub(crate) use memory::{Memory, MemoryKind};
+pub(crate) use output::Output;
 
 /// Label sets a lane remembers; a lane with more starts over, which costs time but loses nothing.
 const CACHED_STREAMS: usize = 1000;
@@ -26,22 +33,6 @@ const CACHED_TIMES: usize = 10_000;
 
 /// A buffer above this size is given back after the chunk.
 const SCRATCH_LIMIT: usize = 512 * 1024;
-
-/// What a stage asks a lane to remember for it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum MemoryKind {
-    Times,
-    Series,
-    Holds,
-}
-
-/// What a lane remembers for one stage, by label set.
-#[derive(Debug)]
-pub(crate) enum Memory {
-    Times(HashMap<Box<[u8]>, UnixNanos, foldhash::fast::RandomState>),
-    Series(HashMap<Box<[u8]>, Arc<Series>, foldhash::fast::RandomState>),
-    Holds(Holds),
-}
 
 /// The pipeline for one target and starting label set.
 #[derive(Debug)]
@@ -93,6 +84,8 @@ pub(crate) struct Context<'l> {
     pub(crate) released: Vec<Held>,
     /// How long the lane has to rest before its next line.
     pub(crate) pause: &'l mut Duration,
+    /// What becomes of derived metrics, where that is kept.
+    pub(crate) changes: &'l mut Changes,
     /// What stages could not do, where somebody wants to know.
     pub(crate) failures: Option<Vec<String>>,
 }
@@ -103,23 +96,6 @@ pub(crate) struct Incoming<'c> {
     pub(crate) bytes: &'c [u8],
     pub(crate) timestamp: UnixNanos,
     pub(crate) metadata: Metadata<'c>,
-}
-
-/// What lines came to.
-#[derive(Debug)]
-pub(crate) struct Output {
-    pub(crate) groups: Groups,
-    /// Tickets of entries that were held back from earlier chunks, and that are among the groups now, or dropped.
-    pub(crate) tickets: Vec<Ticket>,
-    /// How long to rest before the next line.
-    pub(crate) pause: Duration,
-}
-
-impl Output {
-    /// Nothing yet; `chunk` tells one output of a lane from another.
-    pub(crate) fn new(chunk: u64) -> Output {
-        Output { groups: Groups::new(chunk), tickets: Vec::new(), pause: Duration::ZERO }
-    }
 }
 
 impl Lane {
@@ -229,6 +205,7 @@ impl Lane {
                 carried,
                 released: Vec::new(),
                 pause: &mut output.pause,
+                changes: &mut output.changes,
                 failures: None,
             };
             let flow = run(&pipeline.steps, &mut at, entry, &mut context, observer);
@@ -260,6 +237,7 @@ impl Lane {
         std::mem::swap(&mut scratch.entry, &mut entry);
         let pipeline = self.pipeline.clone();
         let step = &pipeline.steps[at];
+        let of_others = std::mem::take(&mut output.changes);
         let flow = step.stage.resume(&mut scratch.entry);
         observer.resumed(step, &scratch.entry, &pipeline, &self.fixed, &flow);
         match flow {
@@ -267,6 +245,11 @@ impl Lane {
             _ => self.advance(at + 1, moment, &tickets, scratch, output, observer),
         }
         std::mem::swap(&mut scratch.entry, &mut entry);
+        let changes = std::mem::replace(&mut output.changes, of_others);
+        // The position rests behind the last of its chunks, or before all of them.
+        if let Some(last) = tickets.last() {
+            changes.count_with(last);
+        }
         output.tickets.extend(tickets);
     }
 
@@ -296,16 +279,6 @@ impl Lane {
         }
         self.streams.insert(key.as_slice().into(), Cached { stream, chunk: groups.chunk(), group });
         group
-    }
-}
-
-impl Memory {
-    fn new(kind: MemoryKind) -> Memory {
-        match kind {
-            MemoryKind::Times => Memory::Times(HashMap::default()),
-            MemoryKind::Series => Memory::Series(HashMap::default()),
-            MemoryKind::Holds => Memory::Holds(Holds::default()),
-        }
     }
 }
 

@@ -28,13 +28,15 @@ pub(super) struct Origins {
     known: HashMap<Box<[u8]>, Origin, foldhash::fast::RandomState>,
     /// By what relabelling leaves.
     lanes: HashMap<Labels, Origin>,
+    /// The lane of lines without labels.
+    unlabelled: Option<Origin>,
     key: Vec<u8>,
 }
 
 impl Origins {
     pub(super) fn new(pipeline: Arc<Pipeline>, rules: Arc<Vec<Rule>>) -> Origins {
         let (reads, known, lanes) = (Reads::of(&rules), HashMap::default(), HashMap::new());
-        Origins { pipeline, rules, reads, known, lanes, key: Vec::new() }
+        Origins { pipeline, rules, reads, known, lanes, unlabelled: None, key: Vec::new() }
     }
 
     /// The lane for lines with these labels, which may be a new one.
@@ -68,15 +70,20 @@ impl Origins {
 
     /// The lane for lines that start with exactly these labels.
     pub(super) fn lane(&mut self, labels: Labels, lanes: &mut Vec<Option<Lane>>) -> Origin {
-        *self.lanes.entry(labels).or_insert_with_key(|labels| {
+        let is_empty = labels.iter().next().is_none();
+        let origin = *self.lanes.entry(labels).or_insert_with_key(|labels| {
             lanes.push(Some(Lane::new(self.pipeline.clone(), labels)));
             Origin(lanes.len() as u32 - 1)
-        })
+        });
+        if is_empty {
+            self.unlabelled = Some(origin);
+        }
+        origin
     }
 
-    /// Whether any rule reads this label.
-    pub(super) fn read(&self, name: &str) -> bool {
-        self.rules.iter().any(|rule| rule.reads(name))
+    /// Whether lines of this origin start with no labels at all.
+    pub(super) fn is_unlabelled(&self, origin: Origin) -> bool {
+        self.unlabelled == Some(origin)
     }
 
     pub(super) fn are_too_many(&self) -> bool {
@@ -87,5 +94,6 @@ impl Origins {
     pub(super) fn clear(&mut self) {
         self.known.clear();
         self.lanes.clear();
+        self.unlabelled = None;
     }
 }

@@ -183,8 +183,8 @@ impl Rule {
         true
     }
 
-    /// Whether what the rule does may depend on this label.
-    pub(crate) fn reads(&self, name: &str) -> bool {
+    /// True where the rule can see the value of this label.
+    pub(crate) fn reads_label(&self, name: &str) -> bool {
         let by_name = match self.action {
             Action::LabelMap => self.is_match(name),
             Action::KeepEqual | Action::DropEqual => self.target_label == name,
@@ -256,7 +256,7 @@ pub(crate) fn apply(rules: &[Rule], mut labels: LabelMap) -> Option<LabelMap> {
 }
 
 /// Which labels rules, and what becomes of them, depend on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reads {
     All,
     /// These, and all whose name does not begin with `__`.
@@ -364,6 +364,25 @@ mod tests {
             "{source_label: [a], target_label: b}",
         ] {
             assert!(Rule::decode(&parse_yaml(rules).unwrap()).is_err(), "{rules}");
+        }
+    }
+
+    #[test]
+    fn a_rule_may_read_its_sources_and_what_it_maps() {
+        let table = [
+            ("{source_labels: [__meta_docker_network_name], target_label: a}", false),
+            ("{source_labels: [x, __meta_docker_network_label_y], target_label: a}", true),
+            ("{source_labels: [x], target_label: __meta_docker_network_label_a, action: keepequal}", true),
+            ("{source_labels: [x], target_label: __meta_docker_network_label_a}", false),
+            ("{action: labelmap, regex: __meta_docker_container_label_(.+)}", false),
+            ("{action: labelmap, regex: __meta_docker_network_label_(.+)}", true),
+            ("{action: labelmap, regex: __meta_docker_(.+)}", true),
+            ("{action: labeldrop, regex: a}", false),
+        ];
+        for (text, expected) in table {
+            let rule = Rule::decode(&parse_yaml(text).unwrap()).unwrap();
+            let of_networks = |name: &str| name.starts_with("__meta_docker_network_label_");
+            assert_eq!(rule.may_read(of_networks), expected, "{text}");
         }
     }
 

@@ -1,17 +1,14 @@
 //! What senders on the network have sent, on its way from a socket to the pipeline.
-//! In: messages as they were found.  Out: lines into the intake.  Owns: the queue between the two.
+//! In: messages as they were found.  Out: lines into the intake.  Owns: a chunk that is not full.
 //!
 //! Sockets are read on tasks of their own, which only find where messages end, so that a pipeline at work does not keep
-//! them from being read. Behind [`QUEUE`] full batches reading waits: TCP then holds up the sender, and what a UDP socket
-//! has no room for is lost and counted.
+//! them from being read. When the queue between the two is full reading waits: TCP then holds up the sender, and what a
+//! UDP socket has no room for is lost and counted.
 
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::mpsc;
-use tokio::time::interval;
 
 use crate::clock;
 use crate::custody::Track;
@@ -20,11 +17,9 @@ use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, LONGEST_LINE, UnixNanos};
 use crate::source::cut_to;
 
-/// Batches that wait for the pipeline, each of about [`Arrivals::ENOUGH`] bytes at most.
-const QUEUE: usize = 64;
-
-/// How often a decoder is told that time has passed.
-const TICK: Duration = Duration::from_secs(1);
+/// When a source ends, what has reached this host is read still: until nothing more comes for a moment, or for so long.
+pub(crate) const SILENCE: Duration = Duration::from_millis(20);
+pub(crate) const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Messages that were read at once from one socket.
 #[derive(Debug, Default)]
@@ -73,57 +68,6 @@ pub(crate) struct Lines {
     arrived: UnixNanos,
     /// The time given last.
     stamp: UnixNanos,
-}
-
-/// What happens next.
-enum Next {
-    Arrivals(Arrivals),
-    Tick,
-    End,
-}
-
-/// The way into [`take_in`].
-pub(crate) fn queue() -> (mpsc::Sender<Arrivals>, mpsc::Receiver<Arrivals>) {
-    mpsc::channel(QUEUE)
-}
-
-/// Takes in what arrives until nobody sends any more.
-pub(crate) async fn take_in(mut decoder: impl Decode, mut lines: Lines, mut queue: mpsc::Receiver<Arrivals>) {
-    let taken = async {
-        let mut ticks = interval(TICK);
-        loop {
-            let next = async {
-                tokio::select! {
-                    biased;
-                    _ = ticks.tick() => Next::Tick,
-                    arrivals = queue.recv() => arrivals.map_or(Next::End, Next::Arrivals),
-                }
-            };
-            let arrivals = match lines.intake.meanwhile(next).await {
-                Next::Arrivals(arrivals) => arrivals,
-                Next::Tick => {
-                    decoder.tick();
-                    continue;
-                }
-                Next::End => break,
-            };
-            lines.arrived = arrivals.time;
-            for arrival in arrivals.iter() {
-                decoder.decode(arrival, &mut lines);
-                if lines.chunk.is_full() {
-                    lines.hand_on().await?;
-                }
-            }
-            if queue.is_empty() {
-                lines.hand_on().await?;
-            }
-        }
-        decoder.end();
-        lines.hand_on().await?;
-        lines.intake.finish().await
-    };
-    // When nobody takes lines any more the agent is stopping in a hurry, and has said so.
-    let _: Result<(), IntakeClosed> = taken.await;
 }
 
 impl Arrivals {
@@ -188,7 +132,34 @@ impl Lines {
         self.chunk.push(&line, time, origin);
     }
 
-    async fn hand_on(&mut self) -> Result<(), IntakeClosed> {
+    /// Has a decoder push the lines of a batch.
+    pub(crate) async fn take(
+        &mut self,
+        arrivals: &Arrivals,
+        decoder: &mut impl Decode,
+    ) -> Result<(), IntakeClosed> {
+        self.arrived = arrivals.time;
+        for arrival in arrivals.iter() {
+            decoder.decode(arrival, self);
+            if self.chunk.is_full() {
+                self.hand_on().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Awaits something, and meanwhile lets go on what stages have held back for long enough.
+    pub(crate) async fn meanwhile<F: Future>(&mut self, what: F) -> F::Output {
+        self.intake.meanwhile(what).await
+    }
+
+    /// Lets go on all that stages hold back.
+    pub(crate) async fn finish(&mut self) -> Result<(), IntakeClosed> {
+        self.intake.finish().await
+    }
+
+    /// Gives the lines there are to the pipeline.
+    pub(crate) async fn hand_on(&mut self) -> Result<(), IntakeClosed> {
         if !self.chunk.is_empty() {
             self.intake.accept(&self.chunk, Track::NO_PLACE, &self.track).await?;
             self.chunk.clear();

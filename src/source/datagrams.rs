@@ -10,12 +10,13 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::clock::Instant;
 use crate::metrics::Own;
-use crate::source::arrivals::Arrivals;
+use crate::source::arrivals::{Arrivals, LAST_WORDS_WITHIN, SILENCE};
 use lost::Lost;
 
 /// Longer ones there are not.
@@ -27,17 +28,18 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 /// How often the kernel is asked what it had no room for.
 const LOST_PERIOD: Duration = Duration::from_secs(1);
 
-/// What waits in the kernel when the source ends is received still, up to so many batches.
-const MOST_AT_END: usize = 64;
+/// Finds the messages in a datagram, of at most so many bytes, and says which are cut.
+pub(crate) type Split = fn(&[u8], usize, &mut dyn FnMut(&[u8], bool));
 
-/// Receives until it is told to stop, or nobody takes datagrams any more. `add` puts a datagram into a batch.
+/// Receives until it is told to stop, or nobody takes datagrams any more.
 pub(crate) async fn receive(
     socket: StdSocket,
     source: &str,
     own: &Own,
-    queue: mpsc::Sender<Arrivals>,
+    queue: &mpsc::Sender<Arrivals>,
     stop: &CancellationToken,
-    mut add: impl FnMut(&[u8], std::net::IpAddr, &mut Arrivals),
+    longest: usize,
+    split: Split,
 ) -> io::Result<()> {
     if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
         debug!(source, %error, "the receive buffer stays as it is");
@@ -46,39 +48,41 @@ pub(crate) async fn receive(
     let errors = own.source_errors.with("source", source);
     let socket = UdpSocket::from_std(socket)?;
     let mut buffer = vec![0; LONGEST];
-    let mut look = interval(LOST_PERIOD);
-    let mut left = MOST_AT_END;
-    while left > 0 {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => left -= 1,
-            _ = look.tick() => {
-                lost.look();
-                continue;
-            }
-            ready = socket.readable() => ready?,
-        }
+    // One batch; false when nobody takes any.
+    let mut receive = async || {
         let mut batch = Arrivals::default();
-        let mut is_empty = false;
-        while !batch.is_full() && !is_empty {
+        while !batch.is_full() {
             match socket.try_recv_from(&mut buffer) {
-                Ok((length, sender)) => add(&buffer[..length], sender.ip(), &mut batch),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_empty = true,
+                Ok((length, sender)) => split(&buffer[..length], longest, &mut |message, is_cut| {
+                    batch.push(message, sender.ip(), is_cut);
+                }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Of a datagram that was sent before, by whoever had the port; the socket is fine.
                 Err(error) => {
                     errors.add(1.0);
                     debug!(source, %error, "a datagram could not be received");
-                    is_empty = true;
+                    break;
                 }
             }
         }
-        if !batch.is_empty() && queue.send(batch).await.is_err() {
-            break;
-        }
-        if is_empty && stop.is_cancelled() {
-            break;
+        batch.is_empty() || queue.send(batch).await.is_ok()
+    };
+    let mut look = interval(LOST_PERIOD);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            _ = look.tick() => lost.look(),
+            ready = socket.readable() => {
+                ready?;
+                if !receive().await {
+                    return Ok(());
+                }
+            }
         }
     }
+    let last = Instant::now() + LAST_WORDS_WITHIN;
+    while Instant::now() < last && timeout(SILENCE, socket.readable()).await.is_ok() && receive().await {}
     lost.look();
     if lost.sum() > 0 {
         warn!(

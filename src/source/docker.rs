@@ -18,11 +18,14 @@ mod stall;
 mod stamp;
 mod stream;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use inspect::fuzz;
+
 pub(crate) use api::{ANSWER_TIMEOUT, CallError, Endpoint};
 pub(crate) use follow::{Ended, Follow, OutputLabels};
 pub(crate) use follow_file::{Found as FoundStarted, Logs, Wanted as WantedLogs};
 pub(crate) use host::{Found, Host};
 pub(crate) use inspect::{Inspected, or_default};
 #[cfg(any(fuzzing, test))]
-pub(crate) use json_file::fuzz;
+pub(crate) use json_file::fuzz as fuzz_record;
 pub(crate) use stall::Questions;

@@ -3,7 +3,7 @@
 //! In: addresses.  Out: sockets.  Owns: a socket from its start to its source.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +92,11 @@ impl<S: Socket> Port<S> {
         Port { address, taken: Mutex::new(None) }
     }
 
+    /// Whether both are of the same address.
+    pub(crate) fn is_same(&self, other: &Port<S>) -> bool {
+        self.address == other.address
+    }
+
     /// The socket, for job `job` of kind `source`; waits until the port is free. `None` when it is told to stop.
     pub(crate) async fn open(
         &self,
@@ -126,15 +131,26 @@ impl<S: Socket> Port<S> {
 
     fn bind(&self) -> Result<S, PortError> {
         let address = self.address;
-        S::bind(address).map_err(|source| PortError { address, protocol: S::PROTOCOL, source })
+        let bound = match S::bind(address) {
+            // Every address is `[::]`, for both versions at once; there are systems that have one only.
+            Err(_) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !has_ipv6() => {
+                S::bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+            }
+            bound => bound,
+        };
+        bound.map_err(|source| PortError { address, protocol: S::PROTOCOL, source })
     }
 }
 
-/// The address to listen on: `host:port`, `[v6]:port`, or `:port` for every IPv4 address.
+fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
+}
+
+/// The address to listen on: `host:port`, `[v6]:port`, or `:port` for every address.
 pub(crate) fn address(text: &str) -> io::Result<SocketAddr> {
     if let Some(port) = text.strip_prefix(':') {
         let port = port.parse().map_err(|_| io::Error::other("not a port number"))?;
-        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+        return Ok((Ipv6Addr::UNSPECIFIED, port).into());
     }
     text.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
@@ -146,12 +162,20 @@ mod tests {
 
     #[test]
     fn an_address_without_a_host_is_every_address() {
-        assert_eq!(address(":514").unwrap().to_string(), "0.0.0.0:514");
+        assert_eq!(address(":514").unwrap().to_string(), "[::]:514");
         assert_eq!(address("127.0.0.1:1514").unwrap().to_string(), "127.0.0.1:1514");
         assert_eq!(address("[::1]:1514").unwrap().to_string(), "[::1]:1514");
         for wrong in ["514", ":x", "host", "127.0.0.1:99999"] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn every_address_is_one_of_ipv4_too() {
+        let port = Port::<TcpListener>::new(address(":0").unwrap());
+        let listener = port.bind().unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ const MOST_QUESTIONS: usize = 16;
 const MOST_WAITING: usize = 256;
 
 /// Names of all senders of one source.
+#[derive(Debug)]
 pub(crate) struct Names {
     /// `None` where nobody reads names, or there is no way to learn them.
     resolver: Option<TokioResolver>,
@@ -40,7 +41,7 @@ pub(crate) struct Names {
     questions: mpsc::Sender<IpAddr>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Known {
     name: Option<Arc<str>>,
     until: Instant,

@@ -42,6 +42,23 @@ impl Agent {
     pub fn spawn_with(arguments: &[&str], variables: &[(&str, &str)]) -> Agent {
         let mut program = program();
         program.args(arguments).envs(variables.iter().copied());
+        Agent::of(program)
+    }
+
+    /// Starts the program with so many open files at most.
+    pub fn start_with_open_files(directory: &Path, configuration: &str, limit: u32) -> Agent {
+        let file = directory.join("tailwater.yaml");
+        std::fs::write(&file, configuration).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+        shell.args([env!("CARGO_BIN_EXE_tailwater"), &format!("-config.file={}", file.display())]);
+        let agent = Agent::of(shell);
+        agent.wait_for_log("msg=ready");
+        agent
+    }
+
+    /// Starts a command that is or becomes the program.
+    pub fn of(mut program: Command) -> Agent {
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Printed::follow(child.stderr.take().unwrap());
         let stdout = Printed::follow(child.stdout.take().unwrap());
@@ -159,6 +176,15 @@ impl Agent {
         }
     }
 
+    /// The files that the process has open, as the inodes of them all.
+    pub fn open_inodes(&self) -> Vec<u64> {
+        open_inodes(self.child.id())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory the process has had, in KiB.
     pub fn peak_memory_kib(&self) -> u64 {
         self.memory_kib("VmHWM:")
@@ -264,6 +290,13 @@ impl Printed {
         let (guard, _) = self.0.1.wait_timeout_while(guard, PATIENCE, |state| !state.1).unwrap();
         guard.0.clone()
     }
+}
+
+/// Inodes of what a process has open, deleted files too.
+pub fn open_inodes(process: u32) -> Vec<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let entries = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| std::fs::metadata(entry.path()).ok()).map(|metadata| metadata.ino()).collect()
 }
 
 /// The program under test, with a clean environment for what it reads from there.

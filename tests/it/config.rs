@@ -82,8 +82,8 @@ fn a_bad_configuration_is_refused_with_its_place_and_the_fix() {
         ),
         (
             "scrape_configs:\n- {job_name: j, docker_sd_configs: [{host: 'ssh://x'}]}\n".to_owned(),
-            "starts with unix://",
-            "",
+            "ssh:// hosts are not supported",
+            "let ssh forward the socket",
         ),
         (
             "scrape_configs:\n- {job_name: j, relabel_configs: [{action: rename}], static_configs: []}\n"

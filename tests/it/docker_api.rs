@@ -6,8 +6,10 @@ use serde_json::json;
 
 use crate::agent::{Agent, PATIENCE, client};
 use crate::doubles::{Authority, Proxy, TlsFront, TokenEndpoint};
+use crate::support::docker;
 use crate::support::docker_host::{Container, DockerHost, Manners, id};
-use crate::support::fake_loki::{FakeLoki, Limits};
+use crate::support::fake_loki::{FakeLoki, Limits, Store};
+use crate::support::ledger::{Expected, entry_key, verify};
 
 /// Relabelling as most have it.
 const RULES: &str = "[{source_labels: [__meta_docker_container_name], regex: '/(.*)', target_label: container}, \
@@ -162,15 +164,18 @@ async fn a_silent_container_whose_stream_is_opened_a_thousand_times_is_sent_once
 async fn a_stream_that_stands_still_while_its_log_goes_on_is_opened_again() {
     let scene = Scene::new();
     let docker = DockerHost::start(scene.path(), Manners { falls_silent: true, ..Manners::default() });
-    docker.add(&id(1), named("stalled"));
-    docker.add(&id(2), named("silent"));
-    docker.print(&id(1), 1, "one");
-    docker.print(&id(2), 1, "that is all");
+    for (number, name) in ["", "stalled", "silent", "removed"].into_iter().enumerate().skip(1) {
+        docker.add(&id(number), named(name));
+        docker.print(&id(number), 1, "one");
+    }
     let agent = scene.start(&docker, RULES);
-    scene.arrived(2).await;
+    scene.arrived(3).await;
     docker.behave(Manners::default());
     docker.print(&id(1), 1, "two");
-    scene.arrived(3).await;
+    docker.remove(&id(3));
+    scene.arrived(4).await;
+    // Nothing in its stream says that it is gone.
+    agent.wait_for_metric("tailwater_targets_active", |active| active == 2.0);
     assert_eq!(agent.metric("tailwater_docker_streams_stalled_total"), 1.0);
     let (_, log) = agent.terminate();
     assert!(log.contains("the log goes on, the stream stands still"), "{log}");
@@ -224,6 +229,61 @@ fn wait_until(agent: &Agent, wanted: impl Fn(&str) -> bool) {
         assert!(started.elapsed() < PATIENCE, "{}", agent.log());
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_a_real_container_follow_its_name_and_networks() {
+    let Some(engine) = docker::engine_or_skip() else { return };
+    let scene = Scene::new();
+    let network = engine.create_network("attic");
+    let (old, new) = (format!("old-{}", engine.mark()), format!("new-{}", engine.mark()));
+    let rules = "[{source_labels: [__meta_docker_container_name], regex: '/(...).*', target_label: name}, \
+                 {source_labels: [__meta_docker_network_name], regex: '([a-z]*).*', target_label: network}, \
+                 {source_labels: [__meta_docker_network_label_tailwater_test], target_label: mark}]";
+    let filters = format!("filters: [{{name: label, values: [tailwater-test={}]}}]", engine.mark());
+    let agent = scene.start_with(&format!("host: '{}', {filters}", engine.host()), rules);
+    let arguments = ["--source", "s", "--until-signal", "--rate", "50"];
+    engine.run(&["--name", &old], engine.loggen_image(), &arguments);
+    let has = |name: &'static str, network: &'static str| {
+        move |store: &Store| {
+            store.entries.iter().any(|entry| entry.label("name") == name && entry.label("network") == network)
+        }
+    };
+    scene.loki.wait_for(has("old", "bridge"), PATIENCE).await.unwrap();
+    engine.docker(&["rename", &old, &new]);
+    scene.loki.wait_for(has("new", "bridge"), PATIENCE).await.unwrap();
+    engine.connect(&network, &new);
+    scene.loki.wait_for(has("new", "attic"), PATIENCE).await.unwrap();
+    assert_eq!(agent.metric("tailwater_docker_streams_opened_total"), 1.0);
+    engine.stop(&new);
+    agent.wait_for_metric("tailwater_targets_active", |active| active == 0.0);
+    agent.terminate();
+    let mut expected = Expected::new();
+    let logs = engine.logs(&new);
+    expected.printed(&logs.stdout);
+    expected.printed(&logs.stderr);
+    let entries = scene.loki.entries();
+    verify(&expected, &entries, entry_key).assert_whole_once_in_order();
+    let last = entries.iter().max_by_key(|entry| entry.timestamp_ns).unwrap();
+    assert_eq!((last.label("network"), last.label("mark")), ("attic", engine.mark()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_driver_that_keeps_nothing_is_said_once_and_asked_once() {
+    let scene = Scene::new();
+    let docker = DockerHost::start(scene.path(), Manners::default());
+    docker.add(&id(1), Container { unreadable: true, ..named("mute") });
+    docker.add(&id(2), named("web"));
+    docker.print(&id(2), 1, "one");
+    let agent = scene.start(&docker, RULES);
+    scene.arrived(1).await;
+    agent.wait_for_log("log of a container cannot be read");
+    let lists = docker.lists();
+    wait_until(&agent, |_| docker.lists() > lists + 3);
+    assert_eq!(agent.metric("tailwater_docker_errors_total{operation=\"logs\"}"), 1.0);
+    let (_, log) = agent.terminate();
+    assert_eq!(log.matches("configured logging driver does not support reading").count(), 1, "{log}");
+    assert_eq!(docker.opened(&id(1)), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,6 +370,42 @@ async fn all_lines_of_a_short_life_in_a_terminal_arrive() {
     let expected = ["one", "", "three"].map(|line| format!("container=shell,stream=stdout {line}"));
     assert_eq!(lines, expected);
     agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_the_daemon_streams_events_and_lists_come_back_by_themselves() {
+    let scene = Scene::new();
+    let docker = DockerHost::start(scene.path(), Manners::default());
+    docker.add(&id(1), named("before"));
+    docker.print(&id(1), 1, "one");
+    // No refresh helps.
+    let item = format!("host: '{}'", docker.host());
+    let rest = format!(", relabel_configs: {RULES}");
+    let text = scene.text(&item, &rest).replace("refresh_interval: 200ms", "refresh_interval: 1h");
+    let agent = Agent::start(scene.path(), &text);
+    scene.arrived(1).await;
+    docker.behave(Manners { down: true, ..Manners::default() });
+    agent.wait_for_log("no answer from Docker");
+    docker.print(&id(1), 1, "two");
+    docker.add(&id(2), named("meanwhile"));
+    docker.print(&id(2), 1, "three");
+    docker.behave(Manners::default());
+    scene.arrived(3).await;
+    docker.add(&id(3), named("after"));
+    docker.print(&id(3), 1, "four");
+    docker.print(&id(1), 1, "five");
+    let mut lines = scene.arrived(5).await;
+    agent.terminate();
+    lines.sort();
+    let expected = [
+        "after,stream=stdout four",
+        "before,stream=stdout five",
+        "before,stream=stdout one",
+        "before,stream=stdout two",
+        "meanwhile,stream=stdout three",
+    ];
+    assert_eq!(lines, expected.map(|line| format!("container={line}")));
+    assert!(scene.loki.duplicates().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "source",
         ],
     ),
-    ("fuzzing", &["agent", "config", "custody", "metrics", "pipeline", "source"]),
+    ("fuzzing", &["agent", "config", "custody", "discovery", "metrics", "pipeline", "source"]),
     ("server", &["clock", "custody", "flow", "http", "metrics"]),
     ("discovery", &["clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record", "source"]),
     ("source", &["batch", "clock", "custody", "flow", "http", "metrics", "pipeline", "record"]),

@@ -1,4 +1,4 @@
-//! Programs that send syslog, as they are installed everywhere: rsyslog and logger.
+//! Programs that send syslog and GELF, as they are installed everywhere: rsyslog, logger, Docker.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::{Agent, PATIENCE, client, configuration};
 use crate::doubles::Authority;
+use crate::support::docker::engine_or_skip;
 use crate::support::fake_loki::{FakeLoki, Limits, StoredEntry};
 use crate::syslog::listener;
 use crate::syslog_tls;
@@ -272,4 +273,79 @@ async fn rsyslog_forwards_over_tls_with_a_certificate_of_its_own() {
     arrived.unwrap_or_else(|_| panic!("{:?}\n{}", loki.store().lines(), agent.log()));
     drop(rsyslog);
     agent.terminate();
+}
+
+/// Docker's log drivers as senders: each with the block that takes what it sends.
+const DRIVERS: [(&str, &[&str], &str); 6] = [
+    (
+        "gelf",
+        &["gelf-address=udp://ADDRESS"],
+        "gelf: {listen_address: '127.0.0.1:0', use_incoming_timestamp: true}",
+    ),
+    (
+        "gelf",
+        &["gelf-address=udp://ADDRESS", "gelf-compression-type=zlib"],
+        "gelf: {listen_address: '127.0.0.1:0', use_incoming_timestamp: true}",
+    ),
+    (
+        "syslog",
+        &["syslog-address=tcp://ADDRESS", "syslog-format=rfc5424micro"],
+        "syslog: {listen_address: '127.0.0.1:0', use_incoming_timestamp: true}",
+    ),
+    (
+        "syslog",
+        &["syslog-address=udp://ADDRESS", "syslog-format=rfc5424"],
+        "syslog: {listen_address: '127.0.0.1:0', listen_protocol: udp}",
+    ),
+    (
+        "syslog",
+        &["syslog-address=tcp://ADDRESS", "syslog-format=rfc3164"],
+        "syslog: {listen_address: '127.0.0.1:0', syslog_format: rfc3164}",
+    ),
+    (
+        "syslog",
+        &["syslog-address=udp://ADDRESS"],
+        "syslog: {listen_address: '127.0.0.1:0', listen_protocol: udp, syslog_format: rfc3164}",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_log_drivers_of_docker_send_arrives() {
+    let Some(engine) = engine_or_skip() else { return };
+    for (driver, options, block) in DRIVERS {
+        let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+        let rules = "  relabel_configs: [{action: labelmap, regex: '__(?:gelf|syslog)_message_(level|severity|app_name|proc_id)'}]";
+        let job = format!("- job_name: net\n  {block}\n{rules}\n");
+        let agent =
+            Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
+        let address = agent.listening("net").to_string();
+        let options: Vec<String> = options.iter().map(|option| option.replace("ADDRESS", &address)).collect();
+        let mut arguments = vec!["--log-driver", driver, "--log-opt", "tag=app"];
+        arguments.extend(options.iter().flat_map(|option| ["--log-opt", option.as_str()]));
+        engine.run(&arguments, engine.loggen_image(), &["--lines", "100", "--plain", "--rate", "500"]);
+        let arrived = loki.wait_for(|store| store.entries.len() >= 100, PATIENCE).await;
+        arrived.unwrap_or_else(|_| {
+            panic!("{options:?}: {:?}\n{}", loki.store().lines(), agent.get("/metrics").1)
+        });
+        let entries = loki.entries();
+        for (number, entry) in entries.iter().enumerate() {
+            let text = if driver == "gelf" {
+                let message: serde_json::Value = serde_json::from_slice(&entry.line).unwrap();
+                assert!(message["_container_id"].is_string() && message["_tag"] == "app", "{message}");
+                assert_eq!(entry.label("level"), "informational");
+                message["short_message"].as_str().unwrap().to_owned()
+            } else {
+                assert_eq!(
+                    (entry.label("severity"), entry.label("app_name")),
+                    ("informational", "app"),
+                    "{options:?}"
+                );
+                entry.text()
+            };
+            assert!(text.contains(&format!("seq={number} ")), "{options:?}, line {number}: {text}");
+        }
+        agent.assert_nothing_is_missing();
+        assert_eq!(agent.metric_sum("tailwater_messages_dropped_total"), 0.0, "{options:?}");
+        agent.terminate();
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -281,6 +283,17 @@ async fn equal_messages_without_a_time_of_their_own_are_all_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_that_nothing_gives_a_label_have_that_of_their_job() {
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    let job = "- {job_name: net, syslog: {listen_address: '127.0.0.1:0'}}";
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), job));
+    TcpStream::connect(agent.listening("net")).unwrap().write_all(b"<165>1 - - - - - - one\n").unwrap();
+    loki.wait_for(|store| store.entries.len() == 1, PATIENCE).await.unwrap();
+    assert_eq!(&*loki.entries()[0].label_text, r#"{job="net"}"#);
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sender_has_a_name_where_a_rule_wants_to_know() {
     let rules = "  relabel_configs: [{source_labels: [__syslog_connection_hostname], target_label: name}]\n";
     let scene = Scene::new("", rules);
@@ -342,6 +355,61 @@ async fn many_senders_at_once_keep_their_order_while_loki_fails() {
     scene.end();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_breaks_off_loses_its_last_message_only_and_it_is_counted() {
+    let scene = Scene::new("", "");
+    scene.say(b"22 <165>1 - - - - - - one22 <165>1 - - - - ");
+    scene.agent.wait_for_metric("tailwater_messages_dropped_total", |dropped| dropped == 1.0);
+    assert_eq!((scene.dropped("incomplete"), scene.ended("framing")), (1.0, 1.0));
+    scene.say(b"<165>1 - - - - - - two\n<165>1 - - - - - - thr");
+    assert_eq!(scene.lines(3).await, ["one", "two", "thr"], "where lines are the framing nobody can know");
+    // A reset in the middle of everything.
+    let socket = scene.connect();
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+    (&socket).write_all(b"<165>1 - - - - - - four\n").unwrap();
+    assert_eq!(scene.lines(4).await[3], "four");
+    drop(socket);
+    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+    assert_eq!(scene.ended("error"), 1.0);
+    scene.end();
+}
+
+/// 30 MB come while Loki is away and the spool holds one: TCP holds the sender up, and all of it arrives later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_is_held_up_while_nothing_can_be_kept_and_loses_nothing() {
+    const LINES: usize = 30_000;
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    loki.answer_all(Fault::Status(503, "away".to_owned()));
+    let small = client(&loki.url()).replace("batchwait", "spool: {max_size: 1MB}, batchwait");
+    let agent =
+        Agent::start(directory.path(), &configuration(directory.path(), &small, &listener(0, "", "")));
+    let mut socket = TcpStream::connect(agent.listening("net")).unwrap();
+    let sender = thread::spawn(move || {
+        let mut state = 1u64;
+        for number in 0..LINES {
+            let mut line = format!("<165>1 - - - - - - {number}");
+            while line.len() < 1000 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                line += &format!(" {:012x}", state >> 16);
+            }
+            socket.write_all((line + "\n").as_bytes()).unwrap();
+        }
+    });
+    agent.wait_for_log("it is full, lines wait in memory and at their sources");
+    assert!(!sender.is_finished());
+    loki.heal();
+    loki.wait_for(|store| store.entries.len() >= LINES, PATIENCE).await.unwrap();
+    sender.join().unwrap();
+    let mut entries = loki.entries();
+    entries.sort_by_key(|entry| entry.timestamp_ns);
+    assert!(
+        entries.iter().enumerate().all(|(number, entry)| entry.text().starts_with(&format!("{number} ")))
+    );
+    assert!(agent.peak_memory_kib() < 150 * 1024, "{} KiB", agent.peak_memory_kib());
+    agent.assert_nothing_is_missing();
+    agent.terminate();
+}
+
 /// What the kernel has no room for is lost; the agent says how much.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_datagram_of_a_flood_is_taken_or_counted_as_lost() {
@@ -388,47 +456,95 @@ async fn what_was_read_is_delivered_at_the_end_or_is_on_disk() {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
+/// A sender's connection, and the port, outlive ten reloads that change what becomes of its messages.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_keeps_the_port() {
+async fn a_reload_loses_no_message_and_no_connection() {
     for protocol in ["tcp", "udp"] {
         let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
-        let port = free_port();
         let text = |round: usize| {
             let block = format!("    listen_protocol: {protocol}\n");
             let job = format!("  pipeline_stages: [{{static_labels: {{round: '{round}'}}}}]\n");
-            configuration(directory.path(), &client(&loki.url()), &listener(port, &block, &job))
+            configuration(directory.path(), &client(&loki.url()), &listener(0, &block, &job))
         };
         let agent = Agent::start(directory.path(), &text(0));
         let address = agent.listening("net");
-        let say = |line: String| {
-            let message = format!("<165>1 - - - - - - {line}\n");
-            if protocol == "tcp" {
-                TcpStream::connect(address)
-                    .is_ok_and(|mut socket| socket.write_all(message.as_bytes()).is_ok())
-            } else {
-                UdpSocket::bind("127.0.0.1:0").unwrap().send_to(message.as_bytes(), address).is_ok()
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let sender = thread::spawn(move || {
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let mut tcp = (protocol == "tcp").then(|| TcpStream::connect(address).unwrap());
+            let mut sent = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let message = format!("<165>1 - - - - - - line {sent}\n");
+                match &mut tcp {
+                    Some(tcp) => tcp.write_all(message.as_bytes()).unwrap(),
+                    None => assert_eq!(udp.send_to(message.as_bytes(), address).unwrap(), message.len()),
+                }
+                sent += 1;
+                thread::sleep(Duration::from_micros(200));
             }
-        };
-        for round in 1..=5usize {
-            std::fs::write(directory.path().join("tailwater.yaml"), text(round)).unwrap();
-            agent.signal("HUP");
-            agent.wait_for_metric("tailwater_config_reloads_total", |reloads| reloads == round as f64);
-            let started = Instant::now();
-            // Nobody listens for a moment, and a datagram is not missed by who sent it.
-            let arrived = || loki.entries().iter().any(|entry| entry.label("round") == round.to_string());
-            while !arrived() {
-                assert!(started.elapsed() < PATIENCE, "{}", agent.log());
-                say(format!("round {round}"));
-                thread::sleep(Duration::from_millis(20));
+            sent
+        });
+        for round in 0..=10usize {
+            if round > 0 {
+                std::fs::write(directory.path().join("tailwater.yaml"), text(round)).unwrap();
+                agent.signal("HUP");
+                agent.wait_for_metric("tailwater_config_reloads_total", |reloads| reloads == round as f64);
             }
+            let arrived = loki.wait_for(
+                |store| store.entries.iter().any(|entry| entry.label("round") == round.to_string()),
+                PATIENCE,
+            );
+            arrived.await.unwrap_or_else(|_| panic!("{protocol}, round {round}:\n{}", agent.log()));
         }
+        stop.store(true, Ordering::Relaxed);
+        let sent = sender.join().unwrap();
+        agent.wait_for_metric("tailwater_lines_read_total", |read| {
+            read + agent.metric_sum("tailwater_datagrams_lost_total") == f64::from(sent)
+        });
         agent.assert_nothing_is_missing();
+        if protocol == "tcp" {
+            loki.wait_for(|store| store.entries.len() >= sent as usize, PATIENCE).await.unwrap();
+            let mut entries = loki.entries();
+            entries.sort_by_key(|entry| entry.timestamp_ns);
+            let all_in_order =
+                entries.iter().enumerate().all(|(line, entry)| entry.text() == format!("line {line}"));
+            assert!(all_in_order && entries.len() == sent as usize, "{} of {sent}", entries.len());
+            agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+        }
+        assert_eq!(agent.metric("tailwater_targets_active{source=\"syslog\"}"), 1.0);
         agent.terminate();
     }
+}
+
+/// Where the port or how connections are kept changes, the port is opened again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_changes_how_is_listened_opens_the_port_again() {
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = |longest: usize| {
+        let block = format!("    max_message_length: {longest}\n");
+        configuration(directory.path(), &client(&loki.url()), &listener(port, &block, ""))
+    };
+    let agent = Agent::start(directory.path(), &text(1000));
+    let mut before = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    before.set_read_timeout(Some(PATIENCE)).unwrap();
+    before.write_all(b"<165>1 - - - - - - from before").unwrap();
+    agent.wait_for_metric("tailwater_connections_active", |open| open == 1.0);
+    std::fs::write(directory.path().join("tailwater.yaml"), text(2000)).unwrap();
+    agent.signal("HUP");
+    assert!(is_closed(&mut before));
+    let started = Instant::now();
+    while agent.log().matches("msg=listening job=net ").count() < 2 {
+        assert!(started.elapsed() < PATIENCE, "{}", agent.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut after = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    after.write_all(b"<165>1 - - - - - - from after\n").unwrap();
+    loki.wait_for(|store| store.entries.len() >= 2, PATIENCE).await.unwrap();
+    assert_eq!(loki.store().lines(), ["from before", "from after"]);
+    agent.assert_nothing_is_missing();
+    agent.terminate();
 }
 
 fn refusal(directory: &Path, block: &str) -> String {

@@ -29,6 +29,13 @@ impl Writer {
         }
     }
 
+    /// The same; the length of the lines together, without their ends.
+    pub fn lines_measured(&mut self, count: u64) -> u64 {
+        let length = (self.next..self.next + count).map(|seq| line(&self.source, seq).len() as u64).sum();
+        self.lines(count);
+        length
+    }
+
     /// The same, with about 300 bytes in each that do not compress well.
     pub fn noisy_lines(&mut self, count: u64) {
         for _ in 0..count {

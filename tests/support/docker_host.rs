@@ -36,6 +36,8 @@ pub struct Manners {
     pub falls_silent: bool,
     /// Answers as Podman does.
     pub podman: bool,
+    /// It does not answer, and whatever it was answering ends.
+    pub down: bool,
     /// The version it speaks.
     pub version: Option<&'static str>,
 }
@@ -46,6 +48,8 @@ pub struct Container {
     pub name: String,
     pub state: &'static str,
     pub tty: bool,
+    /// Its log driver is `none`.
+    pub unreadable: bool,
     pub labels: Value,
     pub network_mode: String,
     pub networks: Value,
@@ -64,6 +68,7 @@ pub struct DockerHost {
 struct World {
     inner: Mutex<Inner>,
     events: broadcast::Sender<(&'static str, &'static str, String)>,
+    down: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -97,6 +102,7 @@ impl Default for Container {
             name: "app".to_owned(),
             state: "running",
             tty: false,
+            unreadable: false,
             labels: json!({}),
             network_mode: "bridge".to_owned(),
             networks,
@@ -136,8 +142,9 @@ impl DockerHost {
         &self.host
     }
 
-    /// Behaves like this from now on; streams that are open end.
+    /// Behaves like this from now on.
     pub fn behave(&self, manners: Manners) {
+        self.world.down.send_replace(manners.down);
         let mut inner = self.world.lock();
         inner.manners = manners;
         inner.containers.values().for_each(|kept| kept.changed.send_replace(()));
@@ -230,7 +237,8 @@ impl World {
     fn new(manners: Manners) -> Arc<World> {
         let networks = json!([{"Id": "n0", "Name": "bridge", "Scope": "local"}]);
         let inner = Inner { manners, networks, ..Inner::default() };
-        Arc::new(World { inner: Mutex::new(inner), events: broadcast::channel(EVENTS_KEPT).0 })
+        let (events, down) = (broadcast::channel(EVENTS_KEPT).0, watch::Sender::new(false));
+        Arc::new(World { inner: Mutex::new(inner), events, down })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -277,6 +285,9 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
         || matches!(parts[..], ["containers", "json"] | ["containers", _, "json" | "logs"]);
     if manners.proxied && !(request.method() == Method::GET && let_through) {
         return (StatusCode::FORBIDDEN, "<html>403 Forbidden</html>").into_response();
+    }
+    if manners.down {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not now").into_response();
     }
     match parts[..] {
         ["_ping"] => "OK".into_response(),
@@ -356,6 +367,8 @@ fn events(world: &World, query: &HashMap<String, String>) -> Body {
         Some((receiver.recv().await.ok()?, receiver))
     });
     let all = futures_util::stream::iter(past).chain(live);
+    let mut down = world.down.subscribe();
+    let all = all.take_until(async move { drop(down.wait_for(|down| *down).await) });
     let lines = all.filter_map(move |event| std::future::ready(wanted(event)));
     Body::from_stream(lines.map(Ok::<_, std::io::Error>))
 }
@@ -378,7 +391,14 @@ fn logs(world: &Arc<World>, id: &str, query: &HashMap<String, String>) -> Respon
     assert_eq!(since.1.len(), 9, "exact to the nanosecond");
     let since = since.0.parse::<i64>().unwrap() * 1_000_000_000 + since.1.parse::<i64>().unwrap();
     let mut inner = world.lock();
+    if follow {
+        *inner.opened.entry(id.to_owned()).or_default() += 1;
+    }
     let Some(kept) = inner.containers.get(id) else { return no_container() };
+    if kept.shown.unreadable {
+        let why = r#"{"message":"configured logging driver does not support reading"}"#;
+        return (StatusCode::NOT_IMPLEMENTED, why).into_response();
+    }
     // As dockerd does: begins at the first message that is not before `since`, and shows all after it.
     let first = kept.messages.iter().position(|message| message.time >= since);
     let mut next = first.unwrap_or(kept.messages.len());
@@ -386,9 +406,6 @@ fn logs(world: &Arc<World>, id: &str, query: &HashMap<String, String>) -> Respon
         next = next.max(kept.messages.len().saturating_sub(1));
     }
     let (changed, silent) = (kept.changed.subscribe(), follow && inner.manners.falls_silent);
-    if follow {
-        *inner.opened.entry(id.to_owned()).or_default() += 1;
-    }
     let (world, id) = (world.clone(), id.to_owned());
     let following = Following { world, id, next, changed, follow, silent, done: false };
     Body::from_stream(futures_util::stream::unfold(following, more)).into_response()
@@ -422,7 +439,8 @@ impl Following {
         let bytes: Vec<u8> =
             new.iter().flat_map(|message| message.render(kept.shown.tty, inner.manners.podman)).collect();
         self.next = kept.messages.len();
-        self.done = !self.follow || kept.shown.state != "running" || inner.manners.hangs_up;
+        let hangs_up = inner.manners.hangs_up || inner.manners.down;
+        self.done = !self.follow || kept.shown.state != "running" || hangs_up;
         bytes
     }
 }

@@ -19,4 +19,5 @@ pub mod docker;
 pub mod docker_host;
 pub mod fake_docker;
 pub mod fake_loki;
+pub mod journal;
 pub mod ledger;

@@ -160,7 +160,7 @@ fn what_a_docker_host_that_is_no_web_address_cannot_use_is_said() {
 fn a_group_for_another_host_is_passed_over_with_a_warning() {
     let text = "scrape_configs:\n- job_name: j\n  static_configs:\n  - {labels: {__path__: /x, __host__: not this one}}\n";
     let settings = decode(text).unwrap();
-    assert_eq!(settings.jobs[0].files.len(), 0);
+    assert_eq!(settings.jobs[0].files.groups.len(), 0);
     assert!(settings.warnings[0].to_string().contains("`not this one`"));
 }
 
@@ -168,6 +168,6 @@ fn a_group_for_another_host_is_passed_over_with_a_warning() {
 fn a_group_that_names_no_files_is_passed_over_with_a_warning() {
     let text = "scrape_configs:\n- job_name: j\n  static_configs:\n  - {labels: {a: b}}\n  - {labels: {__path__: /x}}\n";
     let settings = decode(text).unwrap();
-    assert_eq!(settings.jobs[0].files.len(), 1);
+    assert_eq!(settings.jobs[0].files.groups.len(), 1);
     assert_eq!(settings.warnings.len(), 1);
 }

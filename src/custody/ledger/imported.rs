@@ -7,13 +7,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Ledger, Track, lock};
-use crate::custody::{Cursor, DockerPoint, Taken};
+use crate::custody::{Cursor, DockerPoint, JournalPoint, Taken};
 use crate::record::UnixNanos;
 
 /// Keys of what Promtail's file says.
 pub(crate) const PREFIX: &str = "promtail:";
 
-/// How Promtail's keys of containers begin.
+/// Keys of places in the journal; the job's name follows.
+const JOURNAL: &str = "journal:";
+
+/// How Promtail's keys of containers and of journals begin.
 const CONTAINER: &str = "cursor-";
 
 /// What Promtail's file says of a path.
@@ -29,14 +32,11 @@ pub(crate) struct Imported {
 impl Ledger {
     /// Takes over entries of Promtail's file that say something else than is known; says how many.
     pub(crate) fn import(&self, entries: &BTreeMap<String, u64>, as_of: UnixNanos) -> usize {
-        let mut known = HashSet::new();
-        for (key, name, cursor) in self.committed() {
-            known.extend(in_promtails_words(&key, &name, cursor));
-        }
+        let known = self.in_promtails_words();
         let mut tracks = lock(&self.tracks);
         let mut count = 0;
         for (key, value) in entries {
-            if known.contains(&(key.clone(), *value)) {
+            if known.contains(&(key.clone(), value.to_string())) {
                 continue;
             }
             count += 1;
@@ -50,9 +50,38 @@ impl Ledger {
                 along.iter().for_each(|key| drop(tracks.remove(key)));
             }
             let cursor = Cursor::Promtail { value: *value, as_of, taken: None };
-            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor)));
+            tracks.insert(format!("{PREFIX}{key}"), Track::new(key, Some(cursor), &self.cut));
         }
         count
+    }
+
+    /// Takes over entries of journals that say something else than is known, or, unless `all`, those of which nothing is
+    /// known; says how many.
+    pub(crate) fn import_journals(&self, entries: &BTreeMap<String, JournalPoint>, all: bool) -> usize {
+        let known = self.in_promtails_words();
+        let mut count = 0;
+        for (job, entry) in entries {
+            let is_known = known.contains(&(format!("{CONTAINER}{job}"), entry.to_string()));
+            let key = Ledger::journal_key(job);
+            if !is_known && (all || self.find(&key).is_none()) {
+                self.restore(key, job, Cursor::Journal { entry: *entry });
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// The key under which a job keeps its place in the journal.
+    pub(crate) fn journal_key(job: &str) -> String {
+        format!("{JOURNAL}{job}")
+    }
+
+    fn in_promtails_words(&self) -> HashSet<(String, String)> {
+        let committed = self.committed();
+        committed
+            .into_iter()
+            .filter_map(|(key, name, cursor)| in_promtails_words(&key, &name, cursor))
+            .collect()
     }
 
     /// Where reading of a container begins that has no position of its own.
@@ -97,7 +126,7 @@ impl Ledger {
             return;
         };
         let settled = Cursor::Promtail { value, as_of, taken: Some(taken) };
-        tracks.insert(key, Track::new(path, Some(settled)));
+        tracks.insert(key, Track::new(path, Some(settled), &self.cut));
         // A position of our own is older than Promtail's. That of a second job goes along as with containers.
         let plain = format!("file:{}:{}", taken.device, taken.inode);
         let before = tracks.get(&plain).and_then(|track| track.read_position());
@@ -115,7 +144,7 @@ impl Ledger {
 
 /// A track's key and position as Promtail's file has them, for tracks of a target's first job. A path may have several,
 /// of the files it has named.
-pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Option<(String, u64)> {
+pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Option<(String, String)> {
     let is_first_job = !key.contains('#');
     match cursor {
         Cursor::Docker { all, stdout, stderr, .. } if is_first_job => {
@@ -123,10 +152,17 @@ pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Optio
             let held = [stdout, stderr].into_iter().flatten().map(|point| point.since);
             // Rounded down: Promtail rather sends lines again.
             let seconds = held.fold(all.since, UnixNanos::min).seconds();
-            Some((format!("{CONTAINER}{id}"), u64::try_from(seconds).ok()?))
+            Some((format!("{CONTAINER}{id}"), u64::try_from(seconds).ok()?.to_string()))
         }
-        Cursor::File { offset, .. } if is_first_job => Some((name.to_owned(), offset)),
-        Cursor::Promtail { value, taken: None, .. } => Some((key.strip_prefix(PREFIX)?.to_owned(), value)),
+        Cursor::File { offset, .. } if is_first_job => Some((name.to_owned(), offset.to_string())),
+        Cursor::Journal { entry } => {
+            Some((format!("{CONTAINER}{}", key.strip_prefix(JOURNAL)?), entry.to_string()))
+        }
+        Cursor::Promtail { value, taken: None, .. } => {
+            Some((key.strip_prefix(PREFIX)?.to_owned(), value.to_string()))
+        }
+        // Of these Promtail counts lines.
+        Cursor::Packed { lines, .. } if is_first_job => Some((name.to_owned(), lines.to_string())),
         _ => None,
     }
 }

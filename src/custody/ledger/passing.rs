@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::custody::ledger::{State, Track};
+use crate::custody::ledger::{Cut, Track};
 use crate::custody::{Cursor, Head};
 
 impl Track {
@@ -13,7 +13,7 @@ impl Track {
 
     /// A track that no ledger knows.
     pub(crate) fn passing() -> Arc<Track> {
-        Track::new("", None)
+        Track::new("", None, &Cut::default())
     }
 
     /// Waits until all that was admitted is settled; true where nothing of it was lost. Cancel-safe.
@@ -32,17 +32,6 @@ impl Track {
     fn outcome(&self) -> Option<bool> {
         let state = self.lock();
         state.slots.is_empty().then_some(!state.stuck)
-    }
-
-    /// Changes the account, and says so to those who wait when nothing is open any more.
-    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
-        change(&mut state);
-        let done = state.slots.is_empty();
-        drop(state);
-        if done {
-            self.settled.notify_waiters();
-        }
     }
 }
 

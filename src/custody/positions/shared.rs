@@ -13,13 +13,14 @@ use crate::custody::ledger::in_promtails_words;
 use crate::custody::positions::aside::set_aside;
 use crate::custody::positions::promtail::{self, Positions, number};
 use crate::custody::positions::{directory_of, write_temporary};
-use crate::custody::{Cursor, Disk, Ledger};
+use crate::custody::{Cursor, Disk, JournalPoint, Ledger};
 use crate::record::UnixNanos;
 
 /// A path takes some 100 bytes, and no agent follows a million.
 const LONGEST: u64 = 64 << 20;
 
-/// Container ids are 64 hexadecimal digits; `cursor-` is also how keys of journals and of Cloudflare zones begin.
+/// Container ids are 64 hexadecimal digits; `cursor-` is also how keys of journals and of
+/// Cloudflare zones begin.
 const CONTAINER_ID_LENGTH: usize = 64;
 
 /// What is known of the file from the last run.
@@ -29,8 +30,8 @@ pub(super) enum Remembered {
     Nothing,
     /// A run of a version that left the file alone.
     Unread,
-    /// The CRC-32 of the file as it was left.
-    Left(u32),
+    /// The CRC-32 of the file as it was left, or was about to be, and of the one before.
+    Left([u32; 2]),
 }
 
 /// The file as it was last read or written.
@@ -45,6 +46,13 @@ pub(super) struct Shared {
     failing: bool,
     /// Failures not asked for yet.
     failures: u64,
+}
+
+/// What the file is to say.
+#[derive(Debug)]
+pub(super) struct Next {
+    text: String,
+    pub(super) crc: u32,
 }
 
 /// What was found at start.
@@ -101,22 +109,28 @@ impl Shared {
             info!(file = %path.display(), "these are positions of Alloy: they are read and never written");
             shared.leave_alone = true;
         }
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut journals) = (BTreeMap::new(), BTreeMap::new());
         for (key, value) in positions.entries {
-            match position(&key, &value) {
-                Some(position) => drop(entries.insert(key, position)),
-                None => drop(shared.carried.insert(key, value)),
+            if let Some(position) = position(&key, &value) {
+                entries.insert(key, position);
+            } else if let Some((job, point)) = journal(&key, &value) {
+                journals.insert(job, point);
+            } else {
+                shared.carried.insert(key, value);
             }
         }
         let written_by_another = match remembered {
             Remembered::Nothing => true,
             Remembered::Unread => false,
-            Remembered::Left(crc) => crc != shared.crc,
+            Remembered::Left(crcs) => !crcs.contains(&shared.crc),
         };
         let mut found = Found::default();
-        if written_by_another && !entries.is_empty() {
+        // Versions that knew no journals have kept what Promtail said of them.
+        let of_journals = ledger.import_journals(&journals, written_by_another);
+        if of_journals > 0 || written_by_another && !entries.is_empty() {
             let as_of = stat.map_or_else(|_| clock::now(), |stat| stat.modified);
-            let targets = ledger.import(&entries, as_of);
+            let others = if written_by_another { ledger.import(&entries, as_of) } else { 0 };
+            let targets = others + of_journals;
             info!(file = %path.display(), targets, "positions of Promtail taken over");
             found.imported_as_of = Some(as_of);
         }
@@ -133,37 +147,36 @@ impl Shared {
         std::mem::take(&mut self.failures)
     }
 
-    /// Writes the file if it has changed; says whether it did. That it cannot be written is said once, and does not keep
-    /// our own state from being saved.
-    pub(super) fn save(&mut self, disk: &dyn Disk, ledger: &Ledger) -> bool {
+    /// What the file should say of these positions, unless it does.
+    pub(super) fn next(&self, disk: &dyn Disk, positions: Vec<(String, String, Cursor)>) -> Option<Next> {
         if self.leave_alone {
-            return false;
+            return None;
         }
-        let text = promtail::render(&self.entries(disk, ledger));
+        let text = promtail::render(&self.entries(disk, positions));
         let crc = crc32fast::hash(text.as_bytes());
-        if crc == self.crc {
-            return false;
-        }
-        match replace(disk, &self.path, text.as_bytes()) {
+        (crc != self.crc).then_some(Next { text, crc })
+    }
+
+    /// Writes the file. That it cannot be written is said once, and does not keep our own state from being saved.
+    pub(super) fn write(&mut self, disk: &dyn Disk, next: Next) {
+        match replace(disk, &self.path, next.text.as_bytes()) {
             Ok(()) => {
-                self.crc = crc;
+                self.crc = next.crc;
                 self.failing = false;
-                true
             }
             Err(error) => {
                 self.failures += 1;
                 if !std::mem::replace(&mut self.failing, true) {
                     warn!(file = %self.path.display(), %error, "positions for Promtail cannot be written, trying again");
                 }
-                false
             }
         }
     }
 
-    fn entries(&self, disk: &dyn Disk, ledger: &Ledger) -> BTreeMap<String, String> {
+    fn entries(&self, disk: &dyn Disk, positions: Vec<(String, String, Cursor)>) -> BTreeMap<String, String> {
         let mut entries = self.carried.clone();
         let mut waiting = Vec::new();
-        for (key, name, cursor) in ledger.committed() {
+        for (key, name, cursor) in positions {
             let Some((promtails_key, value)) = in_promtails_words(&key, &name, cursor) else { continue };
             let holds = match cursor {
                 Cursor::Promtail { .. } => {
@@ -171,20 +184,20 @@ impl Shared {
                     continue;
                 }
                 // A path's file may have been rotated away: its position would make Promtail skip lines of the next one.
-                Cursor::File { .. } => disk
+                Cursor::File { .. } | Cursor::Packed { .. } => disk
                     .stat(Path::new(&name))
                     .is_ok_and(|stat| key == format!("file:{}:{}", stat.device, stat.inode)),
-                Cursor::Docker { .. } => true,
+                Cursor::Docker { .. } | Cursor::Journal { .. } => true,
             };
             if holds {
-                entries.insert(promtails_key, value.to_string());
+                entries.insert(promtails_key, value);
             }
         }
         // What was taken over and whose file nobody has opened yet stands over an older position of our own; a container's
         // has ended that already.
         for (key, value) in waiting {
             if key.starts_with('/') || !entries.contains_key(&key) {
-                entries.insert(key, value.to_string());
+                entries.insert(key, value);
             }
         }
         entries
@@ -206,6 +219,11 @@ fn position(key: &str, value: &str) -> Option<u64> {
         .strip_prefix("cursor-")
         .is_some_and(|id| id.len() == CONTAINER_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if is_container || key.starts_with('/') { number(value) } else { None }
+}
+
+/// The job and the place of a journal.
+fn journal(key: &str, value: &str) -> Option<(String, JournalPoint)> {
+    Some((key.strip_prefix("cursor-")?.to_owned(), value.parse().ok()?))
 }
 
 fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bollard::errors::Error;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -82,7 +83,7 @@ impl Arrivals {
         }))
     }
 
-    async fn run(self: Arc<Self>, mut events: Events, sender: mpsc::Sender<Event>) {
+    async fn run(self: Arc<Self>, mut events: Events, sender: mpsc::Sender<Result<Event, Error>>) {
         self.find_directory().await;
         let (mut asked, mut awaited) = (JoinSet::new(), JoinSet::new());
         let mut early: HashMap<String, FoundStarted> = HashMap::new();
@@ -90,15 +91,19 @@ impl Arrivals {
             let event = tokio::select! {
                 event = events.next(), if asked.len() < ASKED_AT_ONCE => match event {
                     None => break,
-                    Some(Event::Started(Started { id: Some(id), attributes })) => {
+                    Some(Err(error)) => {
+                        drop(sender.send(Err(error)).await);
+                        break;
+                    }
+                    Some(Ok(Event::Started(Started { id: Some(id), attributes }))) => {
                         asked.spawn(self.clone().look(id, attributes));
                         continue;
                     }
-                    Some(Event::Created(Some(id))) if awaited.len() + early.len() < AWAITED_AT_ONCE => {
+                    Some(Ok(Event::Created(Some(id)))) if awaited.len() + early.len() < AWAITED_AT_ONCE => {
                         awaited.spawn(self.clone().await_log(id));
                         continue;
                     }
-                    Some(event) => event,
+                    Some(Ok(event)) => event,
                 },
                 Some(opened) = awaited.join_next(), if !awaited.is_empty() => {
                     early.extend(opened.ok().flatten());
@@ -119,12 +124,12 @@ impl Arrivals {
                     Err(_) => Event::Changed,
                 },
             };
-            if sender.send(event).await.is_err() {
+            if sender.send(Ok(event)).await.is_err() {
                 return;
             }
         }
         while let Some(Ok(arrival)) = asked.join_next().await {
-            if sender.send(Event::Arrived(Box::new(arrival))).await.is_err() {
+            if sender.send(Ok(Event::Arrived(Box::new(arrival)))).await.is_err() {
                 return;
             }
         }

@@ -114,26 +114,3 @@ impl Networks {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::parse_yaml;
-
-    #[test]
-    fn networks_are_asked_for_only_where_a_rule_can_see_what_they_are_like() {
-        let table = [
-            ("[{source_labels: [__meta_docker_network_name], target_label: a}]", true),
-            ("[{source_labels: [__meta_docker_network_scope], target_label: a}]", false),
-            ("[{source_labels: [x], target_label: __meta_docker_network_label_a, action: keepequal}]", false),
-            ("[{action: labelmap, regex: __meta_docker_container_label_(.+)}]", true),
-            ("[{action: labelmap, regex: __meta_docker_network_label_(.+)}]", false),
-            ("[{action: labelmap, regex: __meta_docker_(.+)}]", false),
-            ("[{action: labeldrop, regex: a}]", true),
-        ];
-        for (text, idle) in table {
-            let rules = parse_yaml(text).unwrap().list_of(Rule::decode).unwrap();
-            assert_eq!(Networks::new(&rules).idle, idle, "{text}");
-        }
-    }
-}

@@ -31,9 +31,9 @@ pub(super) struct State {
     pub(super) read: HashSet<String>,
     /// Containers that were removed lately: what is heard of their start now is late.
     gone: VecDeque<String>,
-    /// Containers that have no log.
+    /// Containers whose log cannot be read.
     pub(super) mute: HashSet<String>,
-    /// Containers that relabelling drops, as they looked then.
+    /// Containers that relabelling or their own labels drop, as they looked then.
     pub(super) dropped: HashMap<String, Facts>,
     /// Containers that were started again while they were followed: a follower that ended may have missed it.
     pub(super) restarted: HashSet<String>,

@@ -3,34 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
-
-use crate::record::Labels;
+use crate::discovery::files::target::Group;
 
 /// Files found by one job; a glob that matches more is a mistake that should be heard of.
 pub(super) const MOST_FILES: usize = 100_000;
-
-/// One group of files of one job.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    /// Absolute, as written.
-    pub(crate) pattern: String,
-    pub(crate) include: GlobMatcher,
-    pub(crate) exclude: Option<GlobMatcher>,
-    /// After relabelling, without `filename`.
-    pub(crate) labels: Labels,
-}
-
-/// Compiles a glob as Promtail's library reads it: `*` stays within a directory, `**` does not.
-pub(crate) fn glob(pattern: &str) -> Result<GlobMatcher, globset::Error> {
-    Ok(GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()?.compile_matcher())
-}
-
-impl Group {
-    pub(super) fn matches(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.as_ref().is_some_and(|exclude| exclude.is_match(path))
-    }
-}
 
 /// What a walk came to.
 pub(super) struct Found {
@@ -100,9 +76,9 @@ mod tests {
     use super::*;
 
     fn matching(pattern: &str, exclude: Option<&str>) -> Vec<PathBuf> {
-        let include = glob(pattern).unwrap();
-        let exclude = exclude.map(|pattern| glob(pattern).unwrap());
-        find(&Group { pattern: pattern.to_owned(), include, exclude, labels: Labels::default() }).files
+        let exclude = exclude.map(|pattern| ("__path_exclude__".to_owned(), pattern.to_owned()));
+        let labels = [("__path__".to_owned(), pattern.to_owned())].into_iter().chain(exclude).collect();
+        find(&Group::of(labels, &[]).unwrap().unwrap()).files
     }
 
     #[test]

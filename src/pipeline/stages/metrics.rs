@@ -31,6 +31,18 @@ static METRIC: Table = Table(&[
         "Time after which a series that no line updates disappears; at least 1s",
     ),
     row("labels", Kind::Texts, "all", "Labels the series have (an addition to Promtail's options)"),
+    row(
+        "series",
+        Kind::Any,
+        "[]",
+        "Label sets that are there from the start, at 0, so that `increase()` sees the first line (an addition)",
+    ),
+    row(
+        "max_series",
+        Kind::Count,
+        "1000",
+        "Label sets it may have; what is above that counts together under `overflow=\"true\"` (an addition)",
+    ),
     row("config", Kind::Block(&CONFIG), "", "What to do with the value"),
 ]);
 
@@ -119,8 +131,14 @@ fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric
     let help = block.optional("description", Node::strict_text)?.unwrap_or_default();
     let family = compiler
         .registry()
-        .family(&full, help, kind, idle)
+        .derived(&full, help, kind, idle)
         .map_err(|error| key.invalid(error.to_string()))?;
+    if let Some(limit) = block.optional("max_series", Node::count)? {
+        family.limit_to(usize::try_from(limit).unwrap_or(usize::MAX).max(1));
+    }
+    for declared in block.optional("series", Node::list)?.unwrap_or_default() {
+        family.series(pairs(declared)?);
+    }
     let source =
         block.optional("source", Node::strict_text)?.filter(|source| !source.is_empty()).unwrap_or(name);
     let value = config.optional("value", Node::strict_text)?.map(str::to_owned);
@@ -134,6 +152,12 @@ fn metric(key: &Node, node: &Node, compiler: &mut Compiler<'_>) -> Result<Metric
         labels,
         unusable: compiler.own().values_unusable.with("metric", &full),
     })
+}
+
+/// A label set, as it is written in the configuration.
+fn pairs(node: &Node) -> Result<Vec<(String, String)>, Invalid> {
+    let pair = |(name, value): &(Node, Node)| Ok((name.text()?.to_owned(), value.text()?.to_owned()));
+    node.entries()?.iter().map(pair).collect()
 }
 
 fn counter_action(at: &Node, config: &Block<'_>) -> Result<Action, Invalid> {
@@ -227,10 +251,19 @@ impl Metric {
                 _ => series.add(amount),
             }
             if series.touch(context.now) {
-                return;
+                return self.note(&series, amount, context);
             }
             // It expired between lookup and update; nobody will see that update, so make it again on a new one.
             context.remember_series(self.memory, self.family.series(self.pairs(entry, context)));
+        }
+    }
+
+    /// What is saved with the position counts it too.
+    fn note(&self, series: &Arc<Series>, amount: f64, context: &mut Context<'_>) {
+        match (&self.family.kind, self.action) {
+            (Measure::Histogram(bounds), _) => context.changes.observe(series, amount, bounds),
+            (_, Action::Set) => context.changes.set(series, amount),
+            _ => context.changes.add(series, amount),
         }
     }
 

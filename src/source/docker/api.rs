@@ -86,6 +86,11 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// The log driver of the container (`none`, and others of old daemons) does not let its log be read.
+    pub(super) fn is_unsupported(&self) -> bool {
+        matches!(self, CallError::Refused { status, .. } if *status == StatusCode::NOT_IMPLEMENTED)
+    }
+
     /// There is no such container, or not any more.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, CallError::Refused { status, .. } if *status == StatusCode::NOT_FOUND)

@@ -75,8 +75,8 @@ pub(crate) enum Ended {
     Drained,
     /// The container is gone.
     Removed,
-    /// The container has no log.
-    Mute,
+    /// Its log driver keeps nothing that could be read.
+    Unreadable,
     /// The agent stops, or the job ends.
     Stopped,
 }
@@ -159,7 +159,7 @@ impl Follow {
             if inspected.logs_nothing() {
                 self.own.docker_logs_unreadable.with("reason", "driver").add(1.0);
                 warn!(container = %self.name, "the log driver of a container is `none`, there is nothing to read");
-                return Ended::Mute;
+                return Ended::Unreadable;
             }
             match self.log_file(&inspected, opened, place, hint) {
                 Ok(None) => {}
@@ -193,6 +193,11 @@ impl Follow {
                         continue;
                     }
                     return self.removed(last, track).await;
+                }
+                Err(error) if error.is_unsupported() => {
+                    self.own.docker_errors.with("operation", "logs").add(1.0);
+                    warn!(container = %self.name, error = %chain(&error), "log of a container cannot be read");
+                    return Ended::Unreadable;
                 }
                 Err(error) => {
                     self.failed("logs", &error, &mut told, &mut backoff).await;

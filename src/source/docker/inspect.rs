@@ -109,6 +109,21 @@ impl Inspected {
     }
 }
 
+/// What is said of one container, or the beginning of a message.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(input: &[u8]) {
+    if let Ok(inspected) = serde_json::from_slice::<Inspected>(input) {
+        let _finished = inspected.finished();
+    }
+    let _times = [false, true].map(|tty| crate::source::docker::stall::last_time(input, tty));
+    let by_hand = input.get(..stamp::LENGTH).and_then(stamp::fixed);
+    let by_library =
+        std::str::from_utf8(&input[..input.len().min(stamp::LENGTH)]).ok().and_then(stamp::parse);
+    if let (Some(by_hand), Some(by_library)) = (by_hand, by_library) {
+        assert_eq!(by_hand, by_library);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,7 +72,7 @@ impl Place {
     pub(super) fn from_cursor(cursor: Cursor) -> Option<Place> {
         match cursor {
             Cursor::Docker { all, stdout, stderr, .. } => Some(Place { all, held: [stdout, stderr] }),
-            Cursor::File { .. } | Cursor::Promtail { .. } => None,
+            _ => None,
         }
     }
 

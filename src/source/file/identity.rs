@@ -61,10 +61,25 @@ pub(in crate::source) fn begins_with(file: &File, head: Head) -> io::Result<bool
     Ok(length == known_length && crc32fast::hash(&bytes[..length]) == head.crc)
 }
 
-fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+/// True for files that say the same before `place`, as far as one looks back: one is a copy of the other.
+pub(super) fn agree_before(file: &File, other: &File, place: u64) -> io::Result<bool> {
+    let from = place.saturating_sub(HEAD_LENGTH as u64);
+    let length = (place - from) as usize;
+    let (mut bytes, mut of_other) = ([0; HEAD_LENGTH], [0; HEAD_LENGTH]);
+    let read = read_from(file, &mut bytes[..length], from)?;
+    let of_both = read == length && read_from(other, &mut of_other[..length], from)? == length;
+    Ok(of_both && bytes == of_other)
+}
+
+/// Fills `bytes` from the beginning of the file, as far as it goes.
+pub(super) fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    read_from(file, bytes, 0)
+}
+
+fn read_from(file: &File, bytes: &mut [u8], place: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], filled as u64) {
+        match file.read_at(&mut bytes[filled..], place + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

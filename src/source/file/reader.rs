@@ -1,25 +1,57 @@
 //! Reads whole lines out of one open file.
-//! In: a file that grows.  Out: lines into a chunk, the offset after them.  Owns: the bytes of an unfinished line,
-//! never more than the longest line and one read.
+//! In: bytes that grow more.  Out: lines into a chunk, the offset after them.  Owns: the bytes of an unfinished line,
+//! never more than twice the longest line and one read.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 
 use crate::record::{Chunk, LONGEST_LINE, Output, UnixNanos};
-use crate::source::cut;
+use crate::source::file::encoding::Encoding;
+use crate::source::{CUT_MARK, cut};
 
 const READ_SIZE: usize = 64 * 1024;
 
 /// Blocks of a line without end that are read before others get their turn.
 const READS_AT_ONCE: usize = 16;
 
-const _: () = assert!(READ_SIZE < LONGEST_LINE);
+/// A character of one byte becomes three at most.
+const _: () = assert!(3 * READ_SIZE < LONGEST_LINE);
+
+/// What lines are read out of.
+pub(super) trait Content {
+    /// Fills `block` with what is at `place`; 0 at the end. Who needs time to get there says `Interrupted`.
+    fn read_at(&mut self, block: &mut [u8], place: u64) -> io::Result<usize>;
+
+    /// Where the next bytes are that somebody wrote: a file may have holes.
+    fn written_from(&self, place: u64) -> u64 {
+        place
+    }
+}
+
+impl Content for File {
+    fn read_at(&mut self, block: &mut [u8], place: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(self, block, place)
+    }
+
+    fn written_from(&self, place: u64) -> u64 {
+        match rustix::fs::seek(self, SeekFrom::Data(place)) {
+            Ok(next) => next.max(place),
+            // Nothing but a hole, up to the end.
+            Err(Errno::NXIO) => self.metadata().map_or(place, |metadata| metadata.len().max(place)),
+            // What a file system cannot tell is read.
+            Err(_) => place,
+        }
+    }
+}
 
 /// A place in a growing file.
 #[derive(Debug)]
-pub(super) struct Reader {
-    file: File,
+pub(super) struct Reader<C = File> {
+    content: C,
+    encoding: Option<Encoding>,
     /// End of the last whole line handed on.
     offset: u64,
     /// What was read after `offset`: the beginning of a line.
@@ -30,13 +62,17 @@ pub(super) struct Reader {
     cut: u64,
 }
 
-impl Reader {
-    pub(super) fn new(file: File, offset: u64) -> Reader {
-        Reader { file, offset, unfinished: Vec::new(), discarded: 0, cut: 0 }
+impl<C: Content> Reader<C> {
+    pub(super) fn new(content: C, encoding: Option<Encoding>, mut offset: u64) -> Reader<C> {
+        // An odd place is from a time when the file was read without its encoding: in the middle of a line end.
+        if encoding.is_some_and(Encoding::is_in_pairs) {
+            offset += offset % 2;
+        }
+        Reader { content, encoding, offset, unfinished: Vec::new(), discarded: 0, cut: 0 }
     }
 
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    pub(super) fn content(&self) -> &C {
+        &self.content
     }
 
     /// End of the last line handed on.
@@ -61,7 +97,12 @@ impl Reader {
 
     /// The file was truncated: start again at its beginning.
     pub(super) fn rewind(&mut self) {
-        self.offset = 0;
+        self.go_back(0);
+    }
+
+    /// Starts again at a place between two lines.
+    pub(super) fn go_back(&mut self, offset: u64) {
+        self.offset = offset;
         self.unfinished.clear();
         self.discarded = 0;
     }
@@ -79,8 +120,17 @@ impl Reader {
             if self.read(&mut block, chunk, &mut stamp)? {
                 return Ok(true);
             }
+            if self.discarded > 0 && block.iter().all(|byte| *byte == 0) {
+                self.pass_hole();
+            }
         }
         Ok(false)
+    }
+
+    /// The rest of a hole in a line that is too long already need not be read to be known.
+    fn pass_hole(&mut self) {
+        let next = self.content.written_from(self.read_to()) & !1;
+        self.discarded += next.saturating_sub(self.read_to());
     }
 
     /// Reads exactly up to `end`, where a chunk ended before: at a line's end, or in a line that was handed on unfinished.
@@ -111,7 +161,7 @@ impl Reader {
         chunk: &mut Chunk,
         stamp: &mut impl FnMut() -> UnixNanos,
     ) -> io::Result<bool> {
-        match self.file.read_at(block, self.read_to()) {
+        match self.read_whole(block) {
             Ok(count) => {
                 self.split(&block[..count], chunk, stamp);
                 Ok(count == 0)
@@ -121,10 +171,23 @@ impl Reader {
         }
     }
 
+    /// Reads whole characters, as far as the encoding needs that.
+    fn read_whole(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        if let Some(encoding) = self.encoding.filter(|encoding| encoding.needs_mark()) {
+            let mut first = [0; 2];
+            if self.content.read_at(&mut first, 0)? < first.len() {
+                return Ok(0);
+            }
+            self.encoding = Some(encoding.marked(first));
+        }
+        let count = self.content.read_at(block, self.read_to())?;
+        Ok(self.encoding.map_or(count, |encoding| encoding.whole(&block[..count])))
+    }
+
     fn split(&mut self, mut block: &[u8], chunk: &mut Chunk, stamp: &mut impl FnMut() -> UnixNanos) {
-        while let Some(end) = memchr::memchr(b'\n', block) {
+        while let Some((end, width)) = self.line_end(block) {
             let line = &block[..end];
-            let length = line.len() as u64 + 1;
+            let length = (end + width) as u64;
             if self.has_unfinished() {
                 let whole = self.read_to() - self.offset + length;
                 self.append(line);
@@ -132,12 +195,24 @@ impl Reader {
                 self.offset += whole;
             } else {
                 // A line within one read is shorter than the longest line.
-                chunk.push(line, stamp(), Output::Stdout);
+                match self.encoding {
+                    None => chunk.push(line, stamp(), Output::Stdout),
+                    Some(encoding) => {
+                        chunk.push(&encoding.decode(line, self.offset == 0), stamp(), Output::Stdout);
+                    }
+                }
                 self.offset += length;
             }
-            block = &block[end + 1..];
+            block = &block[end + width..];
         }
         self.append(block);
+    }
+
+    fn line_end(&self, block: &[u8]) -> Option<(usize, usize)> {
+        match self.encoding {
+            None => memchr::memchr(b'\n', block).map(|end| (end, 1)),
+            Some(encoding) => encoding.line_end(block),
+        }
     }
 
     /// Hands the unfinished line on as it is: the file will not grow, or has not for long enough.
@@ -150,13 +225,21 @@ impl Reader {
     }
 
     fn append(&mut self, part: &[u8]) {
-        // One byte more than fits, so that `cut` sees that there was more.
-        let room = (LONGEST_LINE + 1).saturating_sub(self.unfinished.len()).min(part.len());
+        // One byte more than fits, so that `cut` sees that there was more; a character of two bytes may become one.
+        let most = if self.encoding.is_some() { 2 * (LONGEST_LINE + 1) } else { LONGEST_LINE + 1 };
+        let room = most.saturating_sub(self.unfinished.len()).min(part.len());
         self.unfinished.extend_from_slice(&part[..room]);
         self.discarded += (part.len() - room) as u64;
     }
 
     fn finish(&mut self, chunk: &mut Chunk, stamp: UnixNanos) {
+        if let Some(encoding) = self.encoding {
+            self.unfinished = encoding.decode(&self.unfinished, self.offset == 0).into_owned();
+            if self.discarded > 0 && self.unfinished.len() <= LONGEST_LINE {
+                // Whatever became so short has no end, and must show that it goes on.
+                self.unfinished.resize(LONGEST_LINE + CUT_MARK.len(), b' ');
+            }
+        }
         self.cut += u64::from(cut(&mut self.unfinished));
         chunk.push(&self.unfinished, stamp, Output::Stdout);
         self.unfinished.clear();
@@ -166,113 +249,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write as _;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn lines(chunk: &Chunk) -> Vec<Vec<u8>> {
-        chunk.lines().map(|(line, _)| line.to_vec()).collect()
-    }
-
-    fn read_all(reader: &mut Reader) -> Vec<Vec<u8>> {
-        let mut chunk = Chunk::default();
-        let mut all = Vec::new();
-        loop {
-            let end = reader.fill(&mut chunk, || UnixNanos(0)).unwrap();
-            all.extend(lines(&chunk));
-            chunk.clear();
-            if end {
-                return all;
-            }
-        }
-    }
-
-    proptest! {
-        /// However the writer's bytes are cut into writes, the lines come out whole and the offset is at a line's end.
-        #[test]
-        fn lines_come_out_whole_however_they_were_written(
-            pieces in proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..50), 0..20),
-        ) {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("a.log");
-            let mut writer = File::create(&path).unwrap();
-            let mut reader = Reader::new(File::open(&path).unwrap(), 0);
-            let mut read = Vec::new();
-            for piece in &pieces {
-                writer.write_all(piece).unwrap();
-                read.extend(read_all(&mut reader));
-            }
-            let written = pieces.concat();
-            let mut expected: Vec<Vec<u8>> = written.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-            let tail = expected.pop().unwrap();
-            prop_assert_eq!(read, expected);
-            prop_assert_eq!(reader.offset(), (written.len() - tail.len()) as u64);
-            let mut chunk = Chunk::default();
-            reader.flush(&mut chunk, UnixNanos(0));
-            prop_assert_eq!(lines(&chunk), if tail.is_empty() { Vec::new() } else { vec![tail] });
-            prop_assert_eq!(reader.offset(), written.len() as u64);
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-
-        /// A file read again up to where chunks ended before gives the same lines, whatever was written to it since.
-        #[test]
-        fn what_is_read_again_is_cut_where_it_was_cut_before(
-            pieces in proptest::collection::vec(
-                (proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..50), any::<bool>(), any::<bool>()),
-                1..20,
-            ),
-        ) {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("a.log");
-            let mut writer = File::create(&path).unwrap();
-            let mut reader = Reader::new(File::open(&path).unwrap(), 0);
-            let mut chunks = Vec::new();
-            for (piece, is_long, is_quiet) in &pieces {
-                writer.write_all(&piece.repeat(if *is_long { 5000 } else { 1 })).unwrap();
-                let mut end = false;
-                while !end {
-                    let mut chunk = Chunk::default();
-                    end = reader.fill(&mut chunk, || UnixNanos(0)).unwrap();
-                    chunks.push((lines(&chunk), reader.offset()));
-                }
-                if *is_quiet {
-                    let mut chunk = Chunk::default();
-                    reader.flush(&mut chunk, UnixNanos(0));
-                    chunks.push((lines(&chunk), reader.offset()));
-                }
-            }
-            let mut again = Reader::new(File::open(&path).unwrap(), 0);
-            for (before, end) in chunks.into_iter().filter(|(lines, _)| !lines.is_empty()) {
-                let mut chunk = Chunk::default();
-                prop_assert!(!again.fill_to(end, &mut chunk, || UnixNanos(0)).unwrap());
-                prop_assert_eq!(again.offset(), end);
-                prop_assert!(lines(&chunk) == before);
-            }
-            let mut chunk = Chunk::default();
-            let size = reader.file().metadata().unwrap().len();
-            prop_assert!(again.fill_to(size + 1, &mut chunk, || UnixNanos(0)).unwrap(), "the file ends before");
-        }
-    }
-
-    #[test]
-    fn an_endless_line_is_cut_and_the_next_one_is_whole() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.log");
-        let long = vec![b'x'; 3 * LONGEST_LINE + 5];
-        let content = [b"first\n".as_slice(), &long, b"\nlast\n"].concat();
-        fs::write(&path, &content).unwrap();
-        let mut reader = Reader::new(File::open(&path).unwrap(), 0);
-        let read = read_all(&mut reader);
-        assert_eq!((read.len(), reader.take_cut()), (3, 1));
-        assert_eq!(read[1].len(), LONGEST_LINE);
-        assert_eq!(read[2], b"last");
-        assert_eq!(reader.offset(), content.len() as u64);
-    }
-}
+mod tests;

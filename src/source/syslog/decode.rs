@@ -19,7 +19,7 @@ use crate::source::syslog::rfc3164::{self, Here};
 use crate::source::syslog::{Format, KIND, Settings, rfc5424};
 
 /// The label for whose sake DNS is asked.
-pub(super) const HOSTNAME: &str = "__syslog_connection_hostname";
+pub(crate) const HOSTNAME: &str = "__syslog_connection_hostname";
 
 /// So much of a message that is none is shown.
 const SHOWN: usize = 128;
@@ -80,7 +80,9 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, arrival: Arrival<'_>, lines: &mut Lines) {
-        self.own.lines_truncated.add(f64::from(u8::from(arrival.is_cut)));
+        if arrival.is_cut {
+            self.own.lines_truncated.add(1.0);
+        }
         let Some(message) = self.parse(&arrival) else { return };
         if message.text.is_empty() {
             return self.drop("empty");

@@ -147,7 +147,7 @@ fn daemon(node: &Node, block: &Block<'_>, reader: &mut Reader<'_>) -> Result<(St
         None => Host::find(&|name| std::env::var(name).ok(), &|path| path.exists()),
     };
     let Found { mut host, tls } = found.map_err(|error| match text {
-        Some(_) => at.invalid(error.to_string()),
+        Some(_) => at.invalid(error.to_string()).help("unix://…, tcp://…, http://… or https://…"),
         None => at.invalid(format!("DOCKER_HOST: {error}")).help("or say here which `host` it is"),
     })?;
     let from_url = match &mut host {

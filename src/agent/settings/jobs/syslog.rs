@@ -8,11 +8,14 @@ use std::time::Duration;
 use crate::agent::settings::labels;
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::http::{ClientAuth, Credential, ServerTls, ServerTlsSettings};
+use crate::pipeline::relabel::Rule;
+use crate::record::Labels;
 use crate::source::listen::{self, Port};
-use crate::source::syslog::{Format, Settings, Tcp, Transport};
+use crate::source::reception::{Reception, Tcp, Transport};
+use crate::source::syslog::{Format, HOSTNAME, KIND, Settings, split};
 
 pub(super) static SYSLOG: Table = Table(&[
-    row("listen_address", Kind::Text, "", "Required: `host:port`, or `:port` for every IPv4 address"),
+    row("listen_address", Kind::Text, "", "Required: `host:port`, or `:port` for every address"),
     row("listen_protocol", Kind::Text, "tcp", "`tcp` or `udp`"),
     row("idle_timeout", Kind::Duration, "120s", "A connection that is silent for so long is closed"),
     row(
@@ -51,7 +54,12 @@ pub(super) static SYSLOG: Table = Table(&[
         "8192",
         "Bytes; longer lines and datagrams are cut, longer lengths end the connection",
     ),
-    row("labels", Kind::Labels, "", "Set on every line"),
+    row(
+        "labels",
+        Kind::Labels,
+        "",
+        "Set on every line; without any, and without `relabel_configs`, `job` is",
+    ),
     row("tls_config", Kind::Block(&TLS), "", "TLS, over `tcp`"),
 ]);
 
@@ -73,9 +81,11 @@ const LONGEST: usize = 8192;
 /// What one message may take in memory at most.
 const LONGEST_POSSIBLE: u64 = 16 << 20;
 
-pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
+pub(super) fn decode(node: &Node, job: &str, rules: &[Rule]) -> Result<Settings, Invalid> {
     let block = node.block(&SYSLOG)?;
+    let longest = block.optional("max_message_length", longest)?.unwrap_or(LONGEST);
     let tls = block.optional("tls_config", tls)?.flatten();
+    let address = address(block.required("listen_address")?)?;
     let transport = match block.optional("listen_protocol", Node::text)?.unwrap_or_default() {
         "" | "tcp" => {
             let most = block.optional("max_connections", Node::count)?;
@@ -87,15 +97,16 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
                     .filter(|idle| !idle.is_zero())
                     .unwrap_or(IDLE),
                 most: most.unwrap_or(CONNECTIONS),
+                longest,
             };
-            Transport::Tcp { port: Arc::new(Port::new(address(block.required("listen_address")?)?)), tcp }
+            Transport::Tcp { port: Port::new(address), tcp }
         }
         "udp" => {
             if tls.is_some() {
                 let invalid = block.required("tls_config")?.invalid("there is no TLS over udp");
                 return Err(invalid.help("set `listen_protocol: tcp`, or leave `tls_config` out"));
             }
-            Transport::Udp(Arc::new(Port::new(address(block.required("listen_address")?)?)))
+            Transport::Udp { port: Port::new(address), longest, split }
         }
         other => {
             let invalid = block.required("listen_protocol")?.invalid(format!("unknown protocol `{other}`"));
@@ -110,14 +121,14 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
             return Err(invalid.help("rfc5424 or rfc3164"));
         }
     };
+    let wants_names = rules.iter().any(|rule| rule.reads_label(HOSTNAME));
     Ok(Settings {
-        transport,
+        reception: Arc::new(Reception::new(KIND, transport, wants_names)),
         format,
-        labels: block.optional("labels", labels)?.unwrap_or_default(),
+        labels: labels_or_job(&block, job, rules)?,
         label_structured_data: flag(&block, "label_structured_data")?,
         keep_time: flag(&block, "use_incoming_timestamp")?,
         keep_header: flag(&block, "use_rfc5424_message")?,
-        longest: block.optional("max_message_length", longest)?.unwrap_or(LONGEST),
     })
 }
 
@@ -127,6 +138,13 @@ pub(super) fn address(node: &Node) -> Result<SocketAddr, Invalid> {
     listen::address(text).map_err(|error| {
         node.invalid(format!("cannot listen on `{text}`: {error}")).help("host:port, such as 0.0.0.0:1514")
     })
+}
+
+/// The `labels` of a block. Where nothing gives a line a label it has the name of its job: Loki takes none without any.
+pub(super) fn labels_or_job(block: &Block<'_>, job: &str, rules: &[Rule]) -> Result<Labels, Invalid> {
+    let given = block.optional("labels", labels)?.unwrap_or_default();
+    let has_none = rules.is_empty() && given == Labels::default();
+    Ok(if has_none { [("job", job)].into_iter().collect() } else { given })
 }
 
 fn flag(block: &Block<'_>, key: &'static str) -> Result<bool, Invalid> {

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::*;
 use crate::custody::positions::{Settings, Store};
 use crate::custody::{DockerPoint, Head, RealDisk, Taken};
@@ -113,7 +115,7 @@ fn promtails_file_holds_the_position_of_the_file_at_the_path_and_whole_seconds_o
     ledger.restore(bench.key("a.log.1"), &log, file(2000));
     ledger.restore(format!("{}#second", bench.key("a.log")), &log, file(3));
     ledger.restore(format!("docker:{ID}"), "api", container(1_795_442_401_500_000_000));
-    assert!(store.save(&ledger).unwrap());
+    assert!(store.save(&ledger, Vec::new).unwrap());
     let text = fs::read_to_string(bench.path("positions.yaml")).unwrap();
     assert!(
         text.ends_with(&format!("positions:\n  {log}: \"500\"\n  cursor-{ID}: \"1795442400\"\n")),
@@ -121,11 +123,11 @@ fn promtails_file_holds_the_position_of_the_file_at_the_path_and_whole_seconds_o
     );
     let mode = fs::metadata(bench.path("positions.yaml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(!store.save(&ledger).unwrap(), "nothing has changed");
+    assert!(!store.save(&ledger, Vec::new).unwrap(), "nothing has changed");
 
     fs::rename(bench.path("a.log"), bench.path("a.log.2")).unwrap();
     fs::write(bench.path("a.log"), "another").unwrap();
-    assert!(store.save(&ledger).unwrap());
+    assert!(store.save(&ledger, Vec::new).unwrap());
     assert_eq!(bench.written().get(&log), None, "nothing of the new file has arrived");
 }
 
@@ -141,7 +143,7 @@ fn promtails_positions_replace_ours_where_it_has_run_since() {
     for key in [docker.clone(), format!("{docker}#second")] {
         ledger.restore(key, "api", container(1_795_442_401_500_000_000));
     }
-    store.save(&ledger).unwrap();
+    store.save(&ledger, Vec::new).unwrap();
 
     // Written again with the same content, as Promtail does when nothing happened: ours are more exact.
     bench.promtail_writes(&[(&log, "500"), (&cursor, "1795442400")]);
@@ -161,13 +163,32 @@ fn promtails_positions_replace_ours_where_it_has_run_since() {
 }
 
 #[test]
+fn a_kill_between_our_file_and_promtails_leaves_ours_in_force() {
+    let bench = Bench::new();
+    let (log, key) = (bench.log(), bench.key("a.log"));
+    let (mut store, ledger) = bench.open();
+    ledger.restore(key.clone(), &log, file(500));
+    store.save(&ledger, Vec::new).unwrap();
+    let before = fs::read(bench.path("positions.yaml")).unwrap();
+    ledger.restore(key.clone(), &log, file(800));
+    store.save(&ledger, || vec![Value::from("what goes with 800")]).unwrap();
+    fs::write(bench.path("positions.yaml"), before).unwrap();
+
+    let (mut store, ledger) = bench.open();
+    assert_eq!(position(&ledger, &key), Some(file(800)));
+    assert_eq!(store.take_companions(), [Value::from("what goes with 800")]);
+    assert!(ledger.imported(&log).is_none(), "nobody else has written it");
+    assert_eq!(bench.written()[&log], "800", "it is made good");
+}
+
+#[test]
 fn a_second_job_that_is_behind_is_not_moved_over_lines_that_nobody_has_sent() {
     let bench = Bench::new();
     let (log, key, second) = (bench.log(), bench.key("a.log"), format!("{}#second", bench.key("a.log")));
     let (mut store, ledger) = bench.open();
     ledger.restore(key.clone(), &log, file(500));
     ledger.restore(second.clone(), &log, file(300));
-    store.save(&ledger).unwrap();
+    store.save(&ledger, Vec::new).unwrap();
     bench.promtail_writes(&[(&log, "800")]);
     let (_, ledger) = bench.open();
     ledger.settle_import(&log, Some(bench.taken("a.log")));
@@ -180,7 +201,7 @@ fn positions_of_a_version_before_are_not_replaced_by_what_promtail_left_before_t
     let bench = Bench::new();
     let (mut store, ledger) = bench.open();
     ledger.restore(bench.key("a.log"), &bench.log(), file(500));
-    store.save(&ledger).unwrap();
+    store.save(&ledger, Vec::new).unwrap();
     let state = fs::read_to_string(bench.path("positions.state")).unwrap();
     let (header, body) = state.split_once('\n').unwrap();
     let (header, _) = header.split_once(",\"promtail_crc32\"").unwrap();
@@ -200,7 +221,7 @@ fn what_was_taken_over_is_forgotten_with_its_target_in_both_files() {
     assert_eq!(ledger.forget_unseen(Duration::from_secs(3600)), 0);
     let held = ledger.claim(&bench.key("a.log"), &bench.log());
     assert_eq!(ledger.forget_unseen(Duration::ZERO), 2);
-    assert!(store.save(&ledger).unwrap());
+    assert!(store.save(&ledger, Vec::new).unwrap());
     assert_eq!(
         bench.written(),
         BTreeMap::from([(bench.log(), "500".to_owned())]),
@@ -208,7 +229,7 @@ fn what_was_taken_over_is_forgotten_with_its_target_in_both_files() {
     );
     drop(held);
     assert_eq!(ledger.forget_unseen(Duration::ZERO), 1);
-    store.save(&ledger).unwrap();
+    store.save(&ledger, Vec::new).unwrap();
     assert_eq!(bench.written(), BTreeMap::new());
     assert!(!fs::read_to_string(bench.path("positions.state")).unwrap().contains("a.log"));
 }
@@ -222,7 +243,7 @@ fn alloys_file_is_read_and_never_written() {
         let (mut store, ledger) = bench.open();
         assert_eq!(ledger.imported(&bench.log()).unwrap().offset, 700);
         ledger.restore("file:1:2".to_owned(), "/b.log", file(5));
-        store.save(&ledger).unwrap();
+        store.save(&ledger, Vec::new).unwrap();
         assert_eq!(fs::read_to_string(bench.path("positions.yaml")).unwrap(), text);
     }
     // A run of Alloy in between counts as one of Promtail does.
@@ -236,7 +257,7 @@ fn a_file_for_promtail_that_cannot_be_written_keeps_nothing_else_from_being_save
     let (mut store, ledger) = bench.open();
     fs::create_dir(bench.path("positions.yaml.tmp")).unwrap();
     ledger.restore(bench.key("a.log"), &bench.log(), file(500));
-    assert!(store.save(&ledger).unwrap());
+    assert!(store.save(&ledger, Vec::new).unwrap());
     assert_eq!((store.take_shared_failures(), store.take_shared_failures()), (1, 0));
     assert_eq!(position(&bench.open().1, &bench.key("a.log")), Some(file(500)));
 }
@@ -261,7 +282,7 @@ fn two_generations() -> (Bench, [(&'static str, Vec<u8>); 3]) {
     for offset in [400, 500] {
         ledger.restore(bench.key("a.log"), &bench.log(), file(offset));
         ledger.restore(format!("docker:{ID}"), "api", container(1_795_442_400_000_000_000 + offset as i64));
-        store.save(&ledger).unwrap();
+        store.save(&ledger, Vec::new).unwrap();
     }
     let names = ["positions.state", "positions.state.previous", "positions.yaml"];
     let files = names.map(|name| (name, fs::read(bench.path(name)).unwrap()));

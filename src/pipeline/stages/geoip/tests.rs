@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Invalid, parse_yaml};
-use crate::metrics::{Own, Registry};
+use crate::metrics::{Changes, Own, Registry};
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::entry::{Base, Entry};
 use crate::pipeline::lane::{Context, Tools};
@@ -57,6 +57,7 @@ fn seen_with(geoip: &str, address: &str) -> Seen {
         carried: &[],
         released: Vec::new(),
         pause: &mut pause,
+        changes: &mut Changes::default(),
         failures: Some(Vec::new()),
     };
     for step in &pipeline.steps {

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -17,20 +17,18 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
+use crate::clock::Instant;
 use crate::flow::Seldom;
+use crate::http::ServerTls;
 use crate::metrics::Own;
-use crate::source::arrivals::Arrivals;
+use crate::source::arrivals::{Arrivals, LAST_WORDS_WITHIN, SILENCE};
 use crate::source::names::Names;
 use crate::source::syslog::framing::{Frame, FrameError, Framer};
-use crate::source::syslog::{KIND, Tcp};
 
 /// Read from a connection at once.
 const READ: usize = 16 * 1024;
-
-/// What a connection may have in the kernel when the source ends, and is read still.
-const MOST_AT_END: usize = 1 << 20;
 
 /// A handshake takes two journeys to the sender and back.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -41,21 +39,30 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Another line of the same message follows within this, or is a message of its own.
 const LINGER: Duration = Duration::from_millis(250);
 
-/// All connections of one listener.
-pub(super) struct Connections {
-    tcp: Tcp,
-    complaint: Seldom,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
+/// How connections are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tcp {
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    /// One that is silent for so long is closed.
+    pub(crate) idle: Duration,
+    /// Connections at a time; further ones are closed at once.
+    pub(crate) most: usize,
+    /// Bytes of a message.
+    pub(crate) longest: usize,
 }
+
+/// All connections of one listener.
+pub(crate) struct Connections(Arc<Shared>);
 
 /// What each of them needs.
 struct Shared {
-    idle: Duration,
-    longest: usize,
+    tcp: Tcp,
+    /// The kind of source, as metrics call it.
+    source: &'static str,
     names: Arc<Names>,
     queue: mpsc::Sender<Arrivals>,
     own: Own,
+    complaint: Mutex<Seldom>,
 }
 
 /// Why a connection ended.
@@ -67,6 +74,8 @@ enum End {
     Idle,
     #[error("the listener is stopping")]
     Stopped,
+    #[error("there are as many as `max_connections` allows ({0})")]
+    Limit(usize),
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
     #[error("it cannot be read: {0}")]
@@ -81,6 +90,7 @@ impl End {
             End::Closed => "closed",
             End::Idle => "idle",
             End::Stopped => "stopped",
+            End::Limit(_) => "limit",
             End::Tls(_) => "tls",
             End::Io(_) => "error",
             End::Framing(_) => "framing",
@@ -98,24 +108,20 @@ impl End {
 }
 
 impl Connections {
-    pub(super) fn new(
+    pub(crate) fn new(
         tcp: Tcp,
-        longest: usize,
+        source: &'static str,
         names: Arc<Names>,
         queue: mpsc::Sender<Arrivals>,
         own: &Own,
     ) -> Connections {
-        let shared = Shared { idle: tcp.idle, longest, names, queue, own: own.clone() };
-        Connections {
-            tcp,
-            complaint: Seldom::default(),
-            shared: Arc::new(shared),
-            stop: CancellationToken::new(),
-        }
+        let own = own.clone();
+        Connections(Arc::new(Shared { tcp, source, names, queue, own, complaint: Mutex::default() }))
     }
 
     /// Accepts connections until it is told to stop, and then ends them.
-    pub(super) async fn serve(mut self, socket: StdListener, stop: &CancellationToken) -> io::Result<()> {
+    pub(crate) async fn serve(self, socket: StdListener, stop: &CancellationToken) -> io::Result<()> {
+        let Connections(shared) = self;
         let mut listener = TcpListener::from_std(socket)?;
         let mut tasks = JoinSet::new();
         loop {
@@ -126,47 +132,22 @@ impl Connections {
                 // Waits where there are no more descriptors.
                 accepted = Listener::accept(&mut listener) => accepted,
             };
-            if tasks.len() >= self.tcp.most {
-                self.shared.own.network.connections_ended(KIND, "limit").add(1.0);
-                if let Some(before) = self.complaint.speak() {
-                    warn!(%peer, max_connections = self.tcp.most, silent_before = before, "too many connections, closing this one");
-                }
-                continue;
+            if tasks.len() >= shared.tcp.most {
+                shared.ended(peer, &End::Limit(shared.tcp.most));
+            } else {
+                tasks.spawn(shared.clone().connection(socket, peer, stop.clone()));
             }
-            let acceptor = self.tcp.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-            tasks.spawn(connection(socket, peer, acceptor, self.shared.clone(), self.stop.clone()));
+        }
+        // Who has connected already may have said something.
+        while tasks.len() < shared.tcp.most
+            && let Some((socket, peer)) = Listener::accept(&mut listener).now_or_never()
+        {
+            tasks.spawn(shared.clone().connection(socket, peer, stop.clone()));
         }
         // Whoever comes next finds the port free at once.
         drop(listener);
-        self.stop.cancel();
         while tasks.join_next().await.is_some() {}
         Ok(())
-    }
-}
-
-async fn connection(
-    socket: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-) {
-    let open = shared.own.network.connections_active(KIND);
-    open.add(1.0);
-    let end = match acceptor {
-        None => shared.hear(socket, peer.ip(), &stop).await,
-        Some(acceptor) => match stop.run_until_cancelled(shake_hands(acceptor, socket)).await {
-            Some(Ok(stream)) => shared.hear(stream, peer.ip(), &stop).await,
-            Some(Err(error)) => End::Tls(error),
-            None => End::Stopped,
-        },
-    };
-    open.add(-1.0);
-    shared.own.network.connections_ended(KIND, end.reason()).add(1.0);
-    match end {
-        End::Closed | End::Stopped | End::Idle => debug!(%peer, %end, "connection ended"),
-        // A scanner, or a sender that is set up wrongly and comes again and again: the count says how often.
-        End::Tls(_) | End::Io(_) | End::Framing(_) => info!(%peer, %end, "connection given up"),
     }
 }
 
@@ -182,6 +163,32 @@ struct Conversation<'s> {
 }
 
 impl Shared {
+    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+        let open = self.own.network.connections_active(self.source);
+        open.add(1.0);
+        let acceptor = self.tcp.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        let end = match acceptor {
+            None => self.hear(socket, peer.ip(), &stop).await,
+            Some(acceptor) => match stop.run_until_cancelled(shake_hands(acceptor, socket)).await {
+                Some(Ok(stream)) => self.hear(stream, peer.ip(), &stop).await,
+                Some(Err(error)) => End::Tls(error),
+                None => End::Stopped,
+            },
+        };
+        open.add(-1.0);
+        self.ended(peer, &end);
+    }
+
+    fn ended(&self, peer: SocketAddr, end: &End) {
+        self.own.network.connections_ended(self.source, end.reason()).add(1.0);
+        if matches!(end, End::Closed | End::Stopped | End::Idle) {
+            debug!(%peer, %end, "connection ended");
+        } else if let Some(before) = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).speak() {
+            // Scanners, and senders that are set up wrongly, come again and again.
+            warn!(source = self.source, %peer, %end, silent_before = before, "a connection was given up");
+        }
+    }
+
     /// Reads messages until the connection ends, and takes leave.
     async fn hear(
         &self,
@@ -189,9 +196,10 @@ impl Shared {
         sender: IpAddr,
         stop: &CancellationToken,
     ) -> End {
-        self.names.learn(sender).await;
+        // Where it is told to stop meanwhile it goes without.
+        let _: Option<()> = stop.run_until_cancelled(self.names.learn(sender)).await;
         let mut stream = pin!(stream);
-        let mut conversation = Conversation { shared: self, sender, framer: Framer::new(self.longest) };
+        let mut conversation = Conversation { shared: self, sender, framer: Framer::new(self.tcp.longest) };
         let end = match conversation.read(&mut stream, stop).await {
             Ok(end) => end,
             Err(error) => error,
@@ -203,7 +211,7 @@ impl Shared {
         };
         let lost = [&end].into_iter().chain(finished.as_ref().err()).find_map(End::lost);
         if let Some(reason) = lost {
-            self.own.network.messages_dropped(KIND, reason).add(1.0);
+            self.own.network.messages_dropped(self.source, reason).add(1.0);
         }
         // Who does not listen does not learn that this is the end.
         drop(timeout(GOODBYE_WITHIN, stream.shutdown()).await);
@@ -220,7 +228,7 @@ impl Conversation<'_> {
         stream: &mut (impl AsyncRead + Unpin),
         stop: &CancellationToken,
     ) -> Result<End, End> {
-        let idle = self.shared.idle;
+        let idle = self.shared.tcp.idle;
         let mut buffer = vec![0; READ];
         loop {
             let within = if self.framer.is_waiting() { LINGER.min(idle) } else { idle };
@@ -243,12 +251,11 @@ impl Conversation<'_> {
                 Err(_) => return Ok(End::Idle),
             }
         }
-        let mut left = MOST_AT_END;
-        while left > 0
-            && let Some(Ok(length @ 1..)) = stream.read(&mut buffer).now_or_never()
+        let last = Instant::now() + LAST_WORDS_WITHIN;
+        while Instant::now() < last
+            && let Ok(Ok(length @ 1..)) = timeout(SILENCE, stream.read(&mut buffer)).await
         {
             self.take(&buffer[..length]).await?;
-            left = left.saturating_sub(length);
         }
         Ok(End::Stopped)
     }

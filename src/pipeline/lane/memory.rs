@@ -1,0 +1,35 @@
+//! What a lane remembers for its stages between lines.
+//! In: what a stage asks for.  Out: places by label set.  Owns: them; the lane bounds them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::metrics::Series;
+use crate::pipeline::held::Holds;
+use crate::record::UnixNanos;
+
+/// What a stage asks a lane to remember for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MemoryKind {
+    Times,
+    Series,
+    Holds,
+}
+
+/// What a lane remembers for one stage, by label set.
+#[derive(Debug)]
+pub(crate) enum Memory {
+    Times(HashMap<Box<[u8]>, UnixNanos, foldhash::fast::RandomState>),
+    Series(HashMap<Box<[u8]>, Arc<Series>, foldhash::fast::RandomState>),
+    Holds(Holds),
+}
+
+impl Memory {
+    pub(super) fn new(kind: MemoryKind) -> Memory {
+        match kind {
+            MemoryKind::Times => Memory::Times(HashMap::default()),
+            MemoryKind::Series => Memory::Series(HashMap::default()),
+            MemoryKind::Holds => Memory::Holds(Holds::default()),
+        }
+    }
+}
