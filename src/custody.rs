@@ -15,7 +15,7 @@ mod positions;
 mod spool;
 mod times;
 
-pub(crate) use cursor::{Cursor, DockerPoint, Head, Taken};
+pub(crate) use cursor::{Cursor, DockerPoint, Head, LogPlace, Taken};
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use journal_point::JournalPoint;
 pub(crate) use ledger::{Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};

@@ -21,9 +21,10 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 16] = [
+const TARGETS: [(&str, Check); 17] = [
     ("config", Check::Text(config)),
     ("docker_api", Check::Bytes(docker_api)),
+    ("docker_record", Check::Bytes(source::docker::fuzz_record)),
     ("encoding", Check::Bytes(source::file::fuzz_encoding)),
     ("env", Check::Text(env)),
     ("file_targets", Check::Text(fuzz_lists)),

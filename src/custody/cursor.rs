@@ -20,6 +20,9 @@ pub(crate) enum Cursor {
         /// The same for stderr.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stderr: Option<DockerPoint>,
+        /// Where the log's file was read: a short cut to what the points say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<LogPlace>,
     },
     /// In a file.
     File {
@@ -86,6 +89,16 @@ pub(crate) struct DockerPoint {
     pub(crate) since: UnixNanos,
     /// Messages from the first one at `since` on, that one included.
     pub(crate) frames: u64,
+}
+
+/// A place in one of the files of a container's log, at or before the first message that has to be seen again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogPlace {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) offset: u64,
+    pub(crate) head: Head,
 }
 
 /// A file's first bytes, as a checksum.

@@ -310,7 +310,7 @@ mod tests {
         ledger.restore("file:1:2".to_owned(), "/var/log/\"odd\"\nname.log", cursor);
         let all = DockerPoint { since: UnixNanos(-5), frames: 3 };
         let held = DockerPoint { since: UnixNanos(-7), frames: 0 };
-        let cursor = Cursor::Docker { all, stdout: None, stderr: Some(held) };
+        let cursor = Cursor::Docker { all, stdout: None, stderr: Some(held), file: None };
         ledger.restore("docker:abc".to_owned(), "api", cursor);
         ledger
     }

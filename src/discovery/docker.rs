@@ -1,7 +1,9 @@
 //! Finds containers through the Docker API and follows each one's log, once.
 //! In: lists (the truth) and events (hints).  Out: running followers.  Owns: the followers of one daemon of one job.
 
+mod arrivals;
 mod events;
+mod following;
 mod hints;
 mod listed;
 mod meta;
@@ -10,29 +12,28 @@ mod own_container;
 mod state;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::Docker;
-use futures_util::FutureExt as _;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::custody::Ledger;
-use crate::discovery::docker::events::{Heard, Subscription};
+use crate::discovery::docker::arrivals::Arrivals;
+use crate::discovery::docker::events::{Event, Heard, Subscription};
 use crate::discovery::docker::listed::Container;
 use crate::discovery::docker::networks::{Networks, Refreshed};
-use crate::discovery::docker::state::{Facts, Followed, Shared, State};
+use crate::discovery::docker::state::{Facts, Shared, State};
 use crate::flow::{Backoff, BackoffSettings};
 use crate::http::chain;
 use crate::metrics::Own;
-use crate::pipeline::relabel::{self, Rule};
-use crate::pipeline::{Intake, Outlet, Pipeline};
+use crate::pipeline::relabel::Rule;
+use crate::pipeline::{Outlet, Pipeline};
 use crate::record::UnixNanos;
-use crate::source::docker::{CallError, Ended, Endpoint, Follow, Inspected, OutputLabels};
+use crate::source::docker::{CallError, Ended, Endpoint, Inspected, WantedLogs};
 
 pub(crate) use hints::Hints;
 
@@ -57,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) hints: Hints,
     /// The agent's own container is read as others are.
     pub(crate) own_container: bool,
+    pub(crate) logs: WantedLogs,
 }
 
 /// Everything one daemon's discovery needs.
@@ -99,8 +101,8 @@ impl Containers {
     }
 
     async fn look(&self, state: &mut State) {
-        let shared = Shared::default();
-        let own_id = own_container::id().filter(|_| !self.settings.own_container);
+        let mut shared = Shared::new(self.settings.logs);
+        shared.own_id = own_container::id().filter(|_| !self.settings.own_container);
         let mut events = Subscription::new(self.settings.refresh_interval);
         let mut retry = Backoff::new(RETRY);
         loop {
@@ -108,28 +110,45 @@ impl Containers {
             let mut pause = self.settings.refresh_interval;
             if let Some((docker, containers)) = self.list(state).await {
                 retry = Backoff::new(RETRY);
-                self.reconcile(&docker, containers, own_id.as_deref(), &shared, state).await;
-                if let Some(until) = events.renew(&docker, asked) {
+                self.reconcile(&docker, containers, &shared, state).await;
+                if let Some(until) = events.renew(&docker, asked, || self.arrivals(&docker)) {
                     pause = pause.min(until);
                 }
             } else {
                 pause = pause.min(retry.next());
             }
-            tokio::select! {
-                () = sleep(pause) => {}
-                heard = events.next() => {
-                    self.note(heard, state);
-                    sleep(EVENT_PAUSE).await;
-                    while let Some(heard) = events.next().now_or_never() {
-                        self.note(heard, state);
+            let mut next_list = Instant::now() + pause;
+            while Instant::now() < next_list {
+                let soon = next_list.min(Instant::now() + EVENT_PAUSE);
+                tokio::select! {
+                    () = sleep_until(next_list) => {}
+                    heard = events.next() => match heard {
+                        Heard::Event(Event::Arrived(arrival)) => self.arrived(*arrival, &shared, state),
+                        heard => {
+                            self.note(heard, state);
+                            next_list = soon;
+                        }
+                    },
+                    Some(ended) = state.running.join_next(), if !state.running.is_empty() => {
+                        self.ended(ended, state);
+                        next_list = soon;
                     }
                 }
-                Some(ended) = state.running.join_next(), if !state.running.is_empty() => self.ended(ended, state),
             }
             // Whoever ended meanwhile is let go before the list is compared.
             while let Some(ended) = state.running.try_join_next() {
                 self.ended(ended, state);
             }
+        }
+    }
+
+    fn arrivals(&self, docker: &Docker) -> Arrivals {
+        Arrivals {
+            endpoint: self.settings.endpoint.clone(),
+            version: docker.client_version().to_string(),
+            filters: self.settings.filters.clone(),
+            logs: self.settings.logs,
+            directory: OnceLock::new(),
         }
     }
 
@@ -192,23 +211,37 @@ impl Containers {
         &self,
         docker: &Docker,
         containers: Vec<Container>,
-        own_id: Option<&str>,
         shared: &Shared,
         state: &mut State,
     ) {
+        let running: HashSet<&str> = containers
+            .iter()
+            .filter(|container| container.is_running())
+            .map(|container| container.id.as_str())
+            .collect();
+        // Events may be missed.
+        let ended = state.followed.iter().filter(|(id, _)| !running.contains(id.as_str()));
+        ended.for_each(|(_, followed)| followed.ended.notify_one());
         let listed: HashSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
         state.dropped.retain(|id, _| listed.contains(id.as_str()));
+        state.mute.retain(|id| listed.contains(id.as_str()));
+        state.restarted.retain(|id| listed.contains(id.as_str()));
         let left: Vec<String> = state.read.extract_if(|id| !listed.contains(id.as_str())).collect();
         for id in left {
             if self.is_gone(docker, &id).await {
+                // One that was listed before its start, and not read, may still be heard of.
+                let was_read = self.ledger.find(&self.key(&id)).is_some();
                 self.ledger.forget_container(&id, &self.key(&id));
+                if was_read {
+                    state.removed(id);
+                }
             }
         }
         for container in containers {
             let id = container.id.as_str();
             self.ledger.seen(&self.key(id));
             // Reading its own log, the agent would write about what it read and read that.
-            if own_id.is_some_and(|own| id.starts_with(own)) {
+            if shared.own_id.as_ref().is_some_and(|own| id.starts_with(own)) {
                 continue;
             }
             let facts = Facts { networks: state.networks.generation(), container };
@@ -218,106 +251,6 @@ impl Containers {
                 self.consider(docker, facts, shared, state).await;
             }
         }
-    }
-
-    /// Follows a container that nobody follows, if it is to be.
-    async fn consider(&self, docker: &Docker, facts: Facts, shared: &Shared, state: &mut State) {
-        let Facts { container, .. } = &facts;
-        let id = container.id.clone();
-        let running = container.is_running();
-        let known = state.dropped.get(&id).is_some_and(|before| *before == facts);
-        if known || (!running && state.read.contains(&id)) {
-            return;
-        }
-        let allowed = self.settings.hints.allow(&container.labels, &self.job);
-        let labels = if allowed { self.labels(container, &state.networks) } else { [None, None] };
-        // Decided before the log is opened: what relabelling drops is not even read.
-        if labels.iter().all(Option::is_none) {
-            let reason = if allowed { "relabelling" } else { "its own labels" };
-            debug!(job = %self.job, container = %meta::name(container), reason, "container is left alone");
-            state.dropped.insert(id, facts);
-            return;
-        }
-        state.dropped.remove(&id);
-        if !running {
-            match self.wants_stopped(docker, &id).await {
-                Some(true) => {}
-                Some(false) => {
-                    state.read.insert(id);
-                    return;
-                }
-                None => return,
-            }
-        }
-        state.read.remove(&id);
-        self.start(docker, facts, labels, shared, state);
-    }
-
-    fn start(&self, docker: &Docker, facts: Facts, labels: OutputLabels, shared: &Shared, state: &mut State) {
-        let (id, name) = (facts.container.id.clone(), meta::name(&facts.container));
-        info!(job = %self.job, container = %name, id = short(&id), "following container");
-        let key = self.key(&id);
-        if let Some(cursor) = self.ledger.imported_container(&id) {
-            self.ledger.track(&key, &name).begin_at(cursor);
-        }
-        let [stdout, stderr] = &labels;
-        let intake = Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet);
-        let (labels, changed) = watch::channel(labels);
-        let stop = self.stop.child_token();
-        let follow = Follow {
-            id: id.clone(),
-            name,
-            endpoint: self.settings.endpoint.clone(),
-            docker: docker.clone(),
-            ledger: self.ledger.clone(),
-            key,
-            intake,
-            labels: changed,
-            own: self.own.clone(),
-            openings: shared.openings.clone(),
-            questions: shared.questions.clone(),
-            vanishes: false,
-            stop: stop.clone(),
-        };
-        state.followed.insert(id.clone(), Followed { facts, labels, stop });
-        self.own.targets_active.with("source", "docker").add(1.0);
-        state.running.spawn(async move { (id, follow.run().await) });
-    }
-
-    /// Tells a follower that its container has other labels now. Not of a container that is not up, which has lost its
-    /// addresses and ports: its last lines belong to the others.
-    fn relabel(&self, followed: &mut Followed, facts: Facts, networks: &Networks) {
-        if !facts.container.is_up() || followed.facts == facts {
-            return;
-        }
-        let name = meta::name(&facts.container);
-        let labels = self.labels(&facts.container, networks);
-        followed.facts = facts;
-        if labels.iter().all(Option::is_none) {
-            info!(job = %self.job, container = %name, "relabelling drops the container now");
-            followed.stop.cancel();
-            return;
-        }
-        let changed = followed.labels.send_if_modified(|before| {
-            let changed = *before != labels;
-            *before = labels;
-            changed
-        });
-        if changed {
-            info!(job = %self.job, container = %name, "container has other labels now");
-        }
-    }
-
-    /// Labels of stdout and of stderr after relabelling.
-    fn labels(&self, container: &Container, networks: &Networks) -> OutputLabels {
-        ["stdout", "stderr"].map(|stream| {
-            if self.rules.is_empty() {
-                // Promtail sends such lines without any label, and Loki cannot tell them apart.
-                return Some(meta::default_labels(container, stream));
-            }
-            let labels = meta::labels(container, networks, stream, &self.settings);
-            relabel::apply(&self.rules, labels).map(relabel::visible)
-        })
     }
 
     /// True for a container that is not in the list because it is not there any more.
@@ -349,14 +282,16 @@ impl Containers {
         match ended {
             Ok((id, ended)) => {
                 debug!(job = %self.job, id = short(&id), ?ended, "container is not followed any more");
-                let followed = state.followed.remove(&id);
-                let restarted = state.restarted.remove(&id);
+                state.followed.remove(&id);
                 match ended {
                     // Ids do not come back.
-                    Ended::Removed => self.ledger.forget_container(&id, &self.key(&id)),
-                    Ended::Drained if !restarted => drop(state.read.insert(id)),
-                    Ended::Unreadable => state.dropped.extend(followed.map(|followed| (id, followed.facts))),
-                    Ended::Drained | Ended::Stopped => {}
+                    Ended::Removed => {
+                        self.ledger.forget_container(&id, &self.key(&id));
+                        state.removed(id);
+                    }
+                    Ended::Unreadable => drop(state.mute.insert(id)),
+                    Ended::Drained => drop(state.read.insert(id)),
+                    Ended::Stopped => {}
                 }
             }
             // In release builds a panic has ended the process before.

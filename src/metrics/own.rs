@@ -41,6 +41,13 @@ pub(crate) struct Own {
     pub(crate) docker_streams_opened: Arc<Series>,
     /// Log streams that stood still while their log went on.
     pub(crate) docker_streams_stalled: Arc<Series>,
+    pub(crate) docker_files_opened: Arc<Series>,
+    /// Rotations that were missed.
+    pub(crate) docker_log_gaps: Arc<Series>,
+    /// By `reason` (driver, file).
+    pub(crate) docker_logs_unreadable: Arc<Family>,
+    /// By `reason` (gone, broken).
+    pub(crate) docker_containers_missed: Arc<Family>,
     /// Failed calls to the Docker API, by `operation`.
     pub(crate) docker_errors: Arc<Family>,
     /// What a source could not do, by `source`.
@@ -206,6 +213,21 @@ impl Own {
                 "Docker log streams that stood still while their log went on, and were opened again",
             )
             .single(),
+            docker_files_opened: counter("tailwater_docker_files_opened_total", "Docker log files opened")
+                .single(),
+            docker_log_gaps: counter(
+                "tailwater_docker_log_gaps_total",
+                "Docker log files that were rotated away before they could be opened",
+            )
+            .single(),
+            docker_logs_unreadable: counter(
+                "tailwater_docker_logs_unreadable_total",
+                "Containers without a log, and failed attempts to open a log file",
+            ),
+            docker_containers_missed: counter(
+                "tailwater_docker_containers_missed_total",
+                "Containers removed before their log was read to the end",
+            ),
             docker_errors: counter("tailwater_docker_errors_total", "Failed calls to the Docker API"),
             source_errors: counter(
                 "tailwater_source_errors_total",

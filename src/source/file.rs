@@ -3,7 +3,7 @@
 
 mod descriptors;
 mod encoding;
-mod identity;
+pub(super) mod identity;
 mod lookout;
 mod packed;
 mod reader;

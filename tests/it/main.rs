@@ -16,6 +16,7 @@ mod delivery;
 mod docker;
 mod docker_api;
 mod docker_churn;
+mod docker_files;
 mod doubles;
 mod file_kinds;
 mod files;

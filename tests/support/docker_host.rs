@@ -54,6 +54,8 @@ pub struct Container {
     pub network_mode: String,
     pub networks: Value,
     pub ports: Value,
+    pub log_driver: &'static str,
+    pub log_path: String,
 }
 
 /// A running daemon; dropping it ends it.
@@ -105,6 +107,8 @@ impl Default for Container {
             network_mode: "bridge".to_owned(),
             networks,
             ports: json!([]),
+            log_driver: "",
+            log_path: String::new(),
         }
     }
 }
@@ -338,6 +342,7 @@ fn inspect(world: &World, id: &str) -> Response {
         false => jiff::Timestamp::now().to_string(),
     };
     json!({"Id": id, "State": {"Running": running, "FinishedAt": finished},
+        "HostConfig": {"LogConfig": {"Type": kept.shown.log_driver}}, "LogPath": kept.shown.log_path,
         "Config": {"Tty": kept.shown.tty}})
     .to_string()
     .into_response()

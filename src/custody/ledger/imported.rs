@@ -91,7 +91,7 @@ impl Ledger {
         // was, and Loki keeps one of each.
         let since = UnixNanos(i64::try_from(imported.offset).ok()?.checked_mul(1_000_000_000)?);
         let all = DockerPoint { since, frames: 0 };
-        Some(Cursor::Docker { all, stdout: None, stderr: None })
+        Some(Cursor::Docker { all, stdout: None, stderr: None, file: None })
     }
 
     /// The container is removed, and its id does not come back: what `key` and Promtail say of it can be forgotten, as
@@ -147,7 +147,7 @@ impl Ledger {
 pub(crate) fn in_promtails_words(key: &str, name: &str, cursor: Cursor) -> Option<(String, String)> {
     let is_first_job = !key.contains('#');
     match cursor {
-        Cursor::Docker { all, stdout, stderr } if is_first_job => {
+        Cursor::Docker { all, stdout, stderr, .. } if is_first_job => {
             let id = key.strip_prefix("docker:")?;
             let held = [stdout, stderr].into_iter().flatten().map(|point| point.since);
             // Rounded down: Promtail rather sends lines again.

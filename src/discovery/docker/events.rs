@@ -1,7 +1,7 @@
 //! Events of a daemon: hints that a list has changed.
 //! In: Docker's event stream.  Out: what the hint is about.  Owns: the stream.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use crate::clock::Instant;
+use crate::discovery::docker::arrivals::{Arrival, Arrivals};
 use crate::flow::{Backoff, BackoffSettings};
 use crate::record::UnixNanos;
 
@@ -30,13 +31,31 @@ const ACTIONS: [&str; 9] =
 /// One event.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A container runs now; its id, where it is said.
-    Started(Option<String>),
-    /// A container was created, renamed, has ended, is gone, or has joined or left a network.
+    /// A container runs now.
+    Started(Started),
+    /// A container that was started just now was looked at.
+    Arrived(Box<Arrival>),
+    /// A container has ended or is gone; its id, where it is said.
+    Ended(Option<String>),
+    /// A container was created, and is about to be started as a rule; its id, where it is said.
+    Created(Option<String>),
+    /// A container was renamed, or has joined or left a network.
     Changed,
     /// A network was created or removed.
     Network,
 }
+
+/// What an event says of a container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Started {
+    /// Where it is said.
+    pub(super) id: Option<String>,
+    /// Its name and image, and its labels among them.
+    pub(super) attributes: BTreeMap<String, String>,
+}
+
+/// Events, and how their stream ended.
+pub(super) type Events = BoxStream<'static, Result<Event, Error>>;
 
 /// What comes out of a subscription.
 #[derive(Debug)]
@@ -52,7 +71,7 @@ pub(super) enum Heard {
 
 /// The event stream of one daemon, asked for again when it ends.
 pub(super) struct Subscription {
-    stream: Option<BoxStream<'static, Result<Event, Error>>>,
+    stream: Option<Events>,
     /// Lists before this were made while nobody listened.
     since: Option<UnixNanos>,
     began: Instant,
@@ -71,7 +90,12 @@ impl Subscription {
     }
 
     /// Asks for events if there are none, from the list on that was `asked` for last; how long not to.
-    pub(super) fn renew(&mut self, docker: &Docker, asked: UnixNanos) -> Option<Duration> {
+    pub(super) fn renew(
+        &mut self,
+        docker: &Docker,
+        asked: UnixNanos,
+        arrivals: impl FnOnce() -> Arrivals,
+    ) -> Option<Duration> {
         if self.stream.is_some() {
             return None;
         }
@@ -81,7 +105,7 @@ impl Subscription {
         }
         // So that none falls between the list and the subscription.
         let since = *self.since.get_or_insert(asked);
-        (self.stream, self.began) = (Some(subscribe(docker, since)), now);
+        (self.stream, self.began) = (Some(arrivals().attend(subscribe(docker, since))), now);
         None
     }
 
@@ -107,7 +131,7 @@ impl Subscription {
     }
 }
 
-fn subscribe(docker: &Docker, since: UnixNanos) -> BoxStream<'static, Result<Event, Error>> {
+fn subscribe(docker: &Docker, since: UnixNanos) -> Events {
     let filters = HashMap::from([
         ("type".to_owned(), ["container", "network"].map(str::to_owned).to_vec()),
         ("event".to_owned(), ACTIONS.map(str::to_owned).to_vec()),
@@ -121,9 +145,16 @@ fn subscribe(docker: &Docker, since: UnixNanos) -> BoxStream<'static, Result<Eve
     let docker = docker.clone();
     let events = docker.events(Some(options)).map(|event| {
         let event = event?;
+        let actor = event.actor.unwrap_or_default();
         Ok(match (event.typ, event.action.as_deref()) {
             (Some(EventMessageTypeEnum::NETWORK), Some("create" | "destroy" | "remove")) => Event::Network,
-            (_, Some("start")) => Event::Started(event.actor.and_then(|actor| actor.id)),
+            (Some(EventMessageTypeEnum::NETWORK), _) => Event::Changed,
+            (_, Some("start")) => {
+                let attributes = actor.attributes.unwrap_or_default().into_iter().collect();
+                Event::Started(Started { id: actor.id, attributes })
+            }
+            (_, Some("create")) => Event::Created(actor.id),
+            (_, Some("die" | "died" | "destroy" | "remove")) => Event::Ended(actor.id),
             _ => Event::Changed,
         })
     });

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::discovery::docker::Hints;
     use crate::http;
-    use crate::source::docker::{Endpoint, Host};
+    use crate::source::docker::{Endpoint, Host, WantedLogs};
 
     fn settings() -> Settings {
         let host = Host::parse("unix:///x").unwrap();
@@ -120,6 +120,7 @@ mod tests {
             host_networking_host: "localhost".to_owned(),
             hints: Hints::Ignored,
             own_container: false,
+            logs: WantedLogs::Auto,
         }
     }
 

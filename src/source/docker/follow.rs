@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use bollard::Docker;
 use futures_util::FutureExt as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::custody::{Claim, Ledger, Track};
+use crate::custody::{Claim, Cursor, Ledger, LogPlace, Track};
 use crate::flow::{Backoff, BackoffSettings};
 use crate::http::chain;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, Labels};
 use crate::source::docker::api::{CallError, Endpoint, LogStream};
+use crate::source::docker::follow_file::{Found, Logs};
 use crate::source::docker::inspect::Inspected;
+use crate::source::docker::messages::Counts;
 use crate::source::docker::resume::Place;
 use crate::source::docker::stall::{Heard, Listener, Questions, Subject};
 use crate::source::docker::stream::Decoder;
@@ -50,8 +52,18 @@ pub(crate) struct Follow {
     pub(crate) openings: Arc<Semaphore>,
     /// Asks whether a stream stands still.
     pub(crate) questions: Arc<Questions>,
+    /// How its log is read.
+    pub(crate) logs: Logs,
+    /// Somebody thinks that it has ended.
+    pub(crate) ended: Arc<Notify>,
+    /// What was found as it started, at once.
+    pub(crate) found: Option<Found>,
+    /// The same, where it is known later.
+    pub(crate) finds: mpsc::Receiver<Found>,
     /// The container is removed as it ends (`docker run --rm`), and its log with it.
     pub(crate) vanishes: bool,
+    /// Its log file was read to the end after it was removed.
+    pub(crate) removed: bool,
     /// Noticed between chunks only: a chunk that is given up midway is lost to this process.
     pub(crate) stop: CancellationToken,
 }
@@ -69,12 +81,21 @@ pub(crate) enum Ended {
     Stopped,
 }
 
-enum Read {
+pub(super) enum Read {
     /// The daemon closed the stream in order.
     End,
     Broken(String),
     /// Nothing more is to be read.
     Closed,
+}
+
+/// What reading a log came to.
+#[derive(Default)]
+pub(super) struct Last {
+    /// Of the stream that was read last, with the line it ended in.
+    decoder: Option<Decoder>,
+    /// It was read to its end, as far as anybody can tell.
+    pub(super) whole: bool,
 }
 
 impl Follow {
@@ -106,32 +127,73 @@ impl Follow {
 
     async fn follow(&mut self, track: &Arc<Track>) -> Ended {
         let stop = self.stop.clone();
-        let mut place = track.read_position().and_then(Place::from_cursor).unwrap_or(Place::START);
+        let position = track.read_position();
+        let mut hint = position.and_then(LogPlace::of);
+        let mut place = position.and_then(Place::from_cursor).unwrap_or(Place::START);
         let mut backoff = Backoff::new(REOPEN);
         let mut told = false;
-        // Of the stream that ended last, with the line it ended in.
-        let mut last: Option<Decoder> = None;
+        let mut last = Last::default();
         loop {
             // The state before the stream ends: what ran then and stopped meanwhile is seen as running, and read again.
-            let version = self.docker.client_version().to_string();
-            let asked = Inspected::of(&self.endpoint, &version, &self.id);
-            let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
-            let inspected = match answered {
-                Ok(inspected) => inspected,
-                Err(error) if error.is_not_found() => return self.removed(last, track).await,
-                Err(error) => {
-                    self.failed("inspect", &error, &mut told, &mut backoff).await;
-                    self.renegotiate().await;
-                    continue;
+            let (inspected, opened) = match self.found.take() {
+                Some(Found { inspected, file }) => (inspected, file),
+                None => {
+                    let version = self.docker.client_version().to_string();
+                    let asked = Inspected::of(&self.endpoint, &version, &self.id);
+                    let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
+                    match answered {
+                        Ok(inspected) => (inspected, None),
+                        Err(error) if error.is_not_found() => match self.find(&last).await {
+                            Some(Found { inspected, file }) => (inspected, file),
+                            None => return self.removed(last, track).await,
+                        },
+                        Err(error) => {
+                            self.failed("inspect", &error, &mut told, &mut backoff).await;
+                            self.renegotiate().await;
+                            continue;
+                        }
+                    }
                 }
             };
             self.vanishes = inspected.vanishes();
+            if inspected.logs_nothing() {
+                self.own.docker_logs_unreadable.with("reason", "driver").add(1.0);
+                warn!(container = %self.name, "the log driver of a container is `none`, there is nothing to read");
+                return Ended::Unreadable;
+            }
+            match self.log_file(&inspected, opened, place, hint) {
+                Ok(None) => {}
+                Ok(Some(log)) => match self.read_file(log, &inspected, &mut place, track).await {
+                    Read::Closed => return Ended::Stopped,
+                    Read::End if self.removed => return Ended::Removed,
+                    Read::End => return Ended::Drained,
+                    Read::Broken(error) => {
+                        hint = track.read_position().and_then(LogPlace::of);
+                        last = Last::default();
+                        self.note_failure("file", &error, &mut told);
+                        stop.run_until_cancelled(sleep(backoff.next())).await;
+                        continue;
+                    }
+                },
+                Err(error) => {
+                    self.own.docker_logs_unreadable.with("reason", "file").add(1.0);
+                    self.failed("file", &error, &mut told, &mut backoff).await;
+                    continue;
+                }
+            }
+            hint = None;
             let (running, tty) = (inspected.is_running(), inspected.has_tty());
             let opening = self.open(place);
             let Some(opened) = stop.run_until_cancelled(opening).await else { return Ended::Stopped };
             let mut stream = match opened {
                 Ok(stream) => stream,
-                Err(error) if error.is_not_found() => return self.removed(last, track).await,
+                Err(error) if error.is_not_found() => {
+                    self.found = self.find(&last).await;
+                    if self.found.is_some() {
+                        continue;
+                    }
+                    return self.removed(last, track).await;
+                }
                 Err(error) if error.is_unsupported() => {
                     self.own.docker_errors.with("operation", "logs").add(1.0);
                     warn!(container = %self.name, error = %chain(&error), "log of a container cannot be read");
@@ -158,16 +220,22 @@ impl Follow {
                 // An end without a line: not a busy loop.
                 stop.run_until_cancelled(sleep(backoff.next())).await;
             }
-            last = Some(decoder);
+            last = Last { decoder: Some(decoder), whole: matches!(read, Read::End) };
         }
     }
 
     /// The container is gone before its log could be opened again: what its last stream ended in is all there is.
-    async fn removed(&mut self, last: Option<Decoder>, track: &Arc<Track>) -> Ended {
-        if let Some(mut decoder) = last {
+    async fn removed(&mut self, last: Last, track: &Arc<Track>) -> Ended {
+        if !last.whole {
+            let reason = if last.decoder.is_some() { "broken" } else { "gone" };
+            self.own.docker_containers_missed.with("reason", reason).add(1.0);
+            warn!(container = %self.name, "a container was removed before its log was read to the end");
+        }
+        if let Some(mut decoder) = last.decoder {
             let mut chunk = Chunk::default();
             decoder.finish(&mut chunk);
-            if self.hand_on(&mut chunk, &mut decoder, track).await.is_err() {
+            let (counts, cursor) = (decoder.take_counts(), decoder.place().cursor(None));
+            if self.hand_on(&mut chunk, counts, cursor, track).await.is_err() {
                 return Ended::Stopped;
             }
         }
@@ -207,6 +275,7 @@ impl Follow {
         let mut listener = Listener::new(&self.questions);
         let version = self.docker.client_version().to_string();
         loop {
+            self.forget_finds();
             let (endpoint, id, place) = (&self.endpoint, self.id.as_str(), decoder.place());
             let subject = Subject { endpoint, version: &version, id, tty, place };
             let waited = self.stop.run_until_cancelled(listener.next(stream, &subject));
@@ -237,7 +306,8 @@ impl Follow {
             if matches!(read, Some(Read::End)) && !running {
                 decoder.finish(&mut chunk);
             }
-            if self.hand_on(&mut chunk, decoder, track).await.is_err() {
+            let (counts, cursor) = (decoder.take_counts(), decoder.place().cursor(None));
+            if self.hand_on(&mut chunk, counts, cursor, track).await.is_err() {
                 return Read::Closed;
             }
             if let Some(read) = read {
@@ -246,13 +316,14 @@ impl Follow {
         }
     }
 
-    async fn hand_on(
+    /// Hands on the lines read, and what was counted meanwhile.
+    pub(super) async fn hand_on(
         &mut self,
         chunk: &mut Chunk,
-        decoder: &mut Decoder,
+        counts: Counts,
+        cursor: Cursor,
         track: &Arc<Track>,
     ) -> Result<(), IntakeClosed> {
-        let counts = decoder.take_counts();
         self.own.lines_truncated.add(counts.cut as f64);
         self.own.frames_malformed.add(counts.malformed as f64);
         if !chunk.is_empty() {
@@ -260,7 +331,7 @@ impl Follow {
                 let [stdout, stderr] = self.labels.borrow_and_update().clone();
                 self.intake.relabel(stdout.as_ref(), stderr.as_ref()).await?;
             }
-            self.intake.accept(chunk, decoder.place().cursor(), track).await?;
+            self.intake.accept(chunk, cursor, track).await?;
             chunk.clear();
         }
         Ok(())

@@ -3,6 +3,8 @@
 //!
 //! Read leniently: a word of Podman's or of a newer daemon in a part that nobody here looks at is no reason not to follow.
 
+use std::path::Path;
+
 use serde::{Deserialize, Deserializer};
 
 use crate::record::UnixNanos;
@@ -19,6 +21,8 @@ pub(crate) struct Inspected {
     config: Config,
     #[serde(deserialize_with = "or_default")]
     host_config: HostConfig,
+    #[serde(deserialize_with = "or_default")]
+    log_path: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +46,15 @@ struct Config {
 struct HostConfig {
     #[serde(deserialize_with = "or_default")]
     auto_remove: bool,
+    #[serde(deserialize_with = "or_default")]
+    log_config: LogConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct LogConfig {
+    #[serde(rename = "Type", deserialize_with = "or_default")]
+    driver: String,
 }
 
 /// Go writes `null` for what is empty.
@@ -68,6 +81,26 @@ impl Inspected {
     /// It is removed as it ends (`docker run --rm`), and its log with it.
     pub(crate) fn vanishes(&self) -> bool {
         self.host_config.auto_remove
+    }
+
+    /// The file that the json-file driver writes the log to, once the container was started. Podman gives that name to
+    /// another format, in files of other names.
+    pub(crate) fn log_file(&self) -> Option<&Path> {
+        let is_json =
+            self.host_config.log_config.driver == "json-file" && self.log_path.ends_with("-json.log");
+        is_json.then_some(Path::new(&self.log_path))
+    }
+
+    /// As it will be once it is started, when its log goes to a file below `containers`. `None` for other drivers.
+    pub(crate) fn once_started(mut self, containers: &Path, id: &str) -> Option<Inspected> {
+        self.state.running = true;
+        self.log_path = containers.join(id).join(format!("{id}-json.log")).to_str()?.to_owned();
+        self.log_file().is_some().then_some(self)
+    }
+
+    /// Its log goes nowhere.
+    pub(crate) fn logs_nothing(&self) -> bool {
+        self.host_config.log_config.driver == "none"
     }
 
     /// When it last ended; long ago where it never did.

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use crate::custody::{Cursor, DockerPoint};
+use crate::custody::{Cursor, DockerPoint, LogPlace};
 use crate::record::{Output, UnixNanos};
 
 /// How much later than it was stamped a message may be written, and so stand behind one with a later time. Only a clock
@@ -37,12 +37,20 @@ pub(super) struct Resume {
     all: Counter,
     /// Counts from the unfinished line that an output had when the stream was opened.
     from_line: [Option<Counter>; 2],
-    held: [Option<DockerPoint>; 2],
+    held: [Option<Mark>; 2],
+}
+
+/// A point, and where the first message stands that carried its time. That is known where a file is read, and 0 at the
+/// place where reading began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    point: DockerPoint,
+    at: u64,
 }
 
 #[derive(Debug)]
 struct Counter {
-    point: DockerPoint,
+    mark: Mark,
     phase: Phase,
 }
 
@@ -63,15 +71,15 @@ impl Place {
     /// From what was stored.
     pub(super) fn from_cursor(cursor: Cursor) -> Option<Place> {
         match cursor {
-            Cursor::Docker { all, stdout, stderr } => Some(Place { all, held: [stdout, stderr] }),
+            Cursor::Docker { all, stdout, stderr, .. } => Some(Place { all, held: [stdout, stderr] }),
             _ => None,
         }
     }
 
-    /// To store.
-    pub(super) fn cursor(self) -> Cursor {
+    /// To store; `file` is where in the log's file a reader may begin.
+    pub(super) fn cursor(self, file: Option<LogPlace>) -> Cursor {
         let [stdout, stderr] = self.held;
-        Cursor::Docker { all: self.all, stdout, stderr }
+        Cursor::Docker { all: self.all, stdout, stderr, file }
     }
 
     /// The time of the latest message read.
@@ -96,51 +104,59 @@ impl Resume {
     /// For a stream opened at `place`.
     pub(super) fn at(place: Place) -> Resume {
         let from_line = place.held.map(|held| held.map(Counter::resumed));
-        Resume { all: Counter::resumed(place.all), from_line, held: place.held }
+        let held = place.held.map(|held| held.map(|point| Mark { point, at: 0 }));
+        Resume { all: Counter::resumed(place.all), from_line, held }
     }
 
-    /// Takes note of a message. False when it was read before.
-    pub(super) fn is_new(&mut self, output: Output, time: UnixNanos) -> bool {
-        let new_of_all = self.all.is_new(time);
+    /// Takes note of a message, which stands at `at`. False when it was read before.
+    pub(super) fn is_new(&mut self, output: Output, time: UnixNanos, at: u64) -> bool {
+        let new_of_all = self.all.is_new(time, at);
         // Each counts every message, whatever its output.
-        let new_from_line = self.from_line.each_mut().map(|line| line.as_mut().map(|line| line.is_new(time)));
+        let new_from_line =
+            self.from_line.each_mut().map(|line| line.as_mut().map(|line| line.is_new(time, at)));
         new_from_line[index(output)].unwrap_or(new_of_all)
     }
 
     /// How many messages before the last one, which is of `output`, have its time or a later one: the same however often the
     /// stream is opened again.
     pub(super) fn ordinal(&self, output: Output) -> u64 {
-        self.before(output).frames.saturating_sub(1)
+        self.before(output).point.frames.saturating_sub(1)
     }
 
     /// The point before the next message of `output`.
-    pub(super) fn before(&self, output: Output) -> DockerPoint {
-        self.from_line[index(output)].as_ref().unwrap_or(&self.all).point
+    pub(super) fn before(&self, output: Output) -> Mark {
+        self.from_line[index(output)].as_ref().unwrap_or(&self.all).mark
     }
 
     /// A line of `output` has begun at `point`, or (`None`) no line of it is unfinished.
-    pub(super) fn hold(&mut self, output: Output, point: Option<DockerPoint>) {
-        self.held[index(output)] = point;
+    pub(super) fn hold(&mut self, output: Output, mark: Option<Mark>) {
+        self.held[index(output)] = mark;
     }
 
     /// The place after the last message.
     pub(super) fn place(&self) -> Place {
-        Place { all: self.all.point, held: self.held }
+        Place { all: self.all.mark.point, held: self.held.map(|held| held.map(|mark| mark.point)) }
+    }
+
+    /// Where the first message stands that a reader who begins again at that place has to see.
+    pub(super) fn earliest(&self) -> u64 {
+        self.held.iter().flatten().map(|mark| mark.at).fold(self.all.mark.at, u64::min)
     }
 }
 
 impl Counter {
     fn resumed(point: DockerPoint) -> Counter {
-        Counter { point, phase: Phase::Before }
+        Counter { mark: Mark { point, at: 0 }, phase: Phase::Before }
     }
 
-    fn is_new(&mut self, time: UnixNanos) -> bool {
-        let since = self.point.since;
+    fn is_new(&mut self, time: UnixNanos, at: u64) -> bool {
+        let since = self.mark.point.since;
         if let Phase::Before = self.phase {
             if time < since {
                 return false;
             }
-            self.phase = Phase::Skipping(self.point.frames);
+            self.phase = Phase::Skipping(self.mark.point.frames);
+            self.mark.at = at;
         }
         if let Phase::Skipping(left) = self.phase {
             // Everything read before has a time up to `since`: a later one is new, even when fewer came than expected
@@ -152,9 +168,9 @@ impl Counter {
             self.phase = Phase::New;
         }
         if time > since {
-            self.point = DockerPoint { since: time, frames: 1 };
+            self.mark = Mark { point: DockerPoint { since: time, frames: 1 }, at };
         } else {
-            self.point.frames += 1;
+            self.mark.point.frames += 1;
         }
         true
     }
@@ -179,8 +195,8 @@ mod tests {
     #[test]
     fn a_rotated_log_hides_nothing_new() {
         let mut resume = Resume::at(at(100, 5));
-        assert!(!resume.is_new(Output::Stdout, UnixNanos(100)), "one of the five is still there");
-        assert!(resume.is_new(Output::Stdout, UnixNanos(101)), "the other four are gone, this one is new");
+        assert!(!resume.is_new(Output::Stdout, UnixNanos(100), 0), "one of the five is still there");
+        assert!(resume.is_new(Output::Stdout, UnixNanos(101), 0), "the other four are gone, this one is new");
     }
 
     #[test]

@@ -53,6 +53,17 @@ pub(super) fn fixed(text: &[u8]) -> Option<UnixNanos> {
     Some(UnixNanos(seconds * 1_000_000_000 + nanos))
 }
 
+/// As Go writes it into files: without the zeros that the nanoseconds end in.
+pub(super) fn trimmed(text: &[u8]) -> Option<UnixNanos> {
+    if text.len() == LENGTH {
+        return fixed(text);
+    }
+    let mut whole = *b"0000-00-00T00:00:00.000000000Z";
+    let digits = text.strip_suffix(b"Z").filter(|digits| (19..LENGTH - 1).contains(&digits.len()))?;
+    whole[..digits.len()].copy_from_slice(digits);
+    fixed(&whole)
+}
+
 /// Days of the proleptic Gregorian calendar, counted in eras of 400 years that begin on 1 March.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -91,6 +102,8 @@ mod tests {
             let nanos = UnixNanos(seconds * 1_000_000_000 + nanos);
             let text = format!("{:.9}", Timestamp::from_nanosecond(i128::from(nanos.0)).unwrap());
             prop_assert_eq!(fixed(text.as_bytes()), Some(nanos), "{}", text);
+            let short = Timestamp::from_nanosecond(i128::from(nanos.0)).unwrap().to_string();
+            prop_assert_eq!(trimmed(short.as_bytes()), Some(nanos), "{}", short);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Turns the bytes of a log stream into lines.
-//! In: bytes of the response body, cut anywhere.  Out: lines into a chunk, the place after them.  Owns: both outputs'
-//! unfinished lines and the frame being read; all capped.
+//! In: bytes of the response body, cut anywhere.  Out: lines into a chunk, the place after them.  Owns: the frame
+//! being read, capped.
 //!
 //! Without a TTY the stream is frames: one byte output, three zeros, four bytes length (big endian), then
 //! `<time> <message>`. With a TTY it is `<time> <message>` lines and nothing else; which of the two is known from
@@ -9,8 +9,8 @@
 use crate::clock;
 use crate::record::{Chunk, Output, UnixNanos};
 use crate::source::LONGEST_LINE;
-use crate::source::docker::lines::{Joiner, Whole};
-use crate::source::docker::resume::{Place, Resume};
+use crate::source::docker::messages::{Counts, Messages};
+use crate::source::docker::resume::Place;
 use crate::source::docker::stamp;
 
 const HEADER_LENGTH: usize = 8;
@@ -33,24 +33,11 @@ pub(super) enum StreamError {
     UnknownOutput(u8),
 }
 
-/// Counts for metrics.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Lines cut at the limit.
-    pub(super) cut: u64,
-    /// Messages without a readable time.
-    pub(super) malformed: u64,
-}
-
 /// Decodes one opened log stream.
 #[derive(Debug)]
 pub(super) struct Decoder {
     framing: Framing,
-    resume: Resume,
-    joiners: [Joiner; 2],
-    /// Of the message before, at first of the place the stream was opened at.
-    last_time: UnixNanos,
-    counts: Counts,
+    messages: Messages,
 }
 
 #[derive(Debug)]
@@ -95,23 +82,17 @@ impl Decoder {
         } else {
             Framing::Multiplexed(Frame::START)
         };
-        Decoder {
-            framing,
-            resume: Resume::at(place),
-            joiners: [Joiner::default(), Joiner::default()],
-            last_time: place.time(),
-            counts: Counts::default(),
-        }
+        Decoder { framing, messages: Messages::from(place, tty) }
     }
 
     /// Where a stream has to be opened again: after all lines handed on, before those that are unfinished.
     pub(super) fn place(&self) -> Place {
-        self.resume.place()
+        self.messages.place()
     }
 
     /// Counts since this was last asked.
     pub(super) fn take_counts(&mut self) -> Counts {
-        std::mem::take(&mut self.counts)
+        self.messages.take_counts()
     }
 
     /// Reads bytes; whole lines go into `chunk`.
@@ -134,11 +115,7 @@ impl Decoder {
             let cut = std::mem::take(discarded);
             self.tty_line(&line, cut, chunk);
         }
-        for output in [Output::Stdout, Output::Stderr] {
-            let whole = self.joiner(output).flush();
-            self.push(whole, output, chunk);
-            self.resume.hold(output, None);
-        }
+        self.messages.finish(chunk);
     }
 
     fn feed_frames(&mut self, mut bytes: &[u8], chunk: &mut Chunk) -> Result<(), StreamError> {
@@ -180,9 +157,9 @@ impl Decoder {
                     let left = left - count as u64;
                     *frame = if left > 0 { Frame::Message { output, left, skip } } else { Frame::START };
                     if !skip {
-                        self.joiner(output).append(part);
+                        self.messages.append(output, part);
                         if left == 0 {
-                            self.end_message(output, part.last().copied(), chunk);
+                            self.messages.end(output, part.last().copied(), chunk);
                         }
                     }
                 }
@@ -205,70 +182,17 @@ impl Decoder {
 
     /// The beginning of a message, `left` bytes of it still to come.
     fn message(&mut self, output: Output, text: &[u8], left: u64, chunk: &mut Chunk) {
-        let (time, part) = self.stamp(text);
-        let before = self.resume.before(output);
-        let skip = !self.resume.is_new(output, time);
+        let begun = self.messages.begin_stamped(output, text, chunk);
         if left > 0 {
+            let skip = begun.is_none();
             self.framing = Framing::Multiplexed(Frame::Message { output, left, skip });
         }
-        if skip {
-            return;
-        }
-        let goes_on = self.joiner(output).is_open();
-        let ended = self.joiner(output).begin(time);
-        if ended.is_some() || !goes_on {
-            self.resume.hold(output, Some(before));
-            self.tell_apart(output, text);
-        }
-        self.push(ended, output, chunk);
-        self.joiner(output).append(part);
-        if left == 0 {
-            self.end_message(output, part.last().copied(), chunk);
-        }
-    }
-
-    /// A message's time and text. Without a readable time it gets the time of the one before: better than dropping it.
-    fn stamp<'b>(&mut self, text: &'b [u8]) -> (UnixNanos, &'b [u8]) {
-        match stamp::split(text) {
-            Some((time, part)) => {
-                self.last_time = time;
-                (time, part)
-            }
-            None => {
-                self.counts.malformed += 1;
-                (self.last_time, text)
+        if let Some(part) = begun {
+            self.messages.append(output, part);
+            if left == 0 {
+                self.messages.end(output, part.last().copied(), chunk);
             }
         }
-    }
-
-    /// Lines of the same whole second would be one to Loki where they are the same to the byte: each is a nanosecond later
-    /// than the one before. `text` begins with the time of the message.
-    fn tell_apart(&mut self, output: Output, text: &[u8]) {
-        if stamp::is_coarse(text) {
-            let ordinal = self.resume.ordinal(output);
-            self.joiner(output).delay(ordinal);
-        }
-    }
-
-    fn end_message(&mut self, output: Output, last_byte: Option<u8>, chunk: &mut Chunk) {
-        let whole = self.joiner(output).end(last_byte);
-        if whole.is_some() {
-            self.resume.hold(output, None);
-        }
-        self.push(whole, output, chunk);
-    }
-
-    fn push(&mut self, whole: Option<Whole>, output: Output, chunk: &mut Chunk) {
-        if let Some(Whole { line, time, cut }) = whole {
-            self.counts.cut += u64::from(cut);
-            // A log that begins without a readable time: the entry is as old as its reading.
-            let time = if time == Place::START.time() { clock::now() } else { time };
-            chunk.push(&line, time, output);
-        }
-    }
-
-    fn joiner(&mut self, output: Output) -> &mut Joiner {
-        &mut self.joiners[usize::from(output == Output::Stderr)]
     }
 
     fn feed_tty(&mut self, mut bytes: &[u8], chunk: &mut Chunk) {
@@ -298,7 +222,7 @@ impl Decoder {
         // its next start follows on the same text line, with a time of its own.
         let mut rest = Some(raw);
         while let Some(raw) = rest {
-            let (time, text) = self.stamp(raw);
+            let (time, text) = self.messages.stamp(raw);
             let stamp = &raw[..raw.len() - text.len()];
             let next = later_message(text, time);
             rest = next.map(|next| &text[next..]);
@@ -320,20 +244,7 @@ impl Decoder {
         discarded: bool,
         chunk: &mut Chunk,
     ) {
-        if !self.resume.is_new(Output::Stdout, time) {
-            return;
-        }
-        self.joiner(Output::Stdout).begin(time);
-        self.tell_apart(Output::Stdout, stamp);
-        let joiner = self.joiner(Output::Stdout);
-        for piece in pieces(text, stamp) {
-            joiner.append(piece);
-        }
-        let mut whole = joiner.flush();
-        if let Some(whole) = &mut whole {
-            whole.cut |= discarded;
-        }
-        self.push(whole, Output::Stdout, chunk);
+        self.messages.tty_line(time, stamp, pieces(text, stamp), discarded, chunk);
     }
 }
 

@@ -12,14 +12,14 @@ const HEAD_LENGTH: usize = 1024;
 
 /// A file on this host, until it is deleted and its inode reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Identity {
+pub(in crate::source) struct Identity {
     device: u64,
     inode: u64,
 }
 
 impl Identity {
     /// Of an open file or a path's metadata.
-    pub(super) fn of(metadata: &Metadata) -> Identity {
+    pub(in crate::source) fn of(metadata: &Metadata) -> Identity {
         Identity { device: metadata.dev(), inode: metadata.ino() }
     }
 
@@ -40,7 +40,7 @@ impl Identity {
 }
 
 /// The checksum of the first bytes of a file, as many as there are up to the limit.
-pub(super) fn read_head(file: &File) -> io::Result<Head> {
+pub(in crate::source) fn read_head(file: &File) -> io::Result<Head> {
     let mut bytes = [0; HEAD_LENGTH];
     let length = read_up_to(file, &mut bytes)?;
     Ok(Head { length: length as u32, crc: crc32fast::hash(&bytes[..length]) })
@@ -54,7 +54,7 @@ pub(super) fn resume(file: &File, size: u64, cursor: Cursor) -> io::Result<u64> 
 }
 
 /// True for a file that still begins with what `head` was taken from.
-pub(super) fn begins_with(file: &File, head: Head) -> io::Result<bool> {
+pub(in crate::source) fn begins_with(file: &File, head: Head) -> io::Result<bool> {
     let mut bytes = [0; HEAD_LENGTH];
     let known_length = (head.length as usize).min(HEAD_LENGTH);
     let length = read_up_to(file, &mut bytes[..known_length])?;

@@ -11,7 +11,7 @@ use crate::agent::settings::http_client::{
 use crate::config::{Block, Invalid, Kind, Node, Row, Table, row};
 use crate::discovery::docker::{self, Hints};
 use crate::http::{self, chain, split_url_auth};
-use crate::source::docker::{ANSWER_TIMEOUT, Endpoint, Found, Host};
+use crate::source::docker::{ANSWER_TIMEOUT, Endpoint, Found, Host, WantedLogs};
 
 pub(super) static DOCKER: Table = Table(&[
     row(
@@ -36,6 +36,12 @@ pub(super) static DOCKER: Table = Table(&[
         Kind::Text,
         "ignore",
         "What labels of a container may say: `opt_out` obeys `tailwater.enable=false`, `opt_in` reads only what has `tailwater.enable=true`; both obey `tailwater.job`",
+    ),
+    row(
+        "logs",
+        Kind::Text,
+        "auto",
+        "`auto`: from the files of the json-file driver where the agent can read them, else through the API; `file`: where there are such files, only from them; `api`: never from files",
     ),
     row("own_container", Kind::Boolean, "false", "Read the container that the agent itself runs in, too"),
     of_the_web("basic_auth", Kind::Block(&BASIC_AUTH), ""),
@@ -105,7 +111,20 @@ pub(super) fn decode(node: &Node, reader: &mut Reader<'_>) -> Result<docker::Set
             .to_owned(),
         hints: block.optional("container_labels", hints)?.unwrap_or_default(),
         own_container: block.optional("own_container", Node::boolean)?.unwrap_or(false),
+        logs: block.optional("logs", logs)?.unwrap_or_default(),
     })
+}
+
+fn logs(node: &Node) -> Result<WantedLogs, Invalid> {
+    match node.text()? {
+        "auto" => Ok(WantedLogs::Auto),
+        "file" => Ok(WantedLogs::File),
+        "api" => Ok(WantedLogs::Api),
+        other => {
+            let invalid = node.invalid(format!("`{other}` is no way to read logs"));
+            Err(invalid.help("one of `auto`, `file` and `api`"))
+        }
+    }
 }
 
 fn hints(node: &Node) -> Result<Hints, Invalid> {

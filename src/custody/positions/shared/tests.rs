@@ -73,6 +73,7 @@ fn container(nanos: i64) -> Cursor {
         all,
         stdout: None,
         stderr: Some(DockerPoint { since: UnixNanos(nanos - 600_000_000), frames: 0 }),
+        file: None,
     }
 }
 

@@ -59,7 +59,8 @@ async fn heard(last: &'static str, late: bool, grace: Duration, patience: Durati
     let host = Host::Unix(socket);
     let endpoint = Endpoint::new(&host, &http::Settings::plain(LONG)).unwrap();
     let point = DockerPoint { since: UnixNanos(1_763_461_800_000_000_000), frames: 1 };
-    let place = Place::from_cursor(Cursor::Docker { all: point, stdout: None, stderr: None }).unwrap();
+    let place =
+        Place::from_cursor(Cursor::Docker { all: point, stdout: None, stderr: None, file: None }).unwrap();
     let subject = Subject { endpoint: &endpoint, version: "1.41", id: "x", tty: false, place };
     let mut stream = LogStream::open(&endpoint, "1.41", "x", "0").await.unwrap();
     let questions = Arc::new(Questions::new(SOON, grace));

@@ -54,9 +54,9 @@ fn stdout_and_stderr_are_told_apart_and_each_joins_its_own_pieces() {
         frame(1, &format!("{T2} \n")),
     ]
     .concat();
-    let (lines, decoder) = decode(false, Place::START, &stream);
+    let (lines, mut decoder) = decode(false, Place::START, &stream);
     assert_eq!(lines, [err("oops"), out(&format!("{piece}end")), out("")]);
-    assert_eq!(decoder.counts.malformed, 0);
+    assert_eq!(decoder.take_counts().malformed, 0);
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn a_last_line_without_a_newline_is_a_line() {
 #[test]
 fn a_message_without_a_time_is_kept_and_counted() {
     let stream = [frame(1, &format!("{T1} good\n")), frame(1, "no time here\n"), frame(1, "")].concat();
-    let (lines, decoder) = decode(false, Place::START, &stream);
+    let (lines, mut decoder) = decode(false, Place::START, &stream);
     assert_eq!(lines[..2], [out("good"), out("no time here")]);
-    assert_eq!(decoder.counts.malformed, 2);
+    assert_eq!(decoder.take_counts().malformed, 2);
 }
 
 #[test]
@@ -224,7 +224,7 @@ proptest! {
             read.extend(lines(&chunk));
             place = decoder.place();
             // What is stored is what comes back.
-            prop_assert_eq!(Place::from_cursor(place.cursor()), Some(place));
+            prop_assert_eq!(Place::from_cursor(place.cursor(None)), Some(place));
         }
         read.extend(decode(false, place, &served(&log, place, daemon)).0);
         for output in [Output::Stdout, Output::Stderr] {
