@@ -108,7 +108,8 @@ impl LogFile {
             return Ok(false);
         }
         let length = read_up_to(plain, &mut theirs)?;
-        Ok(ours == theirs[..length])
+        // All empty files are alike, and none of them is rotated.
+        Ok(!ours.is_empty() && ours == theirs[..length])
     }
 
     pub(super) fn is_compressed(&self) -> bool {

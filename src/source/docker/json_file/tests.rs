@@ -347,6 +347,8 @@ proptest! {
                         written.push(message);
                     }
                 }
+                // dockerd rotates a file that a record has no room in: never an empty one.
+                Step::Rotate if fs::metadata(&writer.path).unwrap().len() == 0 => {}
                 Step::Rotate => writer.rotate(),
                 Step::Read => reader.read(),
                 Step::Reopen { hint } => {
