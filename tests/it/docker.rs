@@ -63,13 +63,13 @@ impl Random {
 }
 
 /// Containers that print numbered lines, stopped and started at random.
-struct Crowd<'e> {
+pub struct Crowd<'e> {
     engine: &'e Engine,
     names: Vec<String>,
 }
 
 impl<'e> Crowd<'e> {
-    fn create(engine: &'e Engine, containers: usize) -> Crowd<'e> {
+    pub fn create(engine: &'e Engine, containers: usize) -> Crowd<'e> {
         let image = engine.loggen_image();
         let names: Vec<String> =
             (0..containers).map(|number| format!("crowd-{number}-{}", engine.mark())).collect();
@@ -86,22 +86,23 @@ impl<'e> Crowd<'e> {
                 "--state",
                 "/boots",
             ];
-            engine.create(&["--name", name], image, &arguments);
+            engine.create(&["--name", name, "--network", "none"], image, &arguments);
         }
         Crowd { engine, names }
     }
 
-    fn act(&self, random: &mut Random) {
+    pub fn act(&self, random: &mut Random) {
         let chosen = &self.names[random.below(self.names.len())];
         // Stopping one that has just ended is no error, as killing it would be.
         match self.engine.inspect(chosen, "{{.State.Running}}").as_str() {
+            "true" if random.below(2) == 0 => self.engine.restart(chosen),
             "true" => self.engine.stop(chosen),
             _ => self.engine.start(chosen),
         }
     }
 
     /// Lets everything run to its end; what was printed in all.
-    fn finish(&self) -> Expected {
+    pub fn finish(&self) -> Expected {
         for name in &self.names {
             self.engine.start(name);
         }
@@ -116,12 +117,12 @@ impl<'e> Crowd<'e> {
     }
 }
 
-fn arrived(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
+pub fn arrived(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
     |store| store.entries.len() >= expected.len()
 }
 
 /// Every line once, in order, under the labels of its container.
-fn check(loki: &FakeLoki, expected: &Expected) {
+pub fn check(loki: &FakeLoki, expected: &Expected) {
     let entries = loki.entries();
     verify(expected, &entries, entry_key).assert_whole_once_in_order();
     let mut twice = std::collections::BTreeMap::new();

@@ -17,6 +17,7 @@ mod docker;
 mod docker_api;
 mod docker_churn;
 mod docker_files;
+mod docker_restart;
 mod doubles;
 mod file_kinds;
 mod files;

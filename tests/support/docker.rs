@@ -21,11 +21,14 @@ const LABEL: &str = "tailwater-test";
 
 /// The engine tests may use, if there is one. Never the system's own: a test must not meet foreign containers by chance.
 pub fn engine() -> Option<Engine> {
-    let host = env::var(ENGINE).ok().filter(|host| !host.is_empty())?;
+    env::var(ENGINE).ok().filter(|host| !host.is_empty()).map(at)
+}
+
+fn at(host: String) -> Engine {
     let mark = format!("{:016x}", RandomState::new().build_hasher().finish());
-    let engine = Engine { host: host.clone(), cleanup: Cleanup { host, mark } };
+    let engine = Engine { host: host.clone(), image: OnceLock::new(), cleanup: Cleanup { host, mark } };
     engine.docker(&["version"]);
-    Some(engine)
+    engine
 }
 
 /// `let Some(engine) = engine_or_skip() else { return };` opens a test that needs an engine.
@@ -42,9 +45,49 @@ pub fn engine_or_skip() -> Option<Engine> {
     engine
 }
 
+/// An engine of one test's own, where there may be one: it can be restarted. Dropping it ends it.
+pub struct OwnEngine {
+    pub engine: Engine,
+    directory: tempfile::TempDir,
+}
+
+impl OwnEngine {
+    pub fn start_or_skip() -> Option<OwnEngine> {
+        drop(engine_or_skip()?);
+        // Short: the path of a Unix socket ends at 107 bytes.
+        let directory =
+            tempfile::Builder::new().prefix("tw").tempdir_in("/tmp").expect("/tmp can be written");
+        let host = dockerd("start", directory.path());
+        Some(OwnEngine { engine: at(host), directory })
+    }
+
+    /// Ends the daemon, with all containers, and starts it again.
+    pub fn restart(&self) {
+        dockerd("stop", self.directory.path());
+        dockerd("start", self.directory.path());
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        dockerd("stop", self.directory.path());
+    }
+}
+
+/// What `dockerd.sh` prints.
+fn dockerd(verb: &str, directory: &Path) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/dockerd.sh");
+    let output = Command::new(script).arg(verb).arg(directory).stderr(Stdio::inherit()).output();
+    let output = output.expect("the script runs");
+    assert!(output.status.success(), "dockerd.sh {verb}: {}", output.status);
+    String::from_utf8(output.stdout).expect("a URL").trim_ascii_end().to_owned()
+}
+
 /// One test's share of an engine.
 pub struct Engine {
     host: String,
+    /// That it has the image of `loggen`.
+    image: OnceLock<String>,
     cleanup: Cleanup,
 }
 
@@ -102,6 +145,12 @@ impl Engine {
     #[track_caller]
     pub fn stop(&self, container: &str) {
         self.docker(&["stop", "-t", "0", container]);
+    }
+
+    /// SIGKILL, and another start.
+    #[track_caller]
+    pub fn restart(&self, container: &str) {
+        self.docker(&["restart", "-t", "0", container]);
     }
 
     #[track_caller]
@@ -189,9 +238,8 @@ impl Engine {
 
     /// An image that holds `loggen` and nothing else, built when the engine lacks it. It stays for the next run.
     #[track_caller]
-    pub fn loggen_image(&self) -> &'static str {
-        static IMAGE: OnceLock<String> = OnceLock::new();
-        IMAGE.get_or_init(|| {
+    pub fn loggen_image(&self) -> &str {
+        self.image.get_or_init(|| {
             let tag = loggen_tag();
             let known = command(&self.host).args(["image", "inspect", &tag]).output();
             if !known.expect("the docker command runs").status.success() {
