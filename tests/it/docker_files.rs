@@ -40,6 +40,8 @@ struct Writer {
     file: File,
     max_files: usize,
     line: u64,
+    /// Of the lines.
+    length: usize,
     time: i64,
 }
 
@@ -47,7 +49,7 @@ impl Writer {
     fn new(path: PathBuf, max_files: usize) -> Writer {
         let file = File::create(&path).unwrap();
         let time = jiff::Timestamp::now().as_nanosecond() as i64;
-        Writer { path, file, max_files, line: 0, time }
+        Writer { path, file, max_files, line: 0, length: 300, time }
     }
 
     fn write(&mut self, lines: u64) {
@@ -55,7 +57,7 @@ impl Writer {
         for _ in 0..lines {
             self.time += 1;
             let time = jiff::Timestamp::from_nanosecond(self.time.into()).unwrap();
-            let filler = "x".repeat(300);
+            let filler = "x".repeat(self.length);
             let line = self.line;
             writeln!(block, r#"{{"log":"{line} {filler}\n","stream":"stdout","time":"{time}"}}"#).unwrap();
             self.line += 1;
@@ -86,7 +88,7 @@ fn assert_whole(loki: &FakeLoki, lines: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_rotated_every_half_second_loses_and_doubles_nothing() {
-    // A minute at 20 MB/s is 2400 blocks of 25 ms; by default a few seconds at less.
+    // A minute at 20 MB/s is 2400 blocks of 25 ms, each of 250 lines of 2000 bytes; by default a few seconds at less.
     let blocks = from_environment("TAILWATER_ROTATION_BLOCKS", 120);
     let lines = from_environment("TAILWATER_ROTATION_LINES", 100) as u64;
     for max_files in [3, 10] {
@@ -94,6 +96,7 @@ async fn a_log_that_is_rotated_every_half_second_loses_and_doubles_nothing() {
         let loki = FakeLoki::start(Limits::any_time());
         let docker = DockerHost::start(directory.path(), Manners::default());
         let mut writer = Writer::new(directory.path().join("a-json.log"), max_files);
+        writer.length = from_environment("TAILWATER_ROTATION_LENGTH", 300);
         docker.add(&id(1), logging_to(&writer.path));
         let agent =
             Agent::start(directory.path(), &scripted(directory.path(), &docker, &loki, ", logs: file"));
@@ -107,7 +110,7 @@ async fn a_log_that_is_rotated_every_half_second_loses_and_doubles_nothing() {
                 writer.rotate();
             }
         }
-        let patience = Duration::from_secs(300);
+        let patience = Duration::from_secs(60);
         let all = loki.wait_for(|store| store.entries.len() as u64 >= writer.line, patience).await;
         println!("{max_files} files, {} lines: {}", writer.line, loki.store().summary());
         assert_eq!(agent.metric("tailwater_docker_log_gaps_total"), 0.0);

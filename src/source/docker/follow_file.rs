@@ -221,21 +221,18 @@ impl Follow {
             info!(container = %self.name, "a log was truncated, reading it from its beginning");
         }
         let cursor = messages.place().cursor(log.place(messages.earliest()));
-        {
-            let mut handing_on = pin!(self.hand_on(chunk, messages.take_counts(), cursor, track));
-            loop {
-                tokio::select! {
-                    biased;
-                    handed_on = &mut handing_on => break handed_on?,
-                    // What a look finds out is found out by the next one too.
-                    () = sleep(LOOK_WAITING) => drop(log.look()),
-                }
+        let mut handing_on = pin!(async {
+            self.hand_on(chunk, messages.take_counts(), cursor, track).await?;
+            if seen.unrepeatable { self.intake.secure().await } else { Ok(()) }
+        });
+        loop {
+            tokio::select! {
+                biased;
+                handed_on = &mut handing_on => return handed_on,
+                // What a look finds out is found out by the next one too.
+                () = sleep(LOOK_WAITING) => drop(log.look()),
             }
         }
-        if seen.unrepeatable {
-            self.intake.secure().await?;
-        }
-        Ok(())
     }
 
     /// Asks whether the container has ended.

@@ -148,7 +148,7 @@ impl Tail {
         let is_deleted = open.reader.content().metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if is_deleted && open.secured != read {
             open.secured = read;
-            self.intake.secure().await?;
+            look_meanwhile(&mut self.lookout, &mut self.last_look, self.intake.secure()).await?;
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Tail {
             };
             if let Some((offset, head)) = self.lookout.files[index].truncated.take() {
                 // What was there before cannot be read again.
-                self.intake.secure().await?;
+                look_meanwhile(&mut self.lookout, &mut self.last_look, self.intake.secure()).await?;
                 if let Err(error) = self.lookout.open_copy(index, offset, head) {
                     self.lookout.fail(&error);
                 }
@@ -252,19 +252,8 @@ impl Tail {
         place.times.note(&open.key, Note { start: self.start, end, time, head });
         let cursor = Cursor::File { offset: end, head };
         let track = open.claim.track().clone();
-        {
-            let mut accepted = pin!(self.intake.accept(&self.chunk, cursor, &track));
-            loop {
-                tokio::select! {
-                    biased;
-                    accepted = &mut accepted => break accepted?,
-                    () = sleep(LOOK_PERIOD) => {}
-                }
-                // Whatever reading waits for, its files go on being rotated.
-                self.lookout.look();
-                self.last_look = Instant::now();
-            }
-        }
+        let accepted = self.intake.accept(&self.chunk, cursor, &track);
+        look_meanwhile(&mut self.lookout, &mut self.last_look, accepted).await?;
         self.chunk.clear();
         Ok(())
     }
@@ -277,4 +266,22 @@ pub(super) fn fresh(last: UnixNanos) -> UnixNanos {
 
 pub(super) fn after(time: UnixNanos) -> UnixNanos {
     UnixNanos(time.0.saturating_add(1))
+}
+
+/// Awaits something. Whatever reading waits for, its files go on being rotated.
+async fn look_meanwhile<T>(
+    lookout: &mut Lookout,
+    last_look: &mut Instant,
+    what: impl Future<Output = T>,
+) -> T {
+    let mut what = pin!(what);
+    loop {
+        tokio::select! {
+            biased;
+            output = &mut what => return output,
+            () = sleep(LOOK_PERIOD) => {}
+        }
+        lookout.look();
+        *last_look = Instant::now();
+    }
 }
