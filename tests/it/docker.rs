@@ -392,6 +392,14 @@ async fn bytes_that_are_not_utf8_arrive_as_they_were_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_dockerd_rotates_and_compresses_arrives_whole() {
+    let options = ["--log-opt", "max-size=200k", "--log-opt", "max-file=12", "--log-opt", "compress=true"];
+    let arguments = ["--source", "odd", "--lines", "6000", "--rate", "3000"];
+    let Some(lines) = run(&options, &arguments, 6000).await else { return };
+    assert!(lines.iter().all(|(stream, _)| stream == "stdout"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_last_line_without_a_newline_arrives() {
     let Some(lines) = run(&[], &loggen("no-final-newline", "100"), 100).await else { return };
     let last = lines.iter().filter(|(_, line)| String::from_utf8_lossy(line).contains(r#""seq":99,"#));

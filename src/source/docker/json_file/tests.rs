@@ -1,8 +1,8 @@
 //! Behaviour of reading a log's files, with a writer that rotates as dockerd does.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+mod dockerd;
+
+use std::fs;
 
 use proptest::prelude::*;
 
@@ -13,83 +13,7 @@ use crate::source::docker::messages::Messages;
 use crate::source::docker::resume::Place;
 use crate::source::docker::stream::Decoder;
 
-/// One message: output, nanoseconds, text.
-#[derive(Clone, Debug)]
-struct Message {
-    stderr: bool,
-    time: i64,
-    text: String,
-}
-
-impl Message {
-    fn record(&self) -> String {
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.time)).unwrap();
-        let stream = if self.stderr { "stderr" } else { "stdout" };
-        let log = serde_json::to_string(&self.text).unwrap();
-        format!("{{\"log\":{log},\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n")
-    }
-
-    fn frame(&self) -> Vec<u8> {
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.time)).unwrap();
-        let payload = format!("{time:.9} {}", self.text);
-        let length = (payload.len() as u32).to_be_bytes();
-        [&[1 + u8::from(self.stderr), 0, 0, 0], &length[..], payload.as_bytes()].concat()
-    }
-
-    fn of_tty(&self) -> Vec<u8> {
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.time)).unwrap();
-        format!("{time:.9} {}", self.text).into_bytes()
-    }
-}
-
-/// dockerd's writer.
-struct Writer {
-    path: PathBuf,
-    max_files: usize,
-    compress: bool,
-}
-
-impl Writer {
-    fn new(directory: &Path, max_files: usize, compress: bool) -> Writer {
-        let path = directory.join("4f1c-json.log");
-        File::create(&path).unwrap();
-        Writer { path, max_files, compress }
-    }
-
-    fn write(&self, message: &Message) {
-        self.write_bytes(message.record().as_bytes());
-    }
-
-    fn write_bytes(&self, bytes: &[u8]) {
-        OpenOptions::new().append(true).open(&self.path).unwrap().write_all(bytes).unwrap();
-    }
-
-    fn rotated(&self, number: usize, extension: &str) -> PathBuf {
-        PathBuf::from(format!("{}.{number}{extension}", self.path.display()))
-    }
-
-    fn rotate(&self) {
-        if self.max_files < 2 {
-            File::create(&self.path).unwrap();
-            return;
-        }
-        let extension = if self.compress { ".gz" } else { "" };
-        drop(fs::remove_file(self.rotated(self.max_files - 1, extension)));
-        for number in (2..self.max_files).rev() {
-            drop(fs::rename(self.rotated(number - 1, extension), self.rotated(number, extension)));
-        }
-        fs::rename(&self.path, self.rotated(1, "")).unwrap();
-        File::create(&self.path).unwrap();
-        if self.compress {
-            let content = fs::read(self.rotated(1, "")).unwrap();
-            let file = File::create(self.rotated(1, ".gz")).unwrap();
-            let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-            encoder.write_all(&content).unwrap();
-            encoder.finish().unwrap();
-            fs::remove_file(self.rotated(1, "")).unwrap();
-        }
-    }
-}
+use dockerd::{Message, Writer};
 
 fn output(origin: Origin) -> Output {
     if origin == Output::Stderr.into() { Output::Stderr } else { Output::Stdout }
