@@ -15,7 +15,17 @@ pub(crate) mod reception;
 pub(crate) mod stdin;
 pub(crate) mod syslog;
 
-use crate::record::LONGEST_LINE;
+use crate::clock;
+use crate::record::{LONGEST_LINE, UnixNanos};
+
+/// The time of a line that is read now, behind one of that time: of two lines of equal text and time Loki keeps one.
+fn fresh(last: UnixNanos) -> UnixNanos {
+    clock::now().max(after(last))
+}
+
+fn after(time: UnixNanos) -> UnixNanos {
+    UnixNanos(time.0.saturating_add(1))
+}
 
 /// Ends a line that was cut.
 pub(crate) const CUT_MARK: &[u8] = b" [cut by tailwater]";

@@ -145,10 +145,11 @@ fn open_store(
 
 /// Derived metrics go on from what is saved with the positions.
 fn restore(store: &mut Store, registry: &Registry) {
-    let kept: Vec<Kept> =
-        store.take_companions().into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
-    let series = kept.len();
-    let left = registry.restore(kept);
+    let found = store.take_companions();
+    let series = found.len();
+    let kept: Vec<Kept> = found.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+    // Of another version, or of a metric that is not configured any more.
+    let left = series - kept.len() + registry.restore(kept);
     if series > 0 {
         info!(series, left, "derived metrics go on from their last values");
     }

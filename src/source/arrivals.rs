@@ -15,7 +15,7 @@ use crate::custody::Track;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, LONGEST_LINE, UnixNanos};
-use crate::source::cut_to;
+use crate::source::{after, cut_to};
 
 /// When a source ends, what has reached this host is read still: until nothing more comes for a moment, or for so long.
 pub(crate) const SILENCE: Duration = Duration::from_millis(20);
@@ -120,7 +120,7 @@ impl Lines {
         let origin = self.intake.origin(labels);
         let time = time.unwrap_or_else(|| {
             // No two lines of equal text have the same, or Loki takes them for one.
-            self.stamp = self.arrived.max(UnixNanos(self.stamp.0 + 1));
+            self.stamp = self.arrived.max(after(self.stamp));
             self.stamp
         });
         if line.len() <= LONGEST_LINE {

@@ -16,15 +16,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::clock;
 use crate::custody::Track;
 use crate::http::ServerTls;
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, Labels, Origin, UnixNanos};
-use crate::source::cut;
 use crate::source::listen::Port;
 use crate::source::push::body::Pushed;
+use crate::source::{cut, fresh};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use body::fuzz;
@@ -211,7 +210,7 @@ impl Worker {
     }
 
     fn now(&mut self) -> UnixNanos {
-        self.stamp = clock::now().max(UnixNanos(self.stamp.0 + 1));
+        self.stamp = fresh(self.stamp);
         self.stamp
     }
 

@@ -8,12 +8,11 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::clock;
 use crate::custody::Track;
 use crate::metrics::Own;
 use crate::pipeline::Intake;
 use crate::record::{Chunk, LONGEST_LINE, Output, UnixNanos};
-use crate::source::cut;
+use crate::source::{cut, fresh};
 
 /// Chunks that wait for the pipeline.
 const QUEUE: usize = 2;
@@ -112,7 +111,7 @@ impl<R: Read> Lines<R> {
             self.line.pop();
         }
         if !self.line.is_empty() {
-            self.stamp = clock::now().max(UnixNanos(self.stamp.0 + 1));
+            self.stamp = fresh(self.stamp);
             chunk.push(&self.line, self.stamp, Output::Stdout);
         }
         self.line.clear();

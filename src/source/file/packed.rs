@@ -23,7 +23,8 @@ use crate::source::file::identity::{Identity, begins_with, read_head};
 use crate::source::file::lookout::Place;
 use crate::source::file::reader::Reader;
 use crate::source::file::replay::Replay;
-use crate::source::file::tail::{Wake, after, fresh};
+use crate::source::file::tail::Wake;
+use crate::source::{after, fresh};
 
 pub(crate) use unpack::Format;
 use unpack::Unpacker;

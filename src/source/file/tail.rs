@@ -13,13 +13,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::clock::{self, Instant};
+use crate::clock::Instant;
 use crate::custody::{Cursor, Note};
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, UnixNanos};
 use crate::source::file::identity::{begins_with, read_head};
 use crate::source::file::lookout::{LOOK_SLACK, Lookout, Open, Place};
 use crate::source::file::rotation::is_left;
+use crate::source::{after, fresh};
 
 /// A last line without a newline is handed on when nothing followed it for so long.
 const UNFINISHED_LINE_WAIT: Duration = Duration::from_secs(1);
@@ -257,15 +258,6 @@ impl Tail {
         self.chunk.clear();
         Ok(())
     }
-}
-
-/// The time of a line that is read now, behind one of that time.
-pub(super) fn fresh(last: UnixNanos) -> UnixNanos {
-    clock::now().max(after(last))
-}
-
-pub(super) fn after(time: UnixNanos) -> UnixNanos {
-    UnixNanos(time.0.saturating_add(1))
 }
 
 /// Awaits something. Whatever reading waits for, its files go on being rotated.
