@@ -17,7 +17,7 @@ use crate::custody::Track;
 use crate::record::Labels;
 use crate::targets::instance::Instance;
 
-pub(crate) use left_out::{LeftOut, LeftOutJob};
+pub(crate) use left_out::LeftOutJob;
 pub(crate) use reading::{Reading, Shown, State};
 
 /// A target that is gone and settled is shown for so long, so that its last counts are scraped.

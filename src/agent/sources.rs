@@ -173,7 +173,8 @@ impl Sources {
             self.tasks.spawn(gelf.run());
         }
         if let Some(settings) = job.journal {
-            let path = settings.path.as_ref().map_or("the system's".to_owned(), |path| path.display().to_string());
+            let path =
+                settings.path.as_ref().map_or("the system's".to_owned(), |path| path.display().to_string());
             let target = self.target(&job.name, journal::KIND, path);
             let journal = Journal {
                 job: job.name.clone(),

@@ -83,6 +83,7 @@ pub(super) fn start(
         clients: Arc::default(),
         dead_letters: letters.map(|letters| Arc::new(DeadLetters::new(letters, &own))),
         troubles: outlet.troubles.clone(),
+        stalled_after: settings.stalled_after,
     };
     let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
     if printing {
@@ -93,16 +94,25 @@ pub(super) fn start(
     }
     let (readiness, ready) = watch::channel(Readiness::Starting);
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
-        let (registry, own, ledger) = (registry.clone(), own.clone(), ledger.clone());
-        let view =
-            View { registry, own, ledger, budget, readiness: ready, controls, troubles: around.troubles };
+        let view = View {
+            registry: registry.clone(),
+            own: own.clone(),
+            ledger: ledger.clone(),
+            budget,
+            readiness: ready,
+            controls,
+            troubles: outlet.troubles.clone(),
+            targets: outlet.targets.clone(),
+            stalled_after: settings.stalled_after,
+        };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
     let kept = settings.persist_metrics.then(|| registry.clone());
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
-    let saver =
-        Saver::start(store, times.clone(), settings.positions.sync_period, ledger.clone(), kept, own.clone());
+    let period = settings.positions.sync_period;
+    let (own_saver, troubles) = (own.clone(), outlet.troubles.clone());
+    let saver = Saver::start(store, times.clone(), period, ledger.clone(), kept, own_saver, troubles);
     let finite = settings.stdin;
     let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {

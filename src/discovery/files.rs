@@ -22,8 +22,8 @@ use crate::custody::{Ledger, Times};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
-use crate::targets::{Description, LeftOutJob};
 use crate::source::file::{Decompression, Descriptors, Encoding, Packed, Place, Tail, Wake};
+use crate::targets::{Description, LeftOutJob};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use lists::fuzz as fuzz_lists;
