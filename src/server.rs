@@ -3,6 +3,8 @@
 //! data path is saturated.
 
 mod controls;
+#[allow(dead_code, reason = "the pages that are made of it come one by one")]
+mod html;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
