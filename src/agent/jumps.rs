@@ -17,7 +17,9 @@ pub(super) struct Jumps(Moment);
 
 impl Jumps {
     pub(super) fn new(own: &Own) -> Jumps {
-        ["forward", "backward"].map(|direction| own.clock_jumps.with("direction", direction));
+        for direction in ["forward", "backward"] {
+            own.clock_jumps.with("direction", direction);
+        }
         Jumps(clock::moment())
     }
 
