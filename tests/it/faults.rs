@@ -64,7 +64,7 @@ const CASES: [Case; 12] = [
     Case {
         name: "a file that cannot be read",
         breaks: forbidden_file,
-        series: ("tailwater_targets_active", ""),
+        series: ("tailwater_target_unreadable", "app.log"),
         tells: |value| value == 1.0,
         ready: Ready::No("it cannot be read: Permission denied"),
     },
@@ -173,7 +173,10 @@ impl Case {
 fn value(agent: &Agent, name: &str, labels: &str) -> f64 {
     let page = agent.get("/metrics").1;
     let samples = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
-    samples.filter(|line| line.contains(labels)).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    samples
+        .filter(|line| line.contains(labels))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
 }
 
 impl Scene {
@@ -189,7 +192,8 @@ impl Scene {
 
     /// Reads `*.log`, and has little patience.
     fn files(&self, client_option: &str) -> String {
-        let client = client(&self.loki.url()).replace("{url:", &format!("{{timeout: 300ms, {client_option} url:"));
+        let client =
+            client(&self.loki.url()).replace("{url:", &format!("{{timeout: 300ms, {client_option} url:"));
         self.impatient(&client, &file_job(&format!("{}/*.log", self.directory.path().display())))
     }
 
@@ -325,7 +329,10 @@ fn jumping_clock(scene: &Scene) -> Option<Broken> {
     let mut command = program();
     command.arg(format!("-config.file={}", file.display()));
     command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock);
-    command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let agent = Agent::of(command);
     agent.wait_for_log("msg=ready");
     fs::write(&clock, "+3600").unwrap();
