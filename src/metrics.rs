@@ -6,6 +6,7 @@
 
 mod exposition;
 mod kept;
+mod log_lines;
 mod network;
 mod own;
 mod process;
@@ -13,6 +14,7 @@ mod registry;
 mod tally;
 
 pub(crate) use kept::{Changes, Kept};
+pub(crate) use log_lines::LogLines;
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
 pub(crate) use tally::Tally;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::custody::{Ledger, Store, StoreError, Times};
+use crate::http::chain;
 use crate::metrics::{Own, Registry};
 
 /// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
@@ -91,8 +92,7 @@ async fn run(
             Err(error) => {
                 own.positions_failed.add(1.0);
                 if !std::mem::replace(&mut failing, true) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    warn!(%error, cause, "positions cannot be saved, trying again");
+                    warn!(error = %chain(&error), "positions cannot be saved, trying again");
                 }
             }
         }

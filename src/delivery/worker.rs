@@ -98,8 +98,6 @@ struct Worker {
 struct Failing {
     since: Instant,
     attempts: u64,
-    /// The reason that was logged last.
-    told: &'static str,
 }
 
 enum Event {

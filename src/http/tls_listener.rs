@@ -70,11 +70,11 @@ async fn shake_hands(
     match timeout(HANDSHAKE_WITHIN, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => Some((stream, peer)),
         Ok(Err(error)) => {
-            debug!(%peer, %error, "TLS handshake failed");
+            debug!(sender = %peer, %error, "TLS handshake failed");
             None
         }
         Err(_) => {
-            debug!(%peer, within = ?HANDSHAKE_WITHIN, "TLS handshake took too long");
+            debug!(sender = %peer, within = ?HANDSHAKE_WITHIN, "TLS handshake took too long");
             None
         }
     }

@@ -27,6 +27,7 @@ mod journal;
 mod kills;
 mod layout;
 mod moving;
+mod own_log;
 mod pages;
 mod prometheus;
 mod push;

@@ -108,7 +108,7 @@ impl Lists {
             match self.read(&file) {
                 Ok((groups, troubles)) => {
                     if !state.groups.get(&file).is_some_and(|before| are_same(before, &groups)) {
-                        info!(job, file = %file.display(), groups = groups.len(), "targets read");
+                        info!(job, path = %file.display(), groups = groups.len(), "targets read");
                         state.groups.insert(file.clone(), groups);
                     }
                     state.tell(job, file, troubles);
@@ -154,7 +154,7 @@ impl State {
         if trouble.is_empty() {
             self.told.remove(&file);
         } else if self.told.get(&file) != Some(&trouble) {
-            warn!(job, file = %file.display(), %trouble, "not all targets can be followed");
+            warn!(job, path = %file.display(), error = trouble, "not all targets can be followed");
             self.told.insert(file, trouble);
         }
     }

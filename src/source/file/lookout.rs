@@ -121,7 +121,7 @@ impl Lookout {
             Ok(there) => {
                 self.looked = now;
                 if self.told.take().is_some() {
-                    info!(file = %self.place.path.display(), "file can be read again");
+                    info!(path = %self.place.path.display(), "file can be read again");
                 }
                 there
             }
@@ -163,7 +163,7 @@ impl Lookout {
             return;
         }
         if self.told.replace(error.kind()) != Some(error.kind()) {
-            warn!(file = %place.path.display(), %error, "file cannot be read, trying again");
+            warn!(path = %place.path.display(), %error, "file cannot be read, trying again");
         }
     }
 
@@ -265,7 +265,7 @@ impl Lookout {
         let lost = before - self.passed_over.len();
         if lost > 0 {
             self.place.own.files_lost.add(lost as f64);
-            warn!(file = %self.place.path.display(), files = lost, "rotated files were deleted before they could be read");
+            warn!(path = %self.place.path.display(), files = lost, "rotated files were deleted before they could be read");
         }
     }
 
