@@ -40,4 +40,5 @@ mod stages;
 mod stdin;
 mod syslog;
 mod syslog_tls;
+mod visitors;
 mod writer;
