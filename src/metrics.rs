@@ -6,6 +6,7 @@
 
 mod exposition;
 mod kept;
+mod log_lines;
 mod network;
 mod own;
 mod process;
@@ -16,6 +17,7 @@ mod targets;
 
 pub(crate) use exposition::text;
 pub(crate) use kept::{Changes, Kept};
+pub(crate) use log_lines::LogLines;
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
 pub(crate) use shown::{Reading, Shown};
