@@ -10,9 +10,11 @@ mod network;
 mod own;
 mod process;
 mod registry;
+mod stages;
 mod tally;
 
 pub(crate) use kept::{Changes, Kept};
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
+pub(crate) use stages::{Counts, Report, Row, Sample, Site, SiteCounts, Stages};
 pub(crate) use tally::Tally;

@@ -1,10 +1,10 @@
-//! The HTTP server: `/metrics`, `/ready`, `/config`, `/log_level` and `/reload`, over TLS if so configured.
+//! The HTTP server: `/metrics`, `/ready`, `/config`, `/debug/pipeline`, `/log_level` and `/reload`, over TLS if so configured.
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
 mod controls;
-#[allow(dead_code, reason = "the pages that are made of it come one by one")]
 mod html;
+mod stages;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -82,6 +82,7 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     let mut pages = Router::new()
         .route("/ready", get(ready))
         .route("/config", get(controls::config))
+        .route("/debug/pipeline", get(stages::page))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
         pages = pages.route("/metrics", get(metrics));

@@ -88,6 +88,6 @@ pub(super) async fn set_log_level(
     in_json(StatusCode::OK, &json!({"status": "success", "message": message}))
 }
 
-fn in_json(status: StatusCode, value: &Value) -> Response {
+pub(super) fn in_json(status: StatusCode, value: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
