@@ -28,6 +28,7 @@ mod kills;
 mod layout;
 mod moving;
 mod pages;
+mod pipeline_page;
 mod prometheus;
 mod push;
 mod reload;
