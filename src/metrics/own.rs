@@ -59,6 +59,8 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    /// Of the wall clock, by `direction` (forward, backward).
+    pub(crate) clock_jumps: Arc<Family>,
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
@@ -239,6 +241,10 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            clock_jumps: counter(
+                "tailwater_clock_jumps_total",
+                "Jumps of the wall clock by more than a second",
+            ),
             process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",

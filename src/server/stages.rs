@@ -2,7 +2,7 @@
 //! In: a request.  Out: a page for people, or JSON.  Owns: nothing.
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,7 @@ pub(super) async fn page(
     let reports = view.own.stages.reports();
     if html::wants_json(query.as_deref(), &headers) {
         let jobs: Vec<Value> = reports.iter().map(|(job, report)| json_job(job, report)).collect();
-        return in_json(StatusCode::OK, &json!({"jobs": jobs}));
+        return in_json(&json!({"jobs": jobs}));
     }
     let jobs: String = reports.iter().map(|(job, report)| html_job(job, report)).collect();
     let jobs = if jobs.is_empty() { "<p>No job runs.</p>\n".to_owned() } else { jobs };
