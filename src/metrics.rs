@@ -12,6 +12,7 @@ mod own;
 mod process;
 mod registry;
 mod shown;
+mod stages;
 mod tally;
 mod targets;
 
@@ -21,5 +22,6 @@ pub(crate) use log_lines::LogLines;
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
 pub(crate) use shown::{Reading, Shown};
+pub(crate) use stages::{Counts, Report, Row, Sample, Site, SiteCounts, Stages};
 pub(crate) use tally::Tally;
 pub(crate) use targets::{TargetReading, of_targets};

@@ -5,6 +5,7 @@
 mod controls;
 mod html;
 mod ready;
+mod stages;
 mod targets;
 
 use std::io;
@@ -98,6 +99,7 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         .route("/targets", get(targets::targets))
         .route("/service-discovery", get(targets::service_discovery))
         .route("/config", get(controls::config))
+        .route("/debug/pipeline", get(stages::page))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
         pages = pages.route("/metrics", get(numbers));
