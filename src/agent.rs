@@ -73,6 +73,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     // systemd kills a service that stays silent; the runtime that carries lines is the one that must speak.
     let watchdog = sd_notify::watchdog_enabled().map(|within| within / 2).filter(|period| !period.is_zero());
     let mut at_end = false;
+    let mut sweep = interval(Duration::from_secs(60));
     let mut heartbeat = interval(watchdog.unwrap_or(Duration::from_secs(3600)));
     loop {
         tokio::select! {
@@ -97,6 +98,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                 at_end = true;
                 break;
             }
+            _ = sweep.tick() => reloads.sweep(),
             _ = heartbeat.tick() => if watchdog.is_some() { notify(&[NotifyState::Watchdog]) },
         }
     }

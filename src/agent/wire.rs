@@ -61,6 +61,7 @@ pub(super) fn start(
 ) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     take_ports(&settings)?;
+    settings.limits.announce(&own);
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.

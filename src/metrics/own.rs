@@ -6,6 +6,7 @@ mod client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::cardinality::Cardinality;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
@@ -56,6 +57,8 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    /// Of streams and label values.
+    pub(crate) cardinality: Cardinality,
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
@@ -235,6 +238,7 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            cardinality: Cardinality::register(counter, gauge),
             process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
