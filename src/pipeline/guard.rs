@@ -145,23 +145,54 @@ impl Guard {
         let streams = self.settings.max_streams;
         match (reason, self.settings.above) {
             (Reason::Values, Above::StructuredMetadata) => {
-                warn!(label, job, values, limit, entries, samples,
-                    "a label has too many values, new ones go to structured metadata");
+                warn!(
+                    label,
+                    job,
+                    values,
+                    limit,
+                    entries,
+                    samples,
+                    "a label has too many values, new ones go to structured metadata"
+                );
             }
             (Reason::Values, Above::Discard) => {
-                warn!(label, job, values, limit, entries, samples,
-                    "a label has too many values, new ones are left out");
+                warn!(
+                    label,
+                    job,
+                    values,
+                    limit,
+                    entries,
+                    samples,
+                    "a label has too many values, new ones are left out"
+                );
             }
             (Reason::Streams, Above::StructuredMetadata) => {
-                warn!(label, job, values, streams, entries, samples,
-                    "there are too many streams, values of a label go to structured metadata");
+                warn!(
+                    label,
+                    job,
+                    values,
+                    streams,
+                    entries,
+                    samples,
+                    "there are too many streams, values of a label go to structured metadata"
+                );
             }
             (Reason::Streams, Above::Discard) => {
-                warn!(label, job, values, streams, entries, samples,
-                    "there are too many streams, values of a label are left out");
+                warn!(
+                    label,
+                    job,
+                    values,
+                    streams,
+                    entries,
+                    samples,
+                    "there are too many streams, values of a label are left out"
+                );
             }
             (Reason::NothingMoves, _) => {
-                warn!(job, streams, "there are too many streams, one whose labels cannot move is let through");
+                warn!(
+                    job,
+                    streams, "there are too many streams, one whose labels cannot move is let through"
+                );
             }
         }
     }
@@ -198,7 +229,8 @@ impl<'e> Asked<'e> {
 
     /// The label to move next: the one with the most values. What has but one value makes no streams.
     fn widest(&mut self) -> Option<&mut Candidate<'e>> {
-        let may = self.candidates.iter_mut().filter(|label| !label.moves && (label.values > 1 || !label.is_known));
+        let may =
+            self.candidates.iter_mut().filter(|label| !label.moves && (label.values > 1 || !label.is_known));
         may.max_by(|a, b| a.values.cmp(&b.values).then_with(|| b.name.cmp(a.name)))
     }
 }

@@ -17,9 +17,9 @@ use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::entry::{Base, Entry};
 use crate::pipeline::held::{Held, Holds};
 use crate::pipeline::json_path::Extraction;
+use crate::pipeline::lane::streams::{Start, Streams};
 use crate::pipeline::observe::Observer;
 use crate::pipeline::stages::Flow;
-use crate::pipeline::lane::streams::{Start, Streams};
 use crate::record::{Labels, Metadata, UnixNanos};
 
 pub(crate) use memory::{Memory, MemoryKind};

@@ -35,7 +35,11 @@ pub(super) static CARDINALITY: Table = Table(&[
 ]);
 
 /// Reads the block; what the guard that runs knows is taken over.
-pub(super) fn decode(block: &Block<'_>, own: &Own, running: Option<&Guard>) -> Result<Option<Guard>, Invalid> {
+pub(super) fn decode(
+    block: &Block<'_>,
+    own: &Own,
+    running: Option<&Guard>,
+) -> Result<Option<Guard>, Invalid> {
     let enabled = block.optional("enabled", Node::boolean)?.unwrap_or(true);
     let max_streams = block.optional("max_streams", above_zero)?.unwrap_or(MAX_STREAMS);
     let max_label_values = block.optional("max_label_values", above_zero)?.unwrap_or(MAX_LABEL_VALUES);

@@ -104,12 +104,7 @@ impl Known {
         Known { streams, values, names, swept: 0, let_through: Seldom::default(), metrics }
     }
 
-    pub(super) fn decide(
-        &mut self,
-        settings: &GuardSettings,
-        asked: &mut Asked<'_>,
-        now: u64,
-    ) -> Decision {
+    pub(super) fn decide(&mut self, settings: &GuardSettings, asked: &mut Asked<'_>, now: u64) -> Decision {
         self.sweep(now);
         for label in &mut asked.candidates {
             label.is_known = self.values.contains_key(&label.hash);
@@ -139,9 +134,11 @@ impl Known {
             {
                 return (Some(stream.seen.clone()), None);
             }
-            // The last tenth is for what is left of others, so that they need not give up all their labels.
-            let is_whole = asked.candidates.iter().all(|label| !label.moves) && asked.widest().is_some();
-            let room = if is_whole { most - most / 10 } else { most };
+            // The last tenth is for streams that have lost labels, half of it for those that have lost more than one, and so
+            // on: those before must not take the room of those that are few.
+            let moved = asked.moved().count() as u32;
+            let kept_free = (most / 10).checked_shr(moved).unwrap_or(0);
+            let room = if asked.widest().is_some() { most - kept_free } else { most };
             if self.streams.len() < room {
                 return (Some(self.remember(id, asked, now)), None);
             }

@@ -91,15 +91,15 @@ fn new_values_of_a_full_label_move_and_known_ones_stay() {
 
 #[test]
 fn where_streams_are_full_the_widest_label_moves_and_the_others_stay() {
-    let bench = Bench::new(20, 20);
+    let bench = Bench::new(40, 40);
     let mut streams = BTreeSet::new();
     for number in 0..100 {
         let (id, level) = (number.to_string(), ["info", "warn"][number % 2]);
         let answer = bench.ask(&[("level", level), ("id", &id)], Duration::ZERO);
-        assert_eq!(answer.stream["level"], level, "the last tenth is for streams without the widest label");
+        assert_eq!(answer.stream["level"], level, "there is room for streams without the widest label");
         streams.insert(answer.stream);
     }
-    assert_eq!((streams.len(), bench.streams(), bench.let_through()), (20, 20.0, 0.0));
+    assert_eq!((streams.len(), bench.streams(), bench.let_through()), (38, 38.0, 0.0));
 }
 
 #[test]
@@ -163,7 +163,9 @@ fn labels_without_bound_in_number_are_bounded_too() {
 #[test]
 fn another_configuration_knows_what_the_one_before_knew_and_nothing_knows_nothing() {
     let bench = Bench::new(10, 2);
-    ["a", "b"].map(|id| bench.ask(&[("id", id)], Duration::ZERO));
+    for id in ["a", "b"] {
+        bench.ask(&[("id", id)], Duration::ZERO);
+    }
     let settings = GuardSettings { max_streams: 10, max_label_values: 1, above: Above::Discard };
     let other = Own::register(&Registry::default());
     let Bench { guard, own, start } = bench;

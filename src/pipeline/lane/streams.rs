@@ -102,7 +102,13 @@ impl Streams {
         group
     }
 
-    fn find(&mut self, key: &[u8], guard: Option<&Guard>, now: Instant, groups: &mut Groups) -> Option<usize> {
+    fn find(
+        &mut self,
+        key: &[u8],
+        guard: Option<&Guard>,
+        now: Instant,
+        groups: &mut Groups,
+    ) -> Option<usize> {
         let cached = self.cached.get_mut(key)?;
         if cached.chunk != groups.chunk() {
             // Once a chunk is often enough for the guard not to forget what is in use.
@@ -167,7 +173,8 @@ impl Streams {
 fn move_label(symbol: Symbol, above: Above, pipeline: &Pipeline, entry: &mut Entry) {
     let Some(value) = entry.label(symbol) else { return };
     entry.set_label(symbol, None);
-    if above == Above::Discard || entry.has_metadata(&pipeline.names[usize::from(symbol.0)], &pipeline.names) {
+    if above == Above::Discard || entry.has_metadata(&pipeline.names[usize::from(symbol.0)], &pipeline.names)
+    {
         return;
     }
     // The same value that the label would have had.
