@@ -3,6 +3,7 @@
 
 mod clients;
 mod inspect;
+mod jumps;
 mod lint;
 mod load;
 mod reference;
@@ -21,10 +22,11 @@ use sd_notify::NotifyState;
 use tokio::time::{interval, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::agent::jumps::Jumps;
 use crate::agent::reload::{Reloads, SetLog};
 use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 use crate::metrics::{Own, Registry};
 use crate::server::Readiness;
 
@@ -66,14 +68,15 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
     let Parts { loaded, request, registry, own, set_log, log } = parts;
     let (mut reloads, controls) = Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log);
-    let mut running = wire::start(loaded.settings, registry, own, controls)?;
+    let mut running = wire::start(loaded.settings, registry, own.clone(), controls)?;
+    let mut jumps = Jumps::new(&own);
+    let mut looks = interval(jumps::LOOK_EVERY);
     running.readiness.send_replace(Readiness::Ready);
     notify(&[NotifyState::Ready]);
     info!("ready");
     // systemd kills a service that stays silent; the runtime that carries lines is the one that must speak.
     let watchdog = sd_notify::watchdog_enabled().map(|within| within / 2).filter(|period| !period.is_zero());
     let mut at_end = false;
-    let mut sweep = interval(Duration::from_secs(60));
     let mut heartbeat = interval(watchdog.unwrap_or(Duration::from_secs(3600)));
     loop {
         tokio::select! {
@@ -98,7 +101,10 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                 at_end = true;
                 break;
             }
-            _ = sweep.tick() => reloads.sweep(),
+            _ = looks.tick() => {
+                jumps.look(clock::moment(), &own);
+                reloads.sweep();
+            }
             _ = heartbeat.tick() => if watchdog.is_some() { notify(&[NotifyState::Watchdog]) },
         }
     }

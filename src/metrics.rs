@@ -11,10 +11,15 @@ mod network;
 mod own;
 mod process;
 mod registry;
+mod shown;
 mod tally;
+mod targets;
 
 pub(crate) use cardinality::Cardinality;
+pub(crate) use exposition::text;
 pub(crate) use kept::{Changes, Kept};
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
+pub(crate) use shown::{Reading, Shown};
 pub(crate) use tally::Tally;
+pub(crate) use targets::{TargetReading, of_targets};

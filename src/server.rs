@@ -1,17 +1,21 @@
-//! The HTTP server: `/metrics`, `/ready`, `/config`, `/log_level` and `/reload`, over TLS if so configured.
+//! The HTTP server: `/metrics`, `/ready`, `/targets`, `/config` and others, over TLS if so configured.
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
 mod controls;
+mod html;
+mod ready;
+mod targets;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
@@ -21,7 +25,8 @@ use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{ServerTls, TlsListener};
-use crate::metrics::{Own, Registry};
+use crate::metrics::{self, Own, Registry, of_targets};
+use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
 
@@ -54,6 +59,9 @@ pub(crate) struct View {
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
+    pub(crate) targets: Targets,
+    /// Lines that are behind for so long, while none are settled, make the agent not ready.
+    pub(crate) stalled_after: Duration,
     pub(crate) controls: Controls,
 }
 
@@ -78,11 +86,13 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = listener.local_addr()?;
     let mut pages = Router::new()
-        .route("/ready", get(ready))
+        .route("/ready", get(ready::ready))
+        .route("/targets", get(targets::targets))
+        .route("/service-discovery", get(targets::service_discovery))
         .route("/config", get(controls::config))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
-        pages = pages.route("/metrics", get(metrics));
+        pages = pages.route("/metrics", get(numbers));
     }
     if view.controls.reload.is_some() {
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
@@ -109,21 +119,15 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     Ok(())
 }
 
-async fn metrics(State(view): State<View>) -> Response {
+async fn numbers(State(view): State<View>) -> Response {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
     view.own.take_stock();
-    let text = view.registry.render(clock::now());
+    let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
+    let mut families = view.registry.shown(clock::now());
+    families.extend(of_targets(&targets));
+    families.sort_by(|one, other| one.name.cmp(&other.name));
+    let text = metrics::text(&families);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-async fn ready(State(view): State<View>) -> (StatusCode, String) {
-    let troubles = view.troubles.list();
-    match *view.readiness.borrow() {
-        Readiness::Ready if troubles.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
-        Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, format!("in trouble\n{troubles}")),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-    }
 }

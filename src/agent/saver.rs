@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::custody::{Ledger, Store, StoreError, Times};
+use crate::flow::Troubles;
 use crate::metrics::{Own, Registry};
 
 /// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
@@ -18,6 +19,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Positions are not saved more often than this because times take much room.
 const EARLIEST: Duration = Duration::from_secs(1);
+
+/// As `/ready` calls it.
+const WHO: &str = "positions";
 
 /// The task that saves. Without a store (nothing is delivered, so nothing is remembered) it does nothing.
 #[derive(Debug)]
@@ -34,10 +38,12 @@ impl Saver {
         ledger: Arc<Ledger>,
         kept: Option<Arc<Registry>>,
         own: Own,
+        troubles: Troubles,
     ) -> Saver {
         let finish = CancellationToken::new();
-        let task =
-            store.map(|store| tokio::spawn(run(store, times, period, ledger, kept, own, finish.clone())));
+        let task = store.map(|store| {
+            tokio::spawn(run(store, times, period, ledger, kept, own, troubles, finish.clone()))
+        });
         Saver { finish, task }
     }
 
@@ -59,6 +65,7 @@ async fn run(
     ledger: Arc<Ledger>,
     kept: Option<Arc<Registry>>,
     own: Own,
+    troubles: Troubles,
     finish: CancellationToken,
 ) {
     let mut store = Some(store);
@@ -85,6 +92,7 @@ async fn run(
             Ok(wrote) => {
                 own.positions_written.add(f64::from(u8::from(wrote)));
                 if std::mem::take(&mut failing) {
+                    troubles.clear(WHO);
                     info!("positions can be saved again");
                 }
             }
@@ -92,6 +100,8 @@ async fn run(
                 own.positions_failed.add(1.0);
                 if !std::mem::replace(&mut failing, true) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    // Lines go on: what is at stake is that they are sent again after a kill.
+                    troubles.warn(WHO, format!("they cannot be saved: {error}"));
                     warn!(%error, cause, "positions cannot be saved, trying again");
                 }
             }

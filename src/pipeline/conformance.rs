@@ -155,7 +155,7 @@ fn run(case: &Case) -> Run {
             streams.entry(key.clone()).or_default().push(seen);
         }
     }
-    Run::Ran(Seen { streams, metrics: metrics(&registry.render(crate::clock::now())) })
+    Run::Ran(Seen { streams, metrics: metrics(&crate::metrics::text(&registry.shown(crate::clock::now()))) })
 }
 
 /// Label pairs in a canonical order: the recording's order is its own.
