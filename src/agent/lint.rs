@@ -87,7 +87,10 @@ fn cardinality(block: &Node, warnings: &mut Vec<Invalid>) {
 }
 
 fn relabelling(rule: &Node, warnings: &mut Vec<Invalid>) {
-    let replaces = rule.under("action").scalar().is_none_or(|action| action.eq_ignore_ascii_case("replace"));
+    let replaces = rule
+        .under("action")
+        .scalar()
+        .is_none_or(|action| action.is_empty() || action.eq_ignore_ascii_case("replace"));
     if !replaces || rule.under("target_label").scalar().is_none_or(|target| target.starts_with("__")) {
         return;
     }
