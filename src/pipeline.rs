@@ -33,7 +33,7 @@ mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use go_json::{bytes as go_json_bytes, string as go_json_text};
-pub(crate) use guard::{Above, Guard, GuardSettings};
+pub(crate) use guard::{Above, Guard, GuardSettings, SavedGuard};
 pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
 pub(crate) use intake::{Intake, IntakeClosed};
 pub(crate) use lane::{Incoming, Lane, Output, Scratch};

@@ -201,7 +201,8 @@ impl Settings {
         let running_rate = running.and_then(|running| running.rate.as_ref());
         let mut limits = limits::decode(&block.block("limits_config")?, own, running_rate)?;
         let running_guard = running.and_then(|running| running.guard.as_ref());
-        limits.pipeline.guard = cardinality::decode(&block.block("cardinality")?, own, running_guard)?;
+        let guard = cardinality::decode(&block.block("cardinality")?, own, running_guard)?;
+        limits.pipeline.guard = Some(guard);
         let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
         let targets = block.block("target_config")?;
         let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());

@@ -115,7 +115,7 @@ impl Pipeline {
             names,
             memories,
             job: NO_JOB.into(),
-            guard: limits.guard.clone(),
+            guard: limits.guard.clone().filter(Guard::is_enabled),
             label_values_cut: own.label_values_cut.clone(),
             lines_merged: own.lines_merged.clone(),
             entries_held: own.entries_held.clone(),

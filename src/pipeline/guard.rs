@@ -2,23 +2,29 @@
 //! In: the labels of entries whose stream a lane does not know.  Out: which of them come off the stream.  Owns: what is
 //! known of streams and label values, shared by all lanes and bounded by the limits.
 //!
-//! Streams and values are known by hashes with a seed of this process. Two that have the same are taken for one, which
-//! lets one more through; nothing is lost by it. Who writes lines does not know the seed, so cannot make them collide.
+//! Streams and values are known by hashes with a seed of this agent. Two that have the same are taken for one, which
+//! lets one more through; nothing is lost by it. Who writes lines does not know the seed.
+//!
+//! What is known is saved with the positions: lines that a kill makes the agent read again lose the labels they lost before,
+//! and a restart does not let as many streams again through.
 
 mod known;
 #[cfg(test)]
 mod properties;
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
 use tracing::warn;
 
-use crate::clock::Instant;
+use crate::clock::{self, Instant, Moment};
 use crate::metrics::Own;
-use crate::pipeline::guard::known::{Known, Reason, Warning};
+use crate::pipeline::guard::known::{IDLE, Known, Reason, Warning};
 
-pub(crate) use known::Seen;
+pub(crate) use known::{SavedGuard, Seen};
 
 /// What becomes of a value that is one too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub(crate) enum Above {
 /// How many there may be.
 #[derive(Clone, Debug)]
 pub(crate) struct GuardSettings {
+    /// If not, it is not asked.
+    pub(crate) enabled: bool,
     pub(crate) max_streams: usize,
     /// Values of each label.
     pub(crate) max_label_values: usize,
@@ -42,10 +50,15 @@ pub(crate) struct GuardSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     settings: GuardSettings,
-    known: Arc<Mutex<Known>>,
-    seed: RandomState,
-    /// Times are seconds since then.
-    epoch: Instant,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    known: Mutex<Known>,
+    seed: AtomicU64,
+    /// Times are seconds since then, and [`IDLE`].
+    start: Moment,
 }
 
 /// The labels of an entry.
@@ -77,23 +90,32 @@ struct Candidate<'e> {
     moves: bool,
 }
 
+/// Its hash is saved, to tell whether the others can be used.
+const CHECK: &str = "check";
+
 impl Guard {
     /// One that knows nothing, or what the one that runs already knows.
     pub(crate) fn beside(running: Option<&Guard>, settings: GuardSettings, own: &Own) -> Guard {
-        match running {
-            Some(running) => Guard { settings, ..running.clone() },
-            None => Guard {
-                settings,
-                known: Arc::new(Mutex::new(Known::new(own.cardinality.clone()))),
-                seed: RandomState::new(),
-                epoch: Instant::now(),
-            },
-        }
+        let new = || Shared {
+            known: Mutex::new(Known::new(own.cardinality.clone())),
+            // Without random numbers the seed is one that others may know.
+            seed: AtomicU64::new(getrandom::u64().unwrap_or_default()),
+            start: clock::moment(),
+        };
+        Guard { settings, shared: running.map_or_else(|| Arc::new(new()), |running| running.shared.clone()) }
     }
 
-    /// Streams there may be.
-    pub(crate) fn max_streams(&self) -> usize {
-        self.settings.max_streams
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.settings.enabled
+    }
+
+    /// Says in metrics how many streams there may be. One that is not asked knows nothing.
+    pub(crate) fn announce(&self, own: &Own) {
+        let limit = if self.settings.enabled { self.settings.max_streams } else { 0 };
+        own.cardinality.streams_limit.set(limit as f64);
+        if !self.settings.enabled {
+            self.known().clear();
+        }
     }
 
     /// What becomes of values that move.
@@ -103,7 +125,7 @@ impl Guard {
 
     /// What stands for a label and its value.
     pub(crate) fn hash(&self, name: &str, value: &[u8]) -> u64 {
-        self.seed.hash_one((name, value))
+        hash(self.shared.seed.load(Ordering::Relaxed), name, value)
     }
 
     /// A question about an entry of `job`, whose stream is `alone` where no label is left.
@@ -131,12 +153,32 @@ impl Guard {
         self.known().sweep(self.seconds(now));
     }
 
+    /// What is known, to go on from; `None` where there is nothing.
+    pub(crate) fn save(&self) -> Option<SavedGuard> {
+        let seed = self.shared.seed.load(Ordering::Relaxed);
+        self.known().save(seed, hash(seed, CHECK, b""), self.start_of_times())
+    }
+
+    /// Goes on from what was saved. To be called before anybody asks.
+    pub(crate) fn restore(&self, saved: &SavedGuard) {
+        // Another version may have other hashes.
+        if self.settings.enabled && saved.check == hash(saved.seed, CHECK, b"") {
+            self.shared.seed.store(saved.seed, Ordering::Relaxed);
+            self.known().restore(saved, self.start_of_times(), self.settings.max_streams);
+        }
+    }
+
     fn seconds(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.epoch).as_secs()
+        IDLE + now.saturating_duration_since(self.shared.start.instant).as_secs()
+    }
+
+    /// What the calendar says at second 0, in seconds.
+    fn start_of_times(&self) -> i64 {
+        self.shared.start.wall.seconds().saturating_sub(IDLE as i64)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warn(&self, warning: &Warning, job: &str) {
@@ -196,6 +238,10 @@ impl Guard {
             }
         }
     }
+}
+
+fn hash(seed: u64, name: &str, value: &[u8]) -> u64 {
+    SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()).hash_one((name, value))
 }
 
 impl<'e> Asked<'e> {

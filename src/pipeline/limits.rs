@@ -16,7 +16,7 @@ use crate::pipeline::stages::{Flow, Stage};
 pub(crate) struct Limits {
     pub(crate) rate: Option<RateLimit>,
     pub(crate) line: Option<LineLimit>,
-    /// How many streams labels may make. No step of a pipeline: lanes ask it.
+    /// How many streams labels may make. No step of a pipeline: lanes ask it, where it is enabled.
     pub(crate) guard: Option<Guard>,
 }
 
@@ -50,8 +50,7 @@ impl Limits {
 
     /// Says in metrics what they are.
     pub(crate) fn announce(&self, own: &Own) {
-        let streams = self.guard.as_ref().map_or(0, Guard::max_streams);
-        own.cardinality.streams_limit.set(streams as f64);
+        self.guard.iter().for_each(|guard| guard.announce(own));
     }
 
     /// True where there is nothing to add to a pipeline.

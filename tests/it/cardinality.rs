@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::agent::{Agent, PATIENCE, client, configuration, send};
-use crate::support::fake_loki::{FakeLoki, Limits, StoredEntry};
+use crate::support::fake_loki::{FakeLoki, Fault, Limits, StoredEntry};
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -206,6 +206,31 @@ async fn a_reload_keeps_what_is_known_and_takes_over_what_is_done_with_it() {
         ["v0[]", "v1[]", "v2[]", "[\"v3\"]", "v0[]", "[\"v4\"]", "v1[]", "[]", "v6[]"],
         "v5 is discarded, its line is not"
     );
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_a_kill_repeats_has_lost_the_labels_it_had_lost_before() {
+    let mut bench = Bench::new();
+    let (limits, stages) = ("max_label_values: 10", "  - labels: {a: , level: }\n");
+    let agent = bench.start(limits, stages);
+    bench.lines((0..30).map(trace)).await;
+    // Twice: the first may have begun before the lines were there.
+    let saved = agent.metric_sum("tailwater_positions_written_total");
+    bench.lines((0..30).map(trace)).await;
+    agent.wait_for_metric("tailwater_positions_written_total", |count| count > saved);
+    // Stored, and the agent does not know.
+    bench.loki.answer_all(Fault::StoreThenReset);
+    bench.lines((0..60).map(trace)).await;
+    agent.kill();
+    bench.loki.heal();
+    let agent = bench.start(limits, stages);
+    agent.wait_for_metric("tailwater_sent_entries_total", |entries| entries >= 60.0);
+    assert!(bench.loki.duplicates().len() >= 60, "they were sent again");
+    bench.loki.store().duplicates.clear();
+    bench.lines((0..60).map(trace)).await;
+    let entries = bench.check(&["a", "level"]);
+    assert_eq!(streams(&entries), 10 + 3, "the values that came first, and each level");
     agent.terminate();
 }
 

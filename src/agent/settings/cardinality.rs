@@ -34,18 +34,15 @@ pub(super) static CARDINALITY: Table = Table(&[
     ),
 ]);
 
-/// Reads the block; what the guard that runs knows is taken over.
-pub(super) fn decode(
-    block: &Block<'_>,
-    own: &Own,
-    running: Option<&Guard>,
-) -> Result<Option<Guard>, Invalid> {
+/// Reads the block; what the guard that runs knows is taken over. One that is not enabled is there too, so that a reload can.
+pub(super) fn decode(block: &Block<'_>, own: &Own, running: Option<&Guard>) -> Result<Guard, Invalid> {
     let enabled = block.optional("enabled", Node::boolean)?.unwrap_or(true);
     let max_streams = block.optional("max_streams", above_zero)?.unwrap_or(MAX_STREAMS);
     let max_label_values = block.optional("max_label_values", above_zero)?.unwrap_or(MAX_LABEL_VALUES);
     let above = block.optional("above", above)?.unwrap_or(Above::StructuredMetadata);
-    let settings = GuardSettings { max_streams, max_label_values: max_label_values.min(max_streams), above };
-    Ok(enabled.then(|| Guard::beside(running, settings, own)))
+    let max_label_values = max_label_values.min(max_streams);
+    let settings = GuardSettings { enabled, max_streams, max_label_values, above };
+    Ok(Guard::beside(running, settings, own))
 }
 
 fn above_zero(node: &Node) -> Result<usize, Invalid> {

@@ -1,6 +1,8 @@
 //! What is known of streams and of the values their labels have.
 //! In: labels.  Out: which of them move.  Owns: a hash for each stream and value met in the last hour, and a few values to show.
 
+mod saved;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +11,10 @@ use crate::flow::Seldom;
 use crate::metrics::{Cardinality, Series};
 use crate::pipeline::guard::{Asked, Candidate, GuardSettings};
 
+pub(crate) use saved::SavedGuard;
+
 /// What nobody has written to for so many seconds is forgotten. Loki closes a stream that is idle for half of that.
-const IDLE: u64 = 3600;
+pub(super) const IDLE: u64 = 3600;
 
 /// Seconds between two looks for what is idle.
 const SWEEP: u64 = 60;
@@ -156,25 +160,42 @@ impl Known {
     }
 
     fn remember(&mut self, id: u64, asked: &Asked<'_>, now: u64) -> Arc<Seen> {
-        for label in asked.staying() {
-            if let Some(value) = self.values.get_mut(&label.hash) {
-                value.streams += 1;
-                continue;
-            }
-            let (key, name) = self.name(label.name);
-            name.values += 1;
-            name.active.add(1.0);
-            if name.newest.len() >= SAMPLES - 1 {
-                name.newest.remove(0);
-            }
-            name.newest.push(sample(label.value));
-            self.values.insert(label.hash, Value { name: key, streams: 1 });
-        }
-        let seen = Arc::new(Seen(AtomicU64::new(now)));
-        let values = asked.staying().map(|label| label.hash).collect();
+        self.keep(id, now, asked.staying().map(|label| (label.name, label.hash, Some(label.value))))
+    }
+
+    /// Keeps in mind a stream with these labels, each with its name, hash and, where there is one, a value to show.
+    fn keep<'l>(
+        &mut self,
+        id: u64,
+        met: u64,
+        labels: impl Iterator<Item = (&'l str, u64, Option<&'l [u8]>)>,
+    ) -> Arc<Seen> {
+        let values = labels.map(|(name, hash, shown)| {
+            self.use_value(name, hash, shown);
+            hash
+        });
+        let values = values.collect();
+        let seen = Arc::new(Seen(AtomicU64::new(met)));
         self.streams.insert(id, Stream { seen: seen.clone(), values });
         self.metrics.streams_active.add(1.0);
         seen
+    }
+
+    fn use_value(&mut self, name: &str, hash: u64, shown: Option<&[u8]>) {
+        if let Some(value) = self.values.get_mut(&hash) {
+            value.streams += 1;
+            return;
+        }
+        let (key, name) = self.name(name);
+        name.values += 1;
+        name.active.add(1.0);
+        if let Some(shown) = shown {
+            if name.newest.len() >= SAMPLES - 1 {
+                name.newest.remove(0);
+            }
+            name.newest.push(sample(shown));
+        }
+        self.values.insert(hash, Value { name: key, streams: 1 });
     }
 
     fn count_moved(&mut self, label: &Candidate<'_>, max_label_values: usize) -> Option<Warning> {
@@ -217,6 +238,16 @@ impl Known {
         (key, entry)
     }
 
+    /// Forgets everything. Who has a stream in a cache learns of it.
+    pub(super) fn clear(&mut self) {
+        self.streams.values().for_each(|stream| stream.seen.0.store(GONE, Ordering::SeqCst));
+        self.metrics.streams_active.add(-(self.streams.len() as f64));
+        self.names.values().for_each(|name| name.active.add(-(name.values as f64)));
+        self.streams.clear();
+        self.values.clear();
+        self.names.clear();
+    }
+
     /// Forgets streams that are idle and the values that only they had. Does nothing where that was done just now.
     pub(super) fn sweep(&mut self, now: u64) {
         if now < self.swept + SWEEP {
@@ -252,8 +283,7 @@ fn release(hash: u64, values: &mut Map<u64, Value>, names: &mut Map<Arc<str>, Na
 /// Gauges say what is known, and nothing is known any more.
 impl Drop for Known {
     fn drop(&mut self) {
-        self.metrics.streams_active.add(-(self.streams.len() as f64));
-        self.names.values().for_each(|name| name.active.add(-(name.values as f64)));
+        self.clear();
     }
 }
 

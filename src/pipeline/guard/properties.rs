@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Above, Guard, GuardSettings, Seen};
+use super::{Above, Guard, GuardSettings, SavedGuard, Seen};
 use crate::clock::Instant;
 use crate::metrics::{Own, Registry};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 type Set = BTreeMap<String, String>;
+
+fn settings(max_streams: usize, max_label_values: usize) -> GuardSettings {
+    GuardSettings { enabled: true, max_streams, max_label_values, above: Above::Discard }
+}
 
 struct Bench {
     guard: Guard,
@@ -30,7 +34,7 @@ struct Answer {
 impl Bench {
     fn new(max_streams: usize, max_label_values: usize) -> Bench {
         let own = Own::register(&Registry::default());
-        let settings = GuardSettings { max_streams, max_label_values, above: Above::Discard };
+        let settings = settings(max_streams, max_label_values);
         let start = Instant::now();
         Bench { guard: Guard::beside(None, settings, &own), own, start }
     }
@@ -166,7 +170,7 @@ fn another_configuration_knows_what_the_one_before_knew_and_nothing_knows_nothin
     for id in ["a", "b"] {
         bench.ask(&[("id", id)], Duration::ZERO);
     }
-    let settings = GuardSettings { max_streams: 10, max_label_values: 1, above: Above::Discard };
+    let settings = settings(10, 1);
     let other = Own::register(&Registry::default());
     let Bench { guard, own, start } = bench;
     let next = Bench { guard: Guard::beside(Some(&guard), settings, &other), own, start };
@@ -178,6 +182,46 @@ fn another_configuration_knows_what_the_one_before_knew_and_nothing_knows_nothin
     drop(guard);
     assert_eq!(own.cardinality.streams_active.value(), 0.0);
     assert_eq!(own.cardinality.values_active(Some("id")).value(), 0.0);
+}
+
+#[test]
+fn what_was_known_is_known_after_a_restart() {
+    let bench = Bench::new(10, 2);
+    for (id, level) in [("a", "x"), ("b", "x"), ("c", "y")] {
+        bench.ask(&[("id", id), ("level", level)], Duration::ZERO);
+    }
+    let text = serde_json::to_string(&bench.guard.save()).unwrap();
+    assert_eq!(text, serde_json::to_string(&bench.guard.save()).unwrap(), "nothing new, nothing to write");
+    let saved: SavedGuard = serde_json::from_str(&text).unwrap();
+    let next = Bench::new(10, 2);
+    next.guard.restore(&saved);
+    assert_eq!((next.streams(), next.values("id"), next.values("level")), (3.0, 2.0, 2.0));
+    assert!(next.ask(&[("id", "a"), ("level", "x")], Duration::ZERO).moved.is_empty());
+    assert!(next.ask(&[("level", "y")], Duration::ZERO).moved.is_empty());
+    assert!(next.ask(&[("id", "d")], Duration::ZERO).moved.contains("id"));
+    assert_eq!(next.streams(), 4.0, "the third stream was known");
+    // Time goes on from when they were met.
+    next.guard.sweep(next.start + HOUR + Duration::from_secs(2));
+    assert_eq!((next.streams(), next.values("id")), (0.0, 0.0));
+}
+
+#[test]
+fn what_was_saved_and_makes_no_sense_is_left_out() {
+    let bench = Bench::new(2, 2);
+    let text = |check: u64| {
+        format!(
+            "{{\"seed\":1,\"check\":{check},\"values\":{{\"a\":[1,1,2]}},\"streams\":[[1,{},[0,1,2,9]],[1,9223372036854775807,[0]],\
+             [2,-9223372036854775808,[1]],[3,9223372036854775807,[]],[4,9223372036854775807,[]],[5,9223372036854775807,[]]]}}",
+            i64::MAX
+        )
+    };
+    let restore = |check| bench.guard.restore(&serde_json::from_str(&text(check)).unwrap());
+    restore(7);
+    assert_eq!(bench.streams(), 0.0, "the hashes are of another version");
+    restore(super::hash(1, super::CHECK, b""));
+    assert_eq!((bench.streams(), bench.values("a")), (2.0, 2.0), "twice the limit is read at most");
+    bench.guard.sweep(bench.start + 3 * HOUR);
+    assert_eq!((bench.streams(), bench.values("a")), (0.0, 0.0));
 }
 
 #[derive(Clone, Debug)]
