@@ -4,6 +4,7 @@
 //! The registry is our own because derived metrics carry names the user chose: the client libraries append `_total`
 //! to every counter, which would break dashboards made for Promtail.
 
+mod cardinality;
 mod exposition;
 mod kept;
 mod log_lines;
@@ -16,6 +17,7 @@ mod stages;
 mod tally;
 mod targets;
 
+pub(crate) use cardinality::Cardinality;
 pub(crate) use exposition::text;
 pub(crate) use kept::{Changes, Kept};
 pub(crate) use log_lines::LogLines;
