@@ -14,7 +14,6 @@ use crate::metrics::stages::StageBoard;
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
-    /// What the stages of the jobs that run do.
     pub(crate) stages: StageBoard,
     /// Lines read from sources, by `source` (docker, file).
     pub(crate) lines_read: Arc<Family>,
