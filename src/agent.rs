@@ -67,7 +67,8 @@ pub(crate) struct Parts {
 pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
     let Parts { loaded, request, registry, own, set_log, log } = parts;
-    let (mut reloads, controls) = Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log);
+    let (mut reloads, controls) =
+        Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log.clone());
     let mut running = wire::start(loaded.settings, registry, own.clone(), controls)?;
     let mut jumps = Jumps::new(&own);
     let mut looks = interval(jumps::LOOK_EVERY);
@@ -108,7 +109,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     notify(&[NotifyState::Stopping]);
     tokio::select! {
         // An input that cannot be read again is carried to its end, however long that takes.
-        () = stop(running, (!at_end).then_some(FLUSH_WITHIN)) => {}
+        () = stop(running, (!at_end).then_some(FLUSH_WITHIN), &*log) => {}
         name = signals.stop() => {
             warn!(signal = name, "second signal, leaving at once: what is not acknowledged is sent again next time");
             std::process::exit(1);
@@ -118,7 +119,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
 }
 
 /// Sources end, inlets close in flow order, each stage drains, one deadline over all.
-async fn stop(mut running: Running, within: Option<Duration>) {
+async fn stop(mut running: Running, within: Option<Duration>, log: &dyn LogLevel) {
     let started = Instant::now();
     running.readiness.send_replace(Readiness::Stopping);
     running.stop.cancel();
@@ -150,6 +151,7 @@ async fn stop(mut running: Running, within: Option<Duration>) {
     let flushed = running.clients.sent() - sent_before;
     let spooled = running.clients.spooled() - spooled_before;
     let remaining = running.ledger.open_chunks();
+    log.catch_up();
     info!(flushed, spooled, remaining, in_time, took = ?started.elapsed(),
         "stopped: flushed entries are acknowledged, spooled ones are on disk, remaining chunks will be read again");
 }

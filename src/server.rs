@@ -15,18 +15,19 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
-use crate::http::{ServerTls, TlsListener};
-use crate::metrics::{Own, Registry};
+use crate::http::{self, Limits, ServerTls};
+use crate::metrics::{self, Own, Registry, of_targets};
 use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
@@ -41,7 +42,14 @@ pub(crate) struct Settings {
     pub(crate) metrics: bool,
     /// Serves HTTPS, and nothing else.
     pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) limits: Limits,
 }
+
+/// The kind of server, as metrics call it.
+const KIND: &str = "server";
+
+/// Bytes of a request behind its head: a level of the log.
+const LARGEST_BODY: usize = 1024;
 
 /// Whether the agent does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +102,7 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         .route("/debug/pipeline", get(stages::page))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
-        pages = pages.route("/metrics", get(metrics));
+        pages = pages.route("/metrics", get(numbers));
     }
     if view.controls.reload.is_some() {
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
@@ -102,15 +110,13 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     if !settings.prefix.is_empty() {
         pages = Router::new().nest(&settings.prefix, pages);
     }
-    let pages = pages.with_state(view);
+    let network = view.own.network.clone();
+    let pages = pages.layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(view);
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let tls = settings.tls.clone();
+    let (tls, limits) = (settings.tls.clone(), settings.limits);
     let serve = async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        match tls {
-            None => axum::serve(listener, pages).await,
-            Some(tls) => axum::serve(TlsListener::new(listener, tls), pages).await,
-        }
+        let count = |ended: Option<&'static str>| network.connection(KIND, ended);
+        http::serve(listener, tls, pages, limits, count, CancellationToken::new()).await
     };
     thread::Builder::new().name("http".to_owned()).spawn(move || {
         if let Err(error) = runtime.block_on(serve) {
@@ -121,11 +127,15 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     Ok(())
 }
 
-async fn metrics(State(view): State<View>) -> Response {
+async fn numbers(State(view): State<View>) -> Response {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
     view.own.take_stock();
-    let text = view.registry.render(clock::now());
+    let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
+    let mut families = view.registry.shown(clock::now());
+    families.extend(of_targets(&targets));
+    families.sort_by(|one, other| one.name.cmp(&other.name));
+    let text = metrics::text(&families);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -95,7 +95,7 @@ impl Loaded {
     /// Logs what looks like a mistake, a line each.
     pub(crate) fn log_warnings(&self) {
         for Warning { invalid: warning, .. } in &self.warnings {
-            warn!(file = %self.name, line = warning.at.line, column = warning.at.column, "{warning}");
+            warn!(config = self.name, line = warning.at.line, column = warning.at.column, "{warning}");
         }
     }
 

@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::agent::clients::UnusableClient;
 use crate::agent::load::{self, LoadError, Loaded, Request, Source};
@@ -216,7 +216,8 @@ impl Reloads {
         self.own.config_reloads.with("result", outcome).add(1.0);
         self.own.config_last_reload_successful.set(f64::from(u8::from(result.is_ok())));
         if let Err(error) = &result {
-            warn!(%error, "the configuration cannot be taken over, the one before stays in force");
+            // Who asks twice within a minute hears it twice, as this is no warning.
+            error!(%error, "the configuration cannot be taken over, the one before stays in force");
         }
         if let Asked::Page(server::Reload(answer)) = read.asked {
             // Whoever does not wait for the answer finds it in the log.

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::custody::{Ledger, Store, StoreError, Times};
 use crate::flow::Troubles;
+use crate::http::chain;
 use crate::metrics::{Own, Registry};
 
 /// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
@@ -99,10 +100,9 @@ async fn run(
             Err(error) => {
                 own.positions_failed.add(1.0);
                 if !std::mem::replace(&mut failing, true) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
                     // Lines go on: what is at stake is that they are sent again after a kill.
-                    troubles.warn(WHO, format!("they cannot be saved: {error}"));
-                    warn!(%error, cause, "positions cannot be saved, trying again");
+                    troubles.warn(WHO, format!("they cannot be saved: {}", chain(&error)));
+                    warn!(error = %chain(&error), "positions cannot be saved, trying again");
                 }
             }
         }

@@ -100,8 +100,6 @@ struct Worker {
 struct Failing {
     since: Instant,
     attempts: u64,
-    /// The reason that was logged last.
-    told: &'static str,
 }
 
 enum Event {

@@ -191,7 +191,7 @@ impl Containers {
             if let Refreshed::Refused(error) = state.networks.refresh(&containers, endpoint, &version).await?
             {
                 let (job, host) = (&self.job, &self.settings.host);
-                warn!(%job, %host, %error, "Docker does not tell about networks, their labels are left out");
+                warn!(%job, %host, error = %chain(&error), "Docker does not tell about networks, their labels are left out");
             }
             Ok::<_, ListError>((docker, containers))
         };

@@ -266,7 +266,7 @@ impl Files {
             own: self.own.clone(),
         };
         let intake = Intake::new(&job.pipeline, target, Some(&labels), None, &self.outlet);
-        info!(job = %job.name, file = %path.display(), "following file");
+        info!(job = %job.name, path = %path.display(), "following file");
         let stop = job.stop.child_token();
         let running = Running { wake: wake.clone(), group: group.clone(), stop: stop.clone() };
         active.tails.entry(path.clone()).or_default().insert(job.name.clone(), running);

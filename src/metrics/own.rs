@@ -6,6 +6,7 @@ mod client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
@@ -60,6 +61,7 @@ pub(crate) struct Own {
     pub(crate) network: Network,
     /// Of the wall clock, by `direction` (forward, backward).
     pub(crate) clock_jumps: Arc<Family>,
+    pub(crate) log_lines: LogLines,
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
@@ -244,6 +246,7 @@ impl Own {
                 "tailwater_clock_jumps_total",
                 "Jumps of the wall clock by more than a second",
             ),
+            log_lines: LogLines::register(counter),
             process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",

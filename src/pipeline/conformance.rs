@@ -160,7 +160,8 @@ fn run(case: &Case) -> Run {
             streams.entry(key.clone()).or_default().push(seen);
         }
     }
-    Run::Ran(Seen { streams, metrics: metrics(&registry.render(crate::clock::now())) }, counted)
+    let page = crate::metrics::text(&registry.shown(crate::clock::now()));
+    Run::Ran(Seen { streams, metrics: metrics(&page) }, counted)
 }
 
 /// Label pairs in a canonical order: the recording's order is its own.

@@ -22,6 +22,9 @@ pub(crate) trait LogLevel: Send + Sync {
     fn level(&self) -> LevelFilter;
 
     fn set_level(&self, level: LevelFilter);
+
+    /// Says how many lines were left out until now.
+    fn catch_up(&self);
 }
 
 /// What the pages may ask for.

@@ -106,7 +106,7 @@ impl Worker {
         self.client.metrics.retried(reason);
         sending.failures += 1;
         let now = Instant::now();
-        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0, told: "" });
+        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0 });
         failing.attempts += 1;
         if now - failing.since >= self.around.stalled_after {
             self.around.troubles.set(name, format!("nothing gets through: {reason}"));
@@ -121,11 +121,8 @@ impl Worker {
             self.finish(piece, Outcome::DroppedByRule).await;
             return self.go_on(sending);
         }
-        if let Some(failing) = self.failing.as_mut().filter(|failing| failing.told != reason) {
-            failing.told = reason;
-            warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
-                "push failed, its lines are kept and tried again");
-        }
+        warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
+            "push failed, its lines are kept and tried again");
         sending.pieces.push_front(piece);
         sending.push(&self.client, pause);
         self.sending = Some(sending);

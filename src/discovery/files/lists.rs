@@ -118,7 +118,7 @@ impl Lists {
                 Ok((groups, troubles, left_out)) => {
                     state.left_out.insert(file.clone(), left_out);
                     if !state.groups.get(&file).is_some_and(|before| are_same(before, &groups)) {
-                        info!(job, file = %file.display(), groups = groups.len(), "targets read");
+                        info!(job, path = %file.display(), groups = groups.len(), "targets read");
                         state.groups.insert(file.clone(), groups);
                     }
                     state.tell(job, file, troubles);
@@ -169,7 +169,7 @@ impl State {
         if trouble.is_empty() {
             self.told.remove(&file);
         } else if self.told.get(&file) != Some(&trouble) {
-            warn!(job, file = %file.display(), %trouble, "not all targets can be followed");
+            warn!(job, path = %file.display(), error = trouble, "not all targets can be followed");
             self.told.insert(file, trouble);
         }
     }

@@ -260,7 +260,7 @@ impl Lookout {
         let lost = before - self.passed_over.len();
         if lost > 0 {
             self.place.own.files_lost.add(lost as f64);
-            warn!(file = %self.place.path.display(), files = lost, "rotated files were deleted before they could be read");
+            warn!(path = %self.place.path.display(), files = lost, "rotated files were deleted before they could be read");
         }
     }
 

@@ -199,7 +199,7 @@ impl Tail {
         }
         // Truncated, and perhaps filled again beyond where it was read to.
         if length < reader.read_to() || !begins_with(reader.content(), *head)? {
-            info!(file = %lookout.place.path.display(), "file was truncated, reading it from its beginning");
+            info!(path = %lookout.place.path.display(), "file was truncated, reading it from its beginning");
             *truncated = Some((reader.offset(), *head));
             reader.rewind();
             *head = read_head(reader.content())?;

@@ -20,7 +20,7 @@ impl Lookout {
             return;
         }
         if self.told.replace(error.kind()) != Some(error.kind()) {
-            warn!(file = %place.path.display(), %error, "file cannot be read, trying again");
+            warn!(path = %place.path.display(), %error, "file cannot be read, trying again");
         }
     }
 
@@ -31,7 +31,7 @@ impl Lookout {
         if std::mem::replace(&mut self.failing, failed) && !failed {
             self.place.reporter.works();
             if self.told.take().is_some() {
-                info!(file = %self.place.path.display(), "file can be read again");
+                info!(path = %self.place.path.display(), "file can be read again");
             }
         }
     }
