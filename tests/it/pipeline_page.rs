@@ -134,6 +134,10 @@ async fn every_stage_says_what_became_of_the_lines_that_came_in() {
         send(agent.address(), "GET", "/debug/pipeline", "Accept: application/json\r\n", b"").unwrap();
     assert_eq!(serde_json::from_str::<Value>(&accepted).unwrap()["jobs"][0]["job"], json!("<main>"));
 
+    let failures =
+        |stage: &str| format!("tailwater_stage_failures_total{{job=\"<main>\",stage=\"{stage}\"}}");
+    assert_eq!((agent.metric(&failures("1:json")), agent.metric(&failures("4.1:timestamp"))), (6.0, 1.0));
+
     // A job that changes begins anew, one that stays goes on counting.
     fs::write(directory.path().join("tailwater.yaml"), text("\n  - decolorize:")).unwrap();
     agent.signal("HUP");
@@ -141,5 +145,7 @@ async fn every_stage_says_what_became_of_the_lines_that_came_in() {
     let main = shown(&agent, "<main>");
     assert_eq!((&main["stages"][0]["name"], &main["lines"]), (&json!("decolorize"), &json!(0)), "{main:#}");
     assert_eq!(shown(&agent, "other")["lines"], json!(2));
+    let page = agent.get("/metrics").1;
+    assert!(page.contains(&failures("1:decolorize")) && !page.contains(&failures("1:json")), "{page}");
     agent.terminate();
 }
