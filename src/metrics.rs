@@ -24,6 +24,6 @@ pub(crate) use log_lines::LogLines;
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
 pub(crate) use shown::{Reading, Shown};
-pub(crate) use stages::{Counts, Report, Row, Sample, Site, SiteCounts, Stages};
+pub(crate) use stages::{Counts, Report, Row, Sample, Site, SiteCounts, StageBoard, Stages, of_stages};
 pub(crate) use tally::Tally;
 pub(crate) use targets::{TargetReading, of_targets};

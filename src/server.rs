@@ -27,7 +27,7 @@ use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{self, Limits, ServerTls};
-use crate::metrics::{self, Own, Registry, of_targets};
+use crate::metrics::{self, Own, Registry, StageBoard, of_stages, of_targets};
 use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
@@ -69,6 +69,7 @@ pub(crate) struct View {
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
     pub(crate) targets: Targets,
+    pub(crate) stages: StageBoard,
     /// Lines that are behind for so long, while none are settled, make the agent not ready.
     pub(crate) stalled_after: Duration,
     pub(crate) controls: Controls,
@@ -135,6 +136,7 @@ async fn numbers(State(view): State<View>) -> Response {
     let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
     let mut families = view.registry.shown(clock::now());
     families.extend(of_targets(&targets));
+    families.extend(of_stages(&view.stages.reports()));
     families.sort_by(|one, other| one.name.cmp(&other.name));
     let text = metrics::text(&families);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

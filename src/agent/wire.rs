@@ -105,6 +105,7 @@ pub(super) fn start(
             controls,
             troubles: outlet.troubles.clone(),
             targets: outlet.targets.clone(),
+            stages: outlet.stages.clone(),
             stalled_after: settings.stalled_after,
         };
         server::start(listener, served, view).map_err(StartError::Server)?;
@@ -186,7 +187,7 @@ fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken)
             ("stdin".to_owned(), settings.no_stages, labels)
         }
     };
-    own.stages.show(vec![(name, pipeline.totals.clone())]);
+    outlet.stages.show(vec![(name, pipeline.totals.clone())]);
     let target = outlet.targets.add(Description {
         job: labels.iter().find(|(name, _)| *name == "job").map_or("stdin", |(_, job)| job).to_owned(),
         kind: stdin::KIND,

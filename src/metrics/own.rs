@@ -11,15 +11,12 @@ use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
-use crate::metrics::stages::StageBoard;
 
 pub(crate) use client::ClientMetrics;
 
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
-    /// What the stages of the jobs that run do.
-    pub(crate) stages: StageBoard,
     /// Lines read from sources, by `source` (docker, file).
     pub(crate) lines_read: Arc<Family>,
     /// Bytes of those lines.
@@ -142,7 +139,6 @@ impl Own {
         let build = gauge("tailwater_build_info", "Always 1; the version is in the label");
         build.series(pairs([("version", env!("CARGO_PKG_VERSION"))])).set(1.0);
         Own {
-            stages: StageBoard::default(),
             lines_read: counter("tailwater_lines_read_total", "Lines read from sources"),
             bytes_read: counter("tailwater_bytes_read_total", "Bytes of lines read from sources"),
             lines_dropped: counter(
