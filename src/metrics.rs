@@ -4,6 +4,7 @@
 //! The registry is our own because derived metrics carry names the user chose: the client libraries append `_total`
 //! to every counter, which would break dashboards made for Promtail.
 
+mod archive;
 mod exposition;
 mod kept;
 mod network;
@@ -12,6 +13,7 @@ mod process;
 mod registry;
 mod tally;
 
+pub(crate) use archive::ArchiveMetrics;
 pub(crate) use kept::{Changes, Kept};
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};

@@ -104,6 +104,8 @@ pub(super) struct Reloads {
 struct InForce {
     root: Node,
     rate: Option<RateLimit>,
+    /// Since the start.
+    archives: bool,
     /// No other can take its place, because this takes a restart.
     fixed: Option<&'static str>,
 }
@@ -135,6 +137,7 @@ impl Reloads {
             in_force: Arc::new(InForce {
                 root: loaded.root.clone(),
                 rate: loaded.settings.rate.clone(),
+                archives: loaded.settings.retention.is_some(),
                 fixed: fixed(&loaded.settings),
             }),
             started: loaded.root.clone(),
@@ -246,7 +249,8 @@ impl Reloads {
         for part in at_restart(&self.started, &root) {
             warn!(part, "this part of the configuration is taken over at a restart only");
         }
-        self.in_force = Arc::new(InForce { root, rate: settings.rate, fixed: None });
+        let archives = self.in_force.archives;
+        self.in_force = Arc::new(InForce { root, rate: settings.rate, archives, fixed: None });
         self.effective.send_replace(effective);
         info!(config = name, %jobs, %clients, "the configuration is in force");
         Ok(())
@@ -268,7 +272,8 @@ fn compile(
     if tried.root == in_force.root {
         return Ok(tried);
     }
-    let prints = tried.settings.clients.is_empty().then_some(PRINTING);
+    let prints = tried.settings.clients.is_empty() && !in_force.archives;
+    let prints = prints.then_some(PRINTING);
     if let Some(part) = in_force.fixed.or(prints) {
         return Err(ReloadError::NeedsRestart(part));
     }
@@ -283,7 +288,7 @@ fn compile(
 fn fixed(settings: &Settings) -> Option<&'static str> {
     match settings {
         Settings { stdin: true, .. } => Some("reading standard input ends"),
-        settings if settings.clients.is_empty() => Some(PRINTING),
+        settings if settings.prints() => Some(PRINTING),
         _ => None,
     }
 }
@@ -308,6 +313,7 @@ fn at_restart(started: &Node, now: &Node) -> Vec<&'static str> {
         ("server", server(started) != server(now)),
         ("positions", block(started, "positions") != block(now, "positions")),
         ("metrics", block(started, "metrics") != block(now, "metrics")),
+        ("retention", block(started, "retention") != block(now, "retention")),
         ("dead_letter", block(started, "dead_letter") != block(now, "dead_letter")),
         ("target_config.stdin", stdin(started) != stdin(now)),
     ];

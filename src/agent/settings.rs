@@ -5,6 +5,7 @@ mod clients;
 mod http_client;
 mod jobs;
 mod limits;
+mod retention;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::metrics::{Own, Registry};
 use crate::pipeline::{Pipeline, RateLimit};
 use crate::record::{ByteCount, Labels};
 use crate::server::Settings as ServerSettings;
-use crate::{custody, delivery};
+use crate::{custody, delivery, retention as archive};
 
 pub(super) use clients::{CLIENT, nodes as clients};
 pub(crate) use jobs::{Files, Job};
@@ -35,8 +36,9 @@ pub(crate) struct Settings {
     /// Whether there is a /reload page, and the configuration file is watched.
     pub(crate) runtime_reload: bool,
     pub(crate) positions: custody::Settings,
-    /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
+    /// Without it and without clients lines are printed.
+    pub(crate) retention: Option<Arc<archive::Settings>>,
     /// Where refused entries are kept, if they are.
     pub(crate) dead_letters: Option<DeadLetterSettings>,
     pub(crate) jobs: Vec<Job>,
@@ -79,6 +81,12 @@ pub(super) static ROOT: Table = Table(&[
     )
     .old("write it as an item of `clients`"),
     row("dead_letter", Kind::Block(&DEAD_LETTER), "", "Where entries are kept that Loki refused for good"),
+    row(
+        "retention",
+        Kind::Block(&retention::RETENTION),
+        "",
+        "What is archived beside Loki, and for how long",
+    ),
     row("scrape_configs", Kind::List(&jobs::JOB), "", "What is read"),
     row("metrics", Kind::Block(&METRICS), "", "Metrics derived from lines"),
     row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
@@ -188,6 +196,7 @@ impl Settings {
         let positions = positions(&block.block("positions")?)?;
         let mut clients = clients::decode(&block)?;
         clients::place_spools(&mut clients, &positions.file);
+        let retention = block.optional("retention", retention::decode)?;
         let dead_letters = dead_letters(&block.block("dead_letter")?, &positions.file)?;
         let limits = limits::decode(&block.block("limits_config")?, own, running)?;
         let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
@@ -205,6 +214,7 @@ impl Settings {
             runtime_reload: server.runtime_reload,
             positions,
             clients: reader.limits.apply_to(clients),
+            retention: retention.map(Arc::new),
             dead_letters,
             jobs: jobs.unwrap_or_default(),
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
@@ -216,6 +226,18 @@ impl Settings {
             inspect: false,
             warnings: reader.warnings,
         })
+    }
+
+    /// Lines go to an archive where nothing else is configured to take them.
+    pub(crate) fn archive_by_default(&mut self) {
+        if self.prints() {
+            self.retention = Some(Arc::new(retention::embedded(&self.positions.file)));
+        }
+    }
+
+    /// True where nobody takes lines.
+    pub(crate) fn prints(&self) -> bool {
+        self.clients.is_empty() && self.retention.is_none()
     }
 
     /// Adds labels to every client that does not have them.

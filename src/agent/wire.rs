@@ -13,15 +13,16 @@ use crate::agent::clients::UnusableClient;
 use crate::agent::saver::Saver;
 use crate::agent::settings::Settings;
 use crate::agent::sources::{Sources, Wanted};
-use crate::clock;
 use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
 use crate::metrics::{Kept, Own, Registry};
 use crate::pipeline::{Intake, Outlet};
+use crate::retention::{Archive, ArchiveError};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::listen::PortError;
 use crate::source::stdin::Stdin;
+use crate::{clock, http};
 
 /// The agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,8 @@ pub(crate) enum StartError {
     Port { job: String, error: PortError },
     #[error(transparent)]
     Client(#[from] UnusableClient),
+    #[error("{}\n  = help: give the first tier with a `store` a directory that this user can write to, and no other agent has", http::chain(.0))]
+    Archive(#[from] ArchiveError),
 }
 
 /// A running agent, by stage.
@@ -62,7 +65,7 @@ pub(super) fn start(
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     take_ports(&settings)?;
     let ledger = Arc::new(Ledger::default());
-    let printing = settings.clients.is_empty();
+    let printing = settings.prints();
     // What cannot be read twice has no position, and what is only printed is not done.
     let (store, times) = match printing || settings.stdin {
         true => (None, Times::default()),
@@ -83,6 +86,9 @@ pub(super) fn start(
         troubles: Troubles::default(),
     };
     let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
+    if let Some(archive) = open_archive(&settings)? {
+        clients.archive(archive);
+    }
     if printing {
         info!("no clients are configured: printing what would be pushed, positions are not kept");
         clients.print();
@@ -113,6 +119,15 @@ pub(super) fn start(
         }
     }
     Ok(Running { finite, stop, sources, clients, saver, ledger, readiness })
+}
+
+/// A second agent that pushes its standard input must not take what belongs to the first.
+fn open_archive(settings: &Settings) -> Result<Option<Archive>, StartError> {
+    let Some(retention) = settings.retention.as_ref().filter(|_| !settings.stdin) else { return Ok(None) };
+    let Some((_, store)) = retention.stores().next() else { return Ok(None) };
+    let archive = Archive::open(Arc::new(RealDisk), retention.clone(), store)?;
+    info!(store = %store.display(), "lines are archived");
+    Ok(Some(archive))
 }
 
 /// Takes the ports of all sources. Standard input replaces them.

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Troubles(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Troubles {
-    /// `who` cannot do its work, and why.
-    pub(crate) fn set(&self, who: &str, what: impl Into<String>) {
-        self.lock().insert(who.to_owned(), what.into());
+    /// `who` cannot do its work, and why. True where that is news.
+    pub(crate) fn set(&self, who: &str, what: impl Into<String>) -> bool {
+        let what = what.into();
+        self.lock().insert(who.to_owned(), what.clone()) != Some(what)
     }
 
-    /// `who` can do its work.
-    pub(crate) fn clear(&self, who: &str) {
-        self.lock().remove(who);
+    /// `who` can do its work. True where that is news.
+    pub(crate) fn clear(&self, who: &str) -> bool {
+        self.lock().remove(who).is_some()
     }
 
     /// All of them, a line each; empty where all is well.

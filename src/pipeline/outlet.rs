@@ -7,13 +7,16 @@ use tokio::sync::mpsc;
 
 use crate::batch::Inbound;
 use crate::flow::Budget;
-use crate::metrics::{ClientMetrics, Own};
+use crate::metrics::{Own, Series};
 
-/// The way to one client.
+/// The way to one client, or to the archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Inlet {
     pub(crate) queue: mpsc::Sender<Inbound>,
-    pub(crate) metrics: ClientMetrics,
+    /// Entries handed to it.
+    pub(crate) received: Arc<Series>,
+    /// Those of them in memory, not settled.
+    pub(crate) in_flight: Arc<Series>,
 }
 
 /// The way to each client.
