@@ -1,6 +1,7 @@
 //! The command line.
 //! In: arguments in Go's spelling.  Out: an exit code.  Owns: the log, the runtime.
 
+mod archive;
 mod checks;
 mod flags;
 mod log;
@@ -36,6 +37,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Run if given.is_true("version") => print(VERSION_LINE),
         Verb::Check => checks::check(&given),
         Verb::Inspect => checks::inspect(&given),
+        Verb::Archive => archive::run(&given),
         Verb::Run if given.is_true("check-syntax") => checks::check(&given),
         Verb::Run => run(&given),
     }
@@ -92,6 +94,7 @@ fn run(given: &Given) -> ExitCode {
     if given.is_true("dry-run") {
         // Without clients lines are printed and positions left alone.
         loaded.settings.clients.clear();
+        loaded.settings.retention = None;
     }
     use_ring();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

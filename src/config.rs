@@ -22,6 +22,6 @@ pub(crate) use diagnostic::{Invalid, Position, nearest};
 pub(crate) use dump::dump;
 pub(crate) use env::{expand as expand_env, suspicious as suspicious_references};
 pub(crate) use table::{Effect, Kind, Row, Table, row};
-pub(crate) use units::{bytes, go_duration};
+pub(crate) use units::{bytes, go_duration, prometheus_duration};
 pub(crate) use yaml::parse as parse_yaml;
 pub(crate) use yaml::{NOTHING, Node};

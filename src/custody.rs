@@ -16,11 +16,13 @@ mod spool;
 mod times;
 
 pub(crate) use cursor::{Cursor, DockerPoint, Head, LogPlace, Taken};
+#[cfg(test)]
+pub(crate) use disk::simulated::{Dice, SimDisk};
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use journal_point::JournalPoint;
 pub(crate) use ledger::{Backlog, Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};
 #[cfg(any(fuzzing, test))]
 pub(crate) use positions::fuzz_promtail;
 pub(crate) use positions::{Settings, Store, StoreError};
-pub(crate) use spool::{AppendError, Record, Settings as SpoolSettings, Spool, SpoolError, WhenFull};
+pub(crate) use spool::{AppendError, Peek, Record, Settings as SpoolSettings, Spool, SpoolError, WhenFull};
 pub(crate) use times::{Note, Times};

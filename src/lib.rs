@@ -16,6 +16,7 @@ mod pipeline;
 mod batch;
 
 mod delivery;
+mod retention;
 
 mod custody;
 

@@ -4,6 +4,7 @@
 //! The registry is our own because derived metrics carry names the user chose: the client libraries append `_total`
 //! to every counter, which would break dashboards made for Promtail.
 
+mod archive;
 mod cardinality;
 mod exposition;
 mod kept;
@@ -17,6 +18,7 @@ mod stages;
 mod tally;
 mod targets;
 
+pub(crate) use archive::ArchiveMetrics;
 pub(crate) use cardinality::Cardinality;
 pub(crate) use exposition::text;
 pub(crate) use kept::{Changes, Kept};

@@ -42,5 +42,5 @@ pub(crate) use lane::{Incoming, Lane, Output, Scratch};
 pub(crate) use limits::{Limits, LineLimit, RateLimit};
 pub(crate) use outlet::{Inlet, Outlet};
 pub(crate) use re2::{Replacement, compile_anchored_dotall};
-pub(crate) use selector::label_set;
+pub(crate) use selector::{Selector, label_set};
 pub(crate) use stages::{Options as StageOptions, STAGES, StageKind};

@@ -19,10 +19,17 @@ use crate::delivery::{Around, Client, ClientError, Leftover};
 use crate::metrics::{ClientMetrics, Own};
 use crate::pipeline::{Inlet, Outlet};
 use crate::record::Labels;
-use crate::{batch, delivery, http};
+use crate::retention::Archive;
+use crate::{batch, delivery, http, retention};
 
 /// Parcels that wait for their sender beside the one it is sending.
 const PARCEL_QUEUE: usize = 1;
+
+/// The same for the archive: what waits there is made durable together.
+const ARCHIVE_QUEUE: usize = 4;
+
+/// How long entries for the archive may wait to be made durable together.
+const ARCHIVE_WAIT: Duration = Duration::from_millis(500);
 
 /// How long lines may wait to be printed where there is no client.
 const PRINT_WAIT: Duration = Duration::from_millis(200);
@@ -30,8 +37,10 @@ const PRINT_WAIT: Duration = Duration::from_millis(200);
 /// How long a client that was taken out of the configuration may go on with what it has.
 const LAST_PUSHES: Duration = Duration::from_secs(5);
 
-/// All clients. Without any, lines are printed.
+/// All clients, and the archive. Without any, lines are printed.
 pub(super) struct Clients {
+    /// Behind the inlets of the clients.
+    archive: Option<Inlet>,
     /// In the order of the outlet's inlets.
     running: Vec<Running>,
     /// Those that were taken out, and may still be using their spools.
@@ -98,6 +107,7 @@ impl Clients {
         state: Option<PathBuf>,
     ) -> Clients {
         Clients {
+            archive: None,
             running: Vec::new(),
             leaving: Vec::new(),
             batchers: JoinSet::new(),
@@ -111,15 +121,30 @@ impl Clients {
         }
     }
 
+    /// Archives, whatever clients there are.
+    pub(super) fn archive(&mut self, archive: Archive) {
+        let (parcels, outlet) = mpsc::channel(ARCHIVE_QUEUE);
+        let metrics = self.own.archive.clone();
+        let around = (metrics.clone(), self.around.troubles.clone());
+        let work = retention::run(archive, outlet, around, self.abandon.clone());
+        self.senders.spawn(async {
+            work.await;
+            Ended::Idle
+        });
+        // Its queue is long, so that it does not hold up a client that may come.
+        let queue = self.start_batcher(plain_batches(ARCHIVE_WAIT), batch::queue_length(2), parcels);
+        self.archive = Some(Inlet { queue, received: metrics.received, in_flight: metrics.in_flight });
+        self.lead_to(Vec::new());
+    }
+
+    /// Leads to these clients and to the archive.
+    fn lead_to(&self, mut inlets: Vec<Inlet>) {
+        inlets.extend(self.archive.clone());
+        self.outlet.lead_to(inlets);
+    }
+
     /// Prints, in place of clients.
     pub(super) fn print(&mut self) {
-        let batch = batch::Settings {
-            wait: PRINT_WAIT,
-            size: 1024 * 1024,
-            external_labels: Labels::default(),
-            max_streams: None,
-            tenant: None,
-        };
         let (parcels, outlet) = mpsc::channel(PARCEL_QUEUE);
         let metrics = self.own.client("terminal");
         let print = delivery::print(outlet, metrics.clone());
@@ -127,8 +152,8 @@ impl Clients {
             print.await;
             Ended::Unread
         });
-        let queue = self.start_batcher(batch, batch::queue_length(1), parcels);
-        self.outlet.lead_to(vec![Inlet { queue, metrics }]);
+        let queue = self.start_batcher(plain_batches(PRINT_WAIT), batch::queue_length(1), parcels);
+        self.lead_to(vec![inlet(queue, &metrics)]);
     }
 
     /// Leads to these clients from now on. One that stays as it was is not touched. What one that goes has not delivered is
@@ -141,7 +166,8 @@ impl Clients {
             Some(_) => {}
             None => wanted.iter_mut().for_each(|client| client.spool = None),
         }
-        let queue = batch::queue_length(wanted.len());
+        let receivers = wanted.len() + usize::from(self.archive.is_some());
+        let queue = batch::queue_length(receivers);
         let places = self.places(&wanted, queue);
         // What can fail comes before what changes.
         let mut made = Vec::new();
@@ -159,7 +185,7 @@ impl Clients {
             let new = || Client::new(settings.clone(), metrics.clone()).map(Arc::new);
             made.push((metrics.clone(), if stays { None } else { Some((new()?, spool)) }));
         }
-        self.around.clients.store(wanted.len(), Ordering::Relaxed);
+        self.around.clients.store(receivers, Ordering::Relaxed);
         let inlets = self.outlet.inlets();
         let mut before: Vec<Option<Running>> = self.running.drain(..).map(Some).collect();
         let mut next = Vec::new();
@@ -182,7 +208,7 @@ impl Clients {
                 (None, None) => {}
             }
         }
-        self.outlet.lead_to(next);
+        self.lead_to(next);
         for removed in before.into_iter().flatten() {
             changed.removed += 1;
             self.forsake(removed);
@@ -250,7 +276,7 @@ impl Clients {
             Ended::Idle
         });
         let inlet = self.start_batcher(settings.batch.clone(), queue, parcels);
-        let inlet = Inlet { queue: inlet, metrics: metrics.clone() };
+        let inlet = self::inlet(inlet, &metrics);
         self.running.push(Running { settings, queue, client, metrics, retire, leftover });
         inlet
     }
@@ -310,6 +336,7 @@ impl Clients {
 
     /// Closes the outlet and waits until all that came through it is delivered.
     pub(super) async fn drain(&mut self) {
+        self.archive = None;
         self.outlet.lead_to(Vec::new());
         while self.batchers.join_next().await.is_some() {}
         while self.senders.join_next().await.is_some() {}
@@ -325,6 +352,17 @@ impl Clients {
         self.batchers.abort_all();
         self.senders.abort_all();
     }
+}
+
+/// Batches of whatever comes.
+fn plain_batches(wait: Duration) -> batch::Settings {
+    let (external_labels, size) = (Labels::default(), 1024 * 1024);
+    batch::Settings { wait, size, external_labels, max_streams: None, tenant: None }
+}
+
+fn inlet(queue: mpsc::Sender<batch::Inbound>, metrics: &ClientMetrics) -> Inlet {
+    let (received, in_flight) = (metrics.received_entries.clone(), metrics.in_flight_entries.clone());
+    Inlet { queue, received, in_flight }
 }
 
 /// What a client is started with.

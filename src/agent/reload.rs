@@ -104,6 +104,8 @@ pub(super) struct Reloads {
 struct InForce {
     root: Node,
     limits: Limits,
+    /// Since the start.
+    archives: bool,
     /// No other can take its place, because this takes a restart.
     fixed: Option<&'static str>,
 }
@@ -135,6 +137,7 @@ impl Reloads {
             in_force: Arc::new(InForce {
                 root: loaded.root.clone(),
                 limits: loaded.settings.limits.clone(),
+                archives: loaded.settings.retention.is_some(),
                 fixed: fixed(&loaded.settings),
             }),
             started: loaded.root.clone(),
@@ -255,7 +258,8 @@ impl Reloads {
             warn!(part, "this part of the configuration is taken over at a restart only");
         }
         settings.limits.announce(&self.own);
-        self.in_force = Arc::new(InForce { root, limits: settings.limits, fixed: None });
+        let archives = self.in_force.archives;
+        self.in_force = Arc::new(InForce { root, limits: settings.limits, archives, fixed: None });
         self.effective.send_replace(effective);
         info!(config = name, %jobs, %clients, "the configuration is in force");
         Ok(())
@@ -277,7 +281,8 @@ fn compile(
     if tried.root == in_force.root {
         return Ok(tried);
     }
-    let prints = tried.settings.clients.is_empty().then_some(PRINTING);
+    let prints = tried.settings.clients.is_empty() && !in_force.archives;
+    let prints = prints.then_some(PRINTING);
     if let Some(part) = in_force.fixed.or(prints) {
         return Err(ReloadError::NeedsRestart(part));
     }
@@ -292,7 +297,7 @@ fn compile(
 fn fixed(settings: &Settings) -> Option<&'static str> {
     match settings {
         Settings { stdin: true, .. } => Some("reading standard input ends"),
-        settings if settings.clients.is_empty() => Some(PRINTING),
+        settings if settings.prints() => Some(PRINTING),
         _ => None,
     }
 }
@@ -318,6 +323,7 @@ fn at_restart(started: &Node, now: &Node) -> Vec<&'static str> {
         ("server", server(started) != server(now)),
         ("positions", block(started, "positions") != block(now, "positions")),
         ("metrics", block(started, "metrics") != block(now, "metrics")),
+        ("retention", block(started, "retention") != block(now, "retention")),
         ("dead_letter", block(started, "dead_letter") != block(now, "dead_letter")),
         ("target_config.stdin", stdin(started) != stdin(now)),
     ];

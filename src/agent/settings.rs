@@ -6,6 +6,7 @@ mod clients;
 mod http_client;
 mod jobs;
 mod limits;
+mod retention;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::metrics::{Own, Registry};
 use crate::pipeline::{Limits as PipelineLimits, Pipeline};
 use crate::record::{ByteCount, Labels};
 use crate::server::Settings as ServerSettings;
-use crate::{custody, delivery};
+use crate::{custody, delivery, retention as archive};
 
 pub(super) use clients::{CLIENT, nodes as clients};
 pub(crate) use jobs::{Files, Job};
@@ -38,8 +39,9 @@ pub(crate) struct Settings {
     /// Nothing gets through for so long, and the agent is not ready.
     pub(crate) stalled_after: Duration,
     pub(crate) positions: custody::Settings,
-    /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
+    /// Without it and without clients lines are printed.
+    pub(crate) retention: Option<Arc<archive::Settings>>,
     /// Where refused entries are kept, if they are.
     pub(crate) dead_letters: Option<DeadLetterSettings>,
     pub(crate) jobs: Vec<Job>,
@@ -82,6 +84,12 @@ pub(super) static ROOT: Table = Table(&[
     )
     .old("write it as an item of `clients`"),
     row("dead_letter", Kind::Block(&DEAD_LETTER), "", "Where entries are kept that Loki refused for good"),
+    row(
+        "retention",
+        Kind::Block(&retention::RETENTION),
+        "",
+        "What is archived beside Loki, and for how long",
+    ),
     row("scrape_configs", Kind::List(&jobs::JOB), "", "What is read"),
     row("metrics", Kind::Block(&METRICS), "", "Metrics derived from lines"),
     row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
@@ -197,6 +205,7 @@ impl Settings {
         let positions = positions(&block.block("positions")?)?;
         let mut clients = clients::decode(&block)?;
         clients::place_spools(&mut clients, &positions.file);
+        let retention = block.optional("retention", retention::decode)?;
         let dead_letters = dead_letters(&block.block("dead_letter")?, &positions.file)?;
         let running_rate = running.and_then(|running| running.rate.as_ref());
         let mut limits = limits::decode(&block.block("limits_config")?, own, running_rate)?;
@@ -219,6 +228,7 @@ impl Settings {
             stalled_after: server.stalled_after,
             positions,
             clients: reader.limits.apply_to(clients),
+            retention: retention.map(Arc::new),
             dead_letters,
             jobs: jobs.unwrap_or_default(),
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
@@ -230,6 +240,18 @@ impl Settings {
             inspect: false,
             warnings: reader.warnings,
         })
+    }
+
+    /// Lines go to an archive where nothing else is configured to take them.
+    pub(crate) fn archive_by_default(&mut self) {
+        if self.prints() {
+            self.retention = Some(Arc::new(retention::embedded(&self.positions.file)));
+        }
+    }
+
+    /// True where nobody takes lines.
+    pub(crate) fn prints(&self) -> bool {
+        self.clients.is_empty() && self.retention.is_none()
     }
 
     /// Adds labels to every client that does not have them.

@@ -15,16 +15,17 @@ use crate::agent::clients::UnusableClient;
 use crate::agent::saver::{Beside, Saver};
 use crate::agent::settings::Settings;
 use crate::agent::sources::{Sources, Wanted};
-use crate::clock;
 use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT};
 use crate::metrics::{Kept, Own, Registry};
 use crate::pipeline::{Guard, Intake, Outlet, SavedGuard};
+use crate::retention::{Archive, ArchiveError};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::listen::PortError;
 use crate::source::stdin::{self, Stdin};
 use crate::targets::Description;
+use crate::{clock, http};
 
 /// The agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,8 @@ pub(crate) enum StartError {
     Port { job: String, error: PortError },
     #[error(transparent)]
     Client(#[from] UnusableClient),
+    #[error("{}\n  = help: give the first tier with a `store` a directory that this user can write to, and no other agent has", http::chain(.0))]
+    Archive(#[from] ArchiveError),
 }
 
 /// A running agent, by stage.
@@ -66,7 +69,7 @@ pub(super) fn start(
     take_ports(&settings)?;
     settings.limits.announce(&own);
     let ledger = Arc::new(Ledger::default());
-    let printing = settings.clients.is_empty();
+    let printing = settings.prints();
     // What cannot be read twice has no position, and what is only printed is not done.
     let (store, times) = match printing || settings.stdin {
         true => (None, Times::default()),
@@ -88,6 +91,9 @@ pub(super) fn start(
         stalled_after: settings.stalled_after,
     };
     let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
+    if let Some(archive) = open_archive(&settings)? {
+        clients.archive(archive);
+    }
     if printing {
         info!("no clients are configured: printing what would be pushed, positions are not kept");
         clients.print();
@@ -129,6 +135,15 @@ pub(super) fn start(
         }
     }
     Ok(Running { finite, stop, sources, clients, saver, ledger, readiness })
+}
+
+/// A second agent that pushes its standard input must not take what belongs to the first.
+fn open_archive(settings: &Settings) -> Result<Option<Archive>, StartError> {
+    let Some(retention) = settings.retention.as_ref().filter(|_| !settings.stdin) else { return Ok(None) };
+    let Some((_, store)) = retention.stores().next() else { return Ok(None) };
+    let archive = Archive::open(Arc::new(RealDisk), retention.clone(), store)?;
+    info!(store = %store.display(), "lines are archived");
+    Ok(Some(archive))
 }
 
 /// Takes the ports of all sources. Standard input replaces them.

@@ -53,7 +53,7 @@ pub(super) fn inspect(given: &Given) -> ExitCode {
     }
 }
 
-fn load(given: &Given) -> Result<Loaded, ExitCode> {
+pub(super) fn load(given: &Given) -> Result<Loaded, ExitCode> {
     let registry = Registry::default();
     let own = Own::register(&registry);
     Log::start(early_format(given), own.log_lines.clone());

@@ -39,7 +39,11 @@ pub(crate) struct Flag {
 impl Flag {
     /// Whether a command knows the flag.
     pub(crate) fn is_for(&self, verb: Verb) -> bool {
-        self.group != Group::Inspect || verb == Verb::Inspect
+        match self.group {
+            Group::Inspect => verb == Verb::Inspect,
+            Group::Archive => verb == Verb::Archive,
+            _ => true,
+        }
     }
 }
 
@@ -84,12 +88,14 @@ pub(crate) enum Group {
     Server,
     /// Only for the command `inspect`.
     Inspect,
+    /// Only for the command `archive`.
+    Archive,
     Ignored,
 }
 
 impl Group {
     /// In the order of help.
-    pub(crate) const ALL: [Group; 8] = [
+    pub(crate) const ALL: [Group; 9] = [
         Group::General,
         Group::Client,
         Group::Positions,
@@ -97,6 +103,7 @@ impl Group {
         Group::Limits,
         Group::Server,
         Group::Inspect,
+        Group::Archive,
         Group::Ignored,
     ];
 
@@ -108,6 +115,7 @@ impl Group {
             Group::Files => "Files",
             Group::Limits => "Limits over all jobs",
             Group::Inspect => "Of the command inspect",
+            Group::Archive => "Of the command archive",
             Group::Server => "HTTP server",
             Group::Ignored => "Promtail's, accepted and ignored",
         }
@@ -120,18 +128,21 @@ pub(crate) enum Verb {
     Run,
     Check,
     Inspect,
+    Archive,
     Version,
     Help,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Verb; 5] = [Verb::Run, Verb::Check, Verb::Inspect, Verb::Version, Verb::Help];
+    pub(crate) const ALL: [Verb; 6] =
+        [Verb::Run, Verb::Check, Verb::Inspect, Verb::Archive, Verb::Version, Verb::Help];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Verb::Run => "run",
             Verb::Check => "check",
             Verb::Inspect => "inspect",
+            Verb::Archive => "archive",
             Verb::Version => "version",
             Verb::Help => "help",
         }
@@ -147,6 +158,9 @@ impl Verb {
             Verb::Inspect => {
                 "Shows what each stage does to the lines of standard input; fails when one cannot do its work"
             }
+            Verb::Archive => {
+                "Searches, lists, verifies or exports what is archived, whether the agent runs or not"
+            }
             Verb::Version => "Prints the version",
             Verb::Help => "Prints help for a command, the manual page or completions for a shell",
         }
@@ -158,14 +172,17 @@ impl Verb {
             Verb::Run => "[run] [-flag[=value] ...]",
             Verb::Check => "check -config.file=FILE [-flag[=value] ...]",
             Verb::Inspect => "inspect -config.file=FILE [-job=NAME] [-flag[=value] ...] < SAMPLE",
+            Verb::Archive => {
+                "archive query|ls|verify|export ['{label=\"value\"} |= \"text\"'] [-flag[=value] ...]"
+            }
             Verb::Version => "version",
-            Verb::Help => "help [run|check|inspect|config|man|bash|zsh|fish]",
+            Verb::Help => "help [run|check|inspect|archive|config|man|bash|zsh|fish]",
         }
     }
 
     /// Whether the command acts on flags at all.
     pub(crate) fn takes_flags(self) -> bool {
-        matches!(self, Verb::Run | Verb::Check | Verb::Inspect)
+        matches!(self, Verb::Run | Verb::Check | Verb::Inspect | Verb::Archive)
     }
 }
 

@@ -24,6 +24,7 @@ use tracing::warn;
 use crate::custody::disk::{Disk, Lock};
 use crate::record::ByteCount;
 
+mod peek;
 mod place;
 mod read;
 mod record;
@@ -31,6 +32,7 @@ mod recovery;
 mod segment;
 mod write;
 
+pub(crate) use peek::Peek;
 use place::{Marks, Place};
 pub(crate) use record::Record;
 use segment::{Reader, Segment};
@@ -156,6 +158,24 @@ impl Spool {
             Some(given) if !given.evicted => self.head += given.record.entries,
             _ => return,
         }
+        self.release_or_remember();
+    }
+
+    /// The numbers of what is held, all of it durable.
+    pub(crate) fn span(&self) -> Range<u64> {
+        self.head..self.end
+    }
+
+    /// Everything before the number `to` is done with, read beside the spool (`Peek`); `lost` entries of it were not to be
+    /// read.
+    pub(crate) fn pass(&mut self, to: u64, lost: u64) {
+        let to = to.clamp(self.head, self.end);
+        for index in 0..self.segments.len() {
+            let overlaps = self.segments[index].first < to && self.end_of(index) > self.head;
+            self.segments[index].damaged |= lost > 0 && overlaps;
+        }
+        self.losses.damaged += lost;
+        (self.given, self.reader, self.head) = (None, None, to);
         self.release_or_remember();
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Troubles(Arc<Mutex<BTreeMap<String, Trouble>>>);
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Trouble {
     what: String,
     /// Work is not done.
@@ -25,19 +25,19 @@ pub(crate) struct Listed {
 }
 
 impl Troubles {
-    /// `who` cannot do its work, and why.
-    pub(crate) fn set(&self, who: &str, what: impl Into<String>) {
-        self.insert(who, what.into(), true);
+    /// `who` cannot do its work, and why. True where that is news.
+    pub(crate) fn set(&self, who: &str, what: impl Into<String>) -> bool {
+        self.insert(who, what.into(), true)
     }
 
-    /// `who` does its work, and yet something is wrong.
-    pub(crate) fn warn(&self, who: &str, what: impl Into<String>) {
-        self.insert(who, what.into(), false);
+    /// `who` does its work, and yet something is wrong. True where that is news.
+    pub(crate) fn warn(&self, who: &str, what: impl Into<String>) -> bool {
+        self.insert(who, what.into(), false)
     }
 
-    /// All is well with `who`.
-    pub(crate) fn clear(&self, who: &str) {
-        self.lock().remove(who);
+    /// All is well with `who`. True where that is news.
+    pub(crate) fn clear(&self, who: &str) -> bool {
+        self.lock().remove(who).is_some()
     }
 
     /// All of them, by who has them.
@@ -50,8 +50,12 @@ impl Troubles {
         listed
     }
 
-    fn insert(&self, who: &str, what: String, grave: bool) {
-        self.lock().insert(who.to_owned(), Trouble { what, grave });
+    fn insert(&self, who: &str, what: String, grave: bool) -> bool {
+        let trouble = Trouble { what, grave };
+        let mut troubles = self.lock();
+        let is_news = troubles.get(who) != Some(&trouble);
+        troubles.insert(who.to_owned(), trouble);
+        is_news
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {

@@ -6,6 +6,7 @@ mod client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::archive::ArchiveMetrics;
 use crate::metrics::cardinality::Cardinality;
 use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
@@ -113,6 +114,7 @@ pub(crate) struct Own {
     spool_entries: Arc<Family>,
     spool_bytes: Arc<Family>,
     spool_errors: Arc<Family>,
+    pub(crate) archive: ArchiveMetrics,
     gap: Arc<Family>,
     /// Of all clients there have been, by name.
     clients: Arc<Mutex<BTreeMap<String, ClientMetrics>>>,
@@ -305,6 +307,7 @@ impl Own {
             spool_entries: gauge("tailwater_spool_entries", "Entries in a client's spool"),
             spool_bytes: gauge("tailwater_spool_bytes", "Bytes of a client's spool on disk"),
             spool_errors: counter("tailwater_spool_errors_total", "Failed reads and writes of a spool"),
+            archive: ArchiveMetrics::register(family),
             gap: gauge(
                 "tailwater_conservation_gap",
                 "Entries that came in and are neither settled nor under way: 0 unless some were lost",
@@ -320,6 +323,7 @@ impl Own {
         let dropped = self.lines_dropped.sum() + self.lines_merged.value();
         let lines = self.lines_read.sum() - dropped - self.entries_held.value() - self.entries_made.value();
         self.gap.series(pairs([("hop", "pipeline"), ("client", "")])).set(lines);
+        self.gap.series(pairs([("hop", "archive"), ("client", "")])).set(self.archive.gap());
         for (name, client) in self.clients().iter() {
             let labels = pairs([("hop", "delivery"), ("client", name)]);
             self.gap.series(labels).set(client.gap());

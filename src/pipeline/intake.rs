@@ -294,10 +294,10 @@ impl Intake {
             }
             self.outlet.own.entries_made.add(entries as f64);
             let (groups, cost) = (Arc::new(groups), std::mem::take(cost));
-            for Inlet { queue, metrics } in inlets.iter() {
+            for Inlet { queue, received, in_flight } in inlets.iter() {
                 let tickets = tickets.iter().map(Ticket::split).collect();
-                metrics.received_entries.add(entries as f64);
-                let entries = Tally::new(&metrics.in_flight_entries, entries);
+                received.add(entries as f64);
+                let entries = Tally::new(in_flight, entries);
                 let handover = Handover { groups: groups.clone(), tickets, cost, entries };
                 queue.send(Inbound::Entries(handover)).await.map_err(|_| IntakeClosed)?;
             }

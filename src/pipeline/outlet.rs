@@ -7,14 +7,17 @@ use tokio::sync::mpsc;
 
 use crate::batch::Inbound;
 use crate::flow::{Budget, Troubles};
-use crate::metrics::{ClientMetrics, Own, StageBoard};
+use crate::metrics::{Own, Series, StageBoard};
 use crate::targets::Targets;
 
-/// The way to one client.
+/// The way to one client, or to the archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Inlet {
     pub(crate) queue: mpsc::Sender<Inbound>,
-    pub(crate) metrics: ClientMetrics,
+    /// Entries handed to it.
+    pub(crate) received: Arc<Series>,
+    /// Those of them in memory, not settled.
+    pub(crate) in_flight: Arc<Series>,
 }
 
 /// The way to each client.

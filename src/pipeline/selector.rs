@@ -95,6 +95,14 @@ impl Matcher {
         &self.name
     }
 
+    /// The only value that fits, if there is one.
+    pub(crate) fn only_value(&self) -> Option<&[u8]> {
+        match &self.wanted {
+            Wanted::Equal(value) if !self.negated => Some(value),
+            _ => None,
+        }
+    }
+
     /// Whether the label's value fits; a label that is absent has the empty value.
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
         self.wanted.holds(value) != self.negated

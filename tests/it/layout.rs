@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
-const ARROWS: [(&str, &[&str]); 17] = [
-    ("cli", &["agent", "clock", "config", "metrics", "record"]),
+const ARROWS: [(&str, &[&str]); 18] = [
+    ("cli", &["agent", "clock", "config", "metrics", "pipeline", "record", "retention"]),
     (
         "agent",
         &[
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "metrics",
             "pipeline",
             "record",
+            "retention",
             "server",
             "source",
             "targets",
@@ -38,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record", "targets"]),
     ("batch", &["clock", "custody", "flow", "metrics", "record"]),
     ("delivery", &["batch", "clock", "custody", "flow", "http", "metrics", "record"]),
+    ("retention", &["batch", "clock", "custody", "flow", "metrics", "pipeline", "record"]),
     ("http", &["clock", "record"]),
     ("custody", &["clock", "flow", "record"]),
     ("config", &[]),

@@ -33,7 +33,7 @@ pub(crate) fn completions(shell: Shell) -> String {
 }
 
 /// What may follow the verb `help`.
-const TOPICS: &str = "run check inspect config man bash zsh fish";
+const TOPICS: &str = "run check inspect archive config man bash zsh fish";
 
 const BASH: &str = r#"# bash completion for tailwater
 _tailwater() {

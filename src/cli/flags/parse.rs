@@ -85,6 +85,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     let mut given = Given { verb, positional: Vec::new(), values: Vec::new() };
     while let Some(argument) = rest.pop_front() {
         if argument.len() < 2 || !argument.starts_with('-') {
+            // A question reads better before its flags.
+            if verb == Verb::Archive {
+                given.positional.push(argument);
+                continue;
+            }
             rest.push_front(argument);
             break;
         }
@@ -109,7 +114,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
         };
         given.set(flag, check(flag, &value).map_err(|expected| invalid(flag, &value, &expected))?);
     }
-    given.positional = rest.into();
+    given.positional.extend(rest);
     Ok(Parsed::Given(given))
 }
 
@@ -144,9 +149,10 @@ fn split(argument: &str) -> Result<(&str, Option<&str>), FlagError> {
 }
 
 fn unknown(name: &str) -> FlagError {
-    if FLAGS.iter().any(|flag| flag.name == name) {
-        let sentence = format!("-{name} is a flag of the command inspect");
-        return FlagError { sentence, help: Some("tailwater inspect -config.file=FILE < SAMPLE".to_owned()) };
+    if let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) {
+        let verb = if flag.is_for(Verb::Inspect) { Verb::Inspect } else { Verb::Archive };
+        let sentence = format!("-{name} is a flag of the command {}", verb.name());
+        return FlagError { sentence, help: Some(format!("tailwater {}", verb.usage())) };
     }
     let near = nearest(name, FLAGS.iter().map(|flag| flag.name));
     let help = near.map(|near| format!("did you mean -{near}?"));

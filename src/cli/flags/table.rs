@@ -5,7 +5,9 @@
 //! valid; underscores in names are its own. One default differs: the port, which is 9080 in everyone's configurations.
 
 use crate::cli::flags::Effect::{Accepted, Supported};
-use crate::cli::flags::Group::{Client, Files, General, Ignored, Inspect, Limits, Positions, Server};
+use crate::cli::flags::Group::{
+    Archive, Client, Files, General, Ignored, Inspect, Limits, Positions, Server,
+};
 use crate::cli::flags::Kind::{Bool, Bytes, Decimal, Duration, File, Labels, Number, OneOf, Text};
 use crate::cli::flags::{Flag, Group, Kind};
 
@@ -43,13 +45,31 @@ const fn ignored(
 /// The table.
 // Two lines a row; formatted it would be eight.
 #[rustfmt::skip]
-pub(crate) static FLAGS: [Flag; 105] = [
+pub(crate) static FLAGS: [Flag; 114] = [
     flag(Inspect, "job", Text, "", "",
         "Job whose stages are shown, where there are several"),
     flag(Inspect, "labels", Labels, "", "",
         "Labels that lines start with, beside those of the job's static_configs (k=v,k2=v2)"),
     flag(Inspect, "format", OneOf(&["text", "json"]), "text", "",
         "What is printed: for people, or an object for each line"),
+    flag(Archive, "store", File, "", "",
+        "Directory of an archive; without it those of the configuration"),
+    flag(Archive, "since", Text, "", "",
+        "Only entries that are no older, such as 30m, 24h or 7d"),
+    flag(Archive, "from", Text, "", "",
+        "Only entries from this time on: 2026-11-18T10:30:00Z, or the beginning of a day in UTC, 2026-11-18"),
+    flag(Archive, "to", Text, "", "",
+        "Only entries before this time"),
+    flag(Archive, "until", Text, "", "",
+        "The same as -to"),
+    flag(Archive, "limit", Number, "100", "",
+        "Entries that query shows; 0 is all"),
+    flag(Archive, "o", OneOf(&["text", "json", "raw", "logfmt"]), "text", "",
+        "How entries are shown; ls knows text and json"),
+    flag(Archive, "forward", Bool, "false", "",
+        "The oldest entries first"),
+    flag(Archive, "count", Bool, "false", "",
+        "Show only how many entries there are, of all that match"),
     flag(General, "config.file", File, "", "",
         "Configuration file, or a comma-separated list of which the first existing one is used; without it config/tailwater.yaml, else the one built in"),
     flag(General, "config.expand-env", Bool, "false", "",

@@ -43,8 +43,9 @@ struct State {
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
     pending_names: Vec<Naming>,
-    /// So many calls from now on may fail.
+    /// So many calls may fail, once this many have not.
     faults: usize,
+    spared: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,6 +85,7 @@ impl SimDisk {
             durable_names: BTreeMap::new(),
             pending_names: Vec::new(),
             faults: 0,
+            spared: 0,
         }))
     }
 
@@ -97,6 +99,19 @@ impl SimDisk {
         self.state().faults = calls;
     }
 
+    /// The same, behind so many calls that do not fail.
+    pub(crate) fn fail_after(&self, spared: usize, calls: usize) {
+        let state = &mut *self.state();
+        (state.spared, state.faults) = (spared, calls);
+    }
+
+    /// All files, as the process sees them.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let state = self.state();
+        let names = state.names.iter();
+        names.map(|(name, file)| (name.clone(), state.files[*file].content.clone())).collect()
+    }
+
     /// True while calls may fail.
     pub(crate) fn has_faults(&self) -> bool {
         self.state().faults > 0
@@ -108,7 +123,7 @@ impl SimDisk {
             eprintln!("CRASH");
         }
         let state = &mut *self.state();
-        let State { dice, files, names, durable_names, pending_names, faults } = state;
+        let State { dice, files, names, durable_names, pending_names, faults, spared } = state;
         for naming in pending_names.drain(..) {
             if dice.coin() {
                 naming.apply(durable_names);
@@ -120,7 +135,7 @@ impl SimDisk {
             file.pending.clear();
             file.content.clone_from(&file.durable);
         }
-        *faults = 0;
+        (*faults, *spared) = (0, 0);
     }
 
     /// Changes a file behind everybody's back, durably.
@@ -184,6 +199,10 @@ impl State {
     /// The error of this call, if it is to fail.
     fn fault(&mut self, writing: bool) -> io::Result<()> {
         if self.faults == 0 {
+            return Ok(());
+        }
+        if self.spared > 0 {
+            self.spared -= 1;
             return Ok(());
         }
         self.faults -= 1;

@@ -89,7 +89,7 @@ impl Spool {
 }
 
 /// The segments in order. A name that goes back in numbers is none of ours.
-fn list_segments(disk: &dyn Disk, directory: &Path, names: &[String]) -> io::Result<Vec<Segment>> {
+pub(super) fn list_segments(disk: &dyn Disk, directory: &Path, names: &[String]) -> io::Result<Vec<Segment>> {
     let mut ids: Vec<(u64, u64)> = names.iter().filter_map(|name| Segment::parse(name, EXTENSION)).collect();
     ids.sort_unstable();
     let mut segments: Vec<Segment> = Vec::with_capacity(ids.len());

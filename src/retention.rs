@@ -1,0 +1,21 @@
+//! Tiered retention: an archive that every entry goes into, beside Loki, and what can be asked of it.
+//! In: parcels of a batcher of its own.  Out: Parquet files that can be searched, listed, verified, exported.
+//! Owns: the archive's directory.
+//!
+//! ```text
+//! batcher ─parcels─▶ log (fsynced: tickets settle) ─seal─▶ objects: a Parquet file and its manifest
+//!                      └───────────── query reads both ──────────────┘
+//! ```
+
+mod archive;
+mod filter;
+mod query;
+mod tiers;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use archive::{Archive, ArchiveError, Entry, run, show_time};
+pub(crate) use filter::Filter;
+pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
+pub(crate) use tiers::{Rule, Settings, Tier};

@@ -1,0 +1,37 @@
+//! The archive: a log of what came in, and objects that it is sealed into.
+//! In: parcels.  Out: settled tickets, Parquet files and their manifests.  Owns: one store, by its log's lock.
+//!
+//! What stands in a store:
+//!
+//! ```text
+//! .wal/                     the log, a spool; `agent` names whose numbers its entries have
+//! .tmp/                     files that are not whole yet
+//! date=…/host=…/service=…/  <agent>-<first number>.parquet, and its manifest <same>.json
+//! ```
+//!
+//! An entry is in the log from before its ticket settles until after its object and manifest are durable. A crash in between
+//! seals it again: from the same number on, at least the same records, so the same files are replaced and none is doubled.
+
+mod entry;
+mod layout;
+mod manifest;
+mod object;
+mod schema;
+mod seal;
+mod store;
+mod worker;
+mod write;
+
+#[cfg(test)]
+pub(super) mod crashes;
+
+#[cfg(test)]
+pub(super) use crashes::seal_now;
+pub(crate) use entry::Entry;
+pub(super) use entry::Streams;
+pub(super) use layout::{LOG, date_of, service_directory};
+pub(crate) use manifest::show_time;
+pub(super) use manifest::{Manifest, digest};
+pub(super) use object::{Group, Object, ObjectError};
+pub(crate) use store::{Archive, ArchiveError};
+pub(crate) use worker::run;

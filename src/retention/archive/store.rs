@@ -1,0 +1,154 @@
+//! A store that is written to: its log, and where objects go.
+//! In: settings, whole objects.  Out: files that appear at once or not at all.  Owns: the directory, by the log's lock.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use tracing::{info, warn};
+
+use crate::custody::{Disk, Peek, Spool, SpoolError, SpoolSettings, WhenFull};
+use crate::record::{ByteCount, UnixNanos};
+use crate::retention::archive::layout::{AGENT, LOG, PARTIAL};
+use crate::retention::archive::manifest::Manifest;
+use crate::retention::tiers::Settings;
+
+/// Bytes of the log. When sealing fails for so long that it is full, lines wait at their sources.
+const LOG_SIZE: ByteCount = ByteCount::mib(1024);
+
+/// Bytes of an agent's name.
+const NAME: usize = 8;
+
+/// The archive, ready to run.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pub(super) settings: Arc<Settings>,
+    pub(super) log: Spool,
+    pub(super) store: Arc<Store>,
+    /// When the oldest entry came in that is in the log from before.
+    pub(super) oldest: Option<UnixNanos>,
+}
+
+/// Where objects go.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) root: PathBuf,
+    pub(super) host: String,
+    /// Names whose log the objects come from.
+    pub(super) agent: String,
+}
+
+/// The archive cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    #[error("archive {0}: its log cannot be opened")]
+    Log(String, #[source] SpoolError),
+    #[error("archive {0} cannot be written to")]
+    Disk(String, #[source] io::Error),
+}
+
+impl Archive {
+    /// Opens the store in `root`, or makes it. May block on the disk.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        settings: Arc<Settings>,
+        root: &Path,
+    ) -> Result<Archive, ArchiveError> {
+        let log = SpoolSettings {
+            directory: root.join(LOG),
+            max_size: LOG_SIZE,
+            max_age: None,
+            when_full: WhenFull::Block,
+        };
+        let name = || root.display().to_string();
+        let (log, recovered) =
+            Spool::open(disk.clone(), log).map_err(|error| ArchiveError::Log(name(), error))?;
+        if recovered.entries > 0 {
+            info!(archive = %root.display(), entries = recovered.entries, "entries are not sealed yet");
+        }
+        let broken = |error| ArchiveError::Disk(name(), error);
+        clear_partial(&*disk, root).map_err(broken)?;
+        let agent = agent(&*disk, root, &log).map_err(broken)?;
+        let oldest = oldest(&*disk, root, &log).map_err(broken)?;
+        let store = Store { disk, root: root.to_owned(), host: settings.host.clone(), agent };
+        Ok(Archive { settings, log, store: Arc::new(store), oldest })
+    }
+}
+
+fn oldest(disk: &dyn Disk, root: &Path, log: &Spool) -> io::Result<Option<UnixNanos>> {
+    let first = Peek::of(disk, &root.join(LOG), log.span())?.next()?;
+    Ok(first.map(|first| first.spooled_at))
+}
+
+/// Removes what a crash has left half.
+fn clear_partial(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+    let partial = root.join(PARTIAL);
+    disk.create_directory(&partial)?;
+    disk.list(&partial)?.iter().try_for_each(|name| remove_if_there(disk, &partial.join(name)).map(drop))
+}
+
+/// The name that goes with the log's numbers. Where those begin anew, it is a new one: an object of before that had the same
+/// number must not be taken for one that is sealed again.
+fn agent(disk: &dyn Disk, root: &Path, log: &Spool) -> io::Result<String> {
+    let path = root.join(LOG).join(AGENT);
+    let is_new = log.span() == (0..0);
+    if !is_new {
+        let mut name = [0; 2 * NAME];
+        match disk.read_at(&path, 0, &mut name) {
+            Ok(_) if name.iter().all(u8::is_ascii_hexdigit) => {
+                return Ok(String::from_utf8_lossy(&name).into_owned());
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => warn!(file = %path.display(), "the name of the log is damaged, it gets a new one"),
+        }
+    }
+    let mut bytes = [0; NAME];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let name = HEXLOWER.encode(&bytes);
+    disk.write_at(&path, 0, name.as_bytes())?;
+    disk.sync(&path)?;
+    disk.sync_directory(&root.join(LOG))?;
+    Ok(name)
+}
+
+impl Store {
+    /// Puts an object and its manifest in their places, durably.
+    pub(super) fn put(
+        &self,
+        directory: &Path,
+        name: &str,
+        object: &[u8],
+        manifest: &Manifest,
+    ) -> io::Result<()> {
+        let directory = self.root.join(directory);
+        self.disk.create_directory(&directory)?;
+        let about = format!("{name}.json");
+        // One of an attempt that was cut short must not speak of the object that comes now.
+        if remove_if_there(&*self.disk, &directory.join(&about))? {
+            self.disk.sync_directory(&directory)?;
+        }
+        self.place(&directory, &format!("{name}.parquet"), object)?;
+        self.place(&directory, &about, &manifest.encode()?)
+    }
+
+    fn place(&self, directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let (disk, partial) = (&*self.disk, self.root.join(PARTIAL));
+        let half = partial.join(name);
+        remove_if_there(disk, &half)?;
+        disk.write_at(&half, 0, bytes)?;
+        disk.sync(&half)?;
+        disk.rename(&half, &directory.join(name))?;
+        disk.sync_directory(directory)?;
+        disk.sync_directory(&partial)
+    }
+}
+
+/// False where there was none.
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+    match disk.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}

@@ -1,0 +1,205 @@
+//! Answers a question: entries of objects and of the log, in order of time.
+//! In: stores, a filter.  Out: entries, each once; what could not be read.  Owns: what of the log is asked for, compressed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::custody::{Peek, RealDisk, Record};
+use crate::record::UnixNanos;
+use crate::retention::archive::{Entry, Group, LOG, Object, ObjectError, Streams};
+use crate::retention::filter::Filter;
+use crate::retention::query::listing::{Place, files, manifest};
+use crate::retention::query::merge::{Merge, Next};
+use crate::retention::tiers::{Rule, kept_for};
+
+/// A log is cut while it is read at most so often before it counts as broken.
+const ATTEMPTS: usize = 5;
+
+/// The archive cannot be searched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QueryError {
+    #[error("there is no archive in {0}")]
+    Missing(String),
+    #[error("{path} cannot be read: {error}")]
+    Read { path: String, error: io::Error },
+}
+
+/// The entries that are asked for.
+pub(crate) struct Answer<'f> {
+    filter: &'f Filter,
+    rules: &'f [Rule],
+    merge: Merge<Source>,
+    streams: Streams,
+    /// Sources that were read, of how many.
+    progress: (usize, usize),
+}
+
+/// Where entries are.
+enum Source {
+    Log(Record),
+    Object(PathBuf),
+    /// A row group of one.
+    Group(Arc<(PathBuf, Object)>, Group),
+}
+
+impl<'f> Answer<'f> {
+    /// Looks at what there is. `rules` are those of the agent, for what it has not sealed yet.
+    pub(crate) fn begin(
+        places: &[Place],
+        filter: &'f Filter,
+        rules: &'f [Rule],
+        forward: bool,
+    ) -> Result<Answer<'f>, QueryError> {
+        let (merge, streams) = (Merge::new(forward), Streams::default());
+        let mut answer = Answer { filter, rules, merge, streams, progress: (0, 0) };
+        for place in places {
+            if !place.root.is_dir() {
+                return Err(QueryError::Missing(place.root.display().to_string()));
+            }
+            // The log comes first: what is sealed meanwhile is in both then, and not in neither.
+            answer.add_log(&place.root.join(LOG))?;
+            let read = |error| QueryError::Read { path: place.root.display().to_string(), error };
+            for path in files(&place.root, filter, "json").map_err(read)? {
+                answer.add_object(&path)?;
+            }
+        }
+        Ok(answer)
+    }
+
+    fn add_log(&mut self, directory: &Path) -> Result<(), QueryError> {
+        for record in unsealed(directory)? {
+            let mut bounds: Option<(UnixNanos, UnixNanos)> = None;
+            for entry in wanted_of(record.clone(), self.filter, self.rules, &mut self.streams) {
+                let (first, last) = bounds.unwrap_or((entry.time, entry.time));
+                bounds = Some((first.min(entry.time), last.max(entry.time)));
+            }
+            if let Some((first, last)) = bounds {
+                self.add(first, last, Source::Log(record));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_object(&mut self, path: &Path) -> Result<(), QueryError> {
+        let manifest = match manifest(path) {
+            // It is being replaced: its entries are in the log.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            manifest => {
+                manifest.map_err(|error| QueryError::Read { path: path.display().to_string(), error })?
+            }
+        };
+        let streams = manifest.label_sets();
+        if self.filter.overlaps(manifest.first_time, manifest.last_time)
+            && streams.is_none_or(|sets| sets.iter().any(|set| self.filter.wants_stream(set)))
+        {
+            let object = Source::Object(path.with_extension("parquet"));
+            self.add(manifest.first_time, manifest.last_time, object);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, first: UnixNanos, last: UnixNanos, source: Source) {
+        self.progress.1 += 1;
+        self.merge.add(first, last, source);
+    }
+
+    /// The next entry; `tell` is told of progress meanwhile. After an error about a file the rest can still be had.
+    pub(crate) fn next(&mut self, tell: &mut dyn FnMut(usize, usize)) -> Option<Result<Entry, QueryError>> {
+        loop {
+            match self.merge.next() {
+                Next::Entry(entry) => return Some(Ok(entry)),
+                Next::End => return None,
+                Next::Read(source) => {
+                    let read = self.read(source);
+                    self.progress.0 += 1;
+                    tell(self.progress.0, self.progress.1);
+                    if let Err(error) = read {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, source: Source) -> Result<(), QueryError> {
+        let broken = |path: &Path, error: ObjectError| {
+            let (path, error) = (path.display().to_string(), io::Error::other(error));
+            QueryError::Read { path, error }
+        };
+        match source {
+            Source::Log(record) => {
+                let mut entries = wanted_of(record, self.filter, self.rules, &mut self.streams);
+                entries.sort_by_key(|entry| entry.time);
+                self.merge.open(entries);
+            }
+            Source::Object(path) => {
+                let object = Object::open(&path).map_err(|error| broken(&path, error))?;
+                let object = Arc::new((path, object));
+                for group in object.1.groups() {
+                    if self.filter.overlaps(group.first, group.last) {
+                        self.add(group.first, group.last, Source::Group(object.clone(), group));
+                    }
+                }
+            }
+            Source::Group(object, group) => {
+                let entries = object.1.read(group, self.filter, &mut self.streams);
+                self.merge.open(entries.map_err(|error| broken(&object.0, error))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many entries are not sealed, as far as anybody can know.
+pub(crate) fn unsealed_entries(places: &[Place]) -> Result<u64, QueryError> {
+    let mut entries = 0;
+    for place in places {
+        entries += unsealed(&place.root.join(LOG))?.iter().map(|record| record.entries).sum::<u64>();
+    }
+    Ok(entries)
+}
+
+fn unsealed(directory: &Path) -> Result<Vec<Record>, QueryError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match records(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
+                return Ok(Vec::new());
+            }
+            // A part of it was sealed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
+            read => {
+                let path = directory.display().to_string();
+                return read.map_err(|error| QueryError::Read { path, error });
+            }
+        }
+    }
+}
+
+fn records(directory: &Path) -> io::Result<Vec<Record>> {
+    let mut peek = Peek::all(&RealDisk, directory)?;
+    let mut records = Vec::new();
+    while let Some(peeked) = peek.next()? {
+        records.push(peeked.record);
+    }
+    Ok(records)
+}
+
+fn wanted_of(record: Record, filter: &Filter, rules: &[Rule], streams: &mut Streams) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let add = |entry: Entry| {
+        let labels = &entry.stream.labels;
+        if filter.overlaps(entry.time, entry.time)
+            && filter.wants_stream(labels)
+            && filter.wants_line(&entry.line)
+            && kept_for(rules, labels).is_none_or(|kept_for| !kept_for.is_zero())
+        {
+            entries.push(entry);
+        }
+    };
+    // What does not decode is counted when it is sealed.
+    drop(streams.entries(record, add));
+    entries
+}

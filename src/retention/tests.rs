@@ -1,0 +1,138 @@
+//! What goes into an archive comes out of it, and what is asked for is found: compared with the plainest way to do it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::archive::crashes::{Made, record, settings};
+use super::archive::{Archive, Entry, seal_now};
+use super::filter::Filter;
+use super::query::{Answer, Place};
+use crate::custody::RealDisk;
+use crate::pipeline::Selector;
+use crate::record::UnixNanos;
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// What an entry is, all of it.
+type Whole = (i64, BTreeMap<String, String>, String, BTreeMap<String, String>, Option<String>);
+
+fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let value =
+        prop_oneof![Just("a".to_owned()), Just("b".to_owned()), "\\PC{0,12}", "[\"\\\\\n/%=*_.]{0,6}"];
+    let name = prop_oneof![Just("service".to_owned()), Just("level".to_owned()), Just("app".to_owned())];
+    proptest::collection::btree_map(name, value, 0..3)
+}
+
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        8 => (0..3i64, 0..5i64).prop_map(|(day, nanos)| day * DAY + nanos),
+        1 => any::<i64>(),
+        1 => prop_oneof![Just(i64::MIN), Just(-1), Just(0), Just(i64::MAX)],
+    ]
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let line = prop_oneof!["[ab]{0,3}", "\\PC{0,40}", "[\u{0}-\u{1f}]{0,5}", Just(String::new())];
+    let metadata = proptest::collection::btree_map("[a-c]{1,2}", "\\PC{0,8}", 0..3);
+    (labels(), time(), line, metadata)
+}
+
+fn archive(directory: &Path) -> Archive {
+    Archive::open(Arc::new(RealDisk), settings(2_000), directory).unwrap()
+}
+
+/// Puts records into an archive and seals after some of them; what is left stays in the log.
+fn fill(directory: &Path, records: &[(Option<String>, Vec<Made>, bool)]) {
+    let mut archive = archive(directory);
+    for (tenant, entries, seal) in records {
+        archive.log_now(&[record(tenant.as_deref(), entries)]);
+        if *seal {
+            seal_now(&mut archive);
+        }
+    }
+}
+
+fn ask(directory: &Path, filter: &Filter, forward: bool) -> Vec<Entry> {
+    let places = [Place { tier: String::new(), root: directory.to_owned() }];
+    let mut answer = Answer::begin(&places, filter, &[], forward).unwrap();
+    std::iter::from_fn(|| answer.next(&mut |_, _| {})).collect::<Result<_, _>>().unwrap()
+}
+
+fn whole(entry: &Entry) -> Whole {
+    (
+        entry.time.0,
+        entry.stream.labels.clone(),
+        String::from_utf8(entry.line.to_vec()).unwrap(),
+        entry.metadata.as_deref().map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default(),
+        entry.stream.tenant.as_deref().map(str::to_owned),
+    )
+}
+
+/// The plainest way to find something.
+fn naive(records: &[(Option<String>, Vec<Made>, bool)], filter: &Filter) -> Vec<Whole> {
+    let mut found: Vec<Whole> = records
+        .iter()
+        .flat_map(|(tenant, entries, _)| {
+            entries.iter().map(move |(labels, time, line, metadata)| {
+                (*time, labels.clone(), line.clone(), metadata.clone(), tenant.clone())
+            })
+        })
+        .filter(|(time, labels, line, ..)| {
+            let selected = filter.selector.as_ref().is_none_or(|selector| {
+                let value = |name: &str| labels.get(name).map(String::as_bytes).unwrap_or_default();
+                selector.matchers.iter().all(|matcher| matcher.matches(value(matcher.name())))
+                    && selector.filters.iter().all(|filter| filter.keeps(line.as_bytes()))
+            });
+            (filter.from.0..=filter.to.0).contains(time) && selected
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn filters() -> impl Strategy<Value = (Option<&'static str>, i64, i64)> {
+    let selector = prop_oneof![
+        Just(None),
+        Just(Some(r#"{service="a"}"#)),
+        Just(Some(r#"{service=""}"#)),
+        Just(Some(r#"{service!="a", level=~"a|b"}"#)),
+        Just(Some(r#"{service=~"a|.*\"+.*"} |= "a""#)),
+        Just(Some(r#"{app!~"b"} != "b" |~ "^.{0,3}$""#)),
+        Just(Some(r#"{level="a", service="b"} !~ "[ab]""#)),
+    ];
+    let times = prop_oneof![Just((i64::MIN, i64::MAX)), (time(), time())];
+    (selector, times).prop_map(|(selector, (from, to))| (selector, from, to))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_asked_for_is_found_each_once_in_order_of_time(
+        records in proptest::collection::vec(
+            (proptest::option::of("[a-b]{1}"), proptest::collection::vec(made(), 1..12), prop::bool::weighted(0.3)),
+            0..8,
+        ),
+        questions in proptest::collection::vec(filters(), 1..6),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        fill(directory.path(), &records);
+        for (selector, from, to) in questions {
+            let selector = selector.map(|text| Selector::parse(text).unwrap());
+            let filter = Filter { selector, from: UnixNanos(from), to: UnixNanos(to) };
+            let wanted = naive(&records, &filter);
+            for forward in [true, false] {
+                let found = ask(directory.path(), &filter, forward);
+                let in_order = found.is_sorted_by_key(|entry| if forward { entry.time.0 } else { !entry.time.0 });
+                prop_assert!(in_order);
+                let mut found: Vec<Whole> = found.iter().map(whole).collect();
+                found.sort();
+                prop_assert_eq!(&found, &wanted, "{:?} forward: {}", filter, forward);
+            }
+        }
+    }
+}

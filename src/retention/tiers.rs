@@ -1,0 +1,60 @@
+//! How long entries stay, and where.
+//! In: the configuration, checked.  Out: which tier writes the archive, what a rule says of a stream.  Owns: nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::pipeline::Selector;
+use crate::record::ByteCount;
+
+/// The block `retention`.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Of ascending age.
+    pub(crate) tiers: Vec<Tier>,
+    /// The first one that matches a stream counts for it.
+    pub(crate) rules: Vec<Rule>,
+    /// Bytes of lines that are sealed together.
+    pub(crate) seal_size: ByteCount,
+    /// An entry is sealed at this age at the latest.
+    pub(crate) seal_age: Duration,
+    /// What the archive's paths call this host.
+    pub(crate) host: String,
+}
+
+/// Where entries are up to an age.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    pub(crate) name: String,
+    pub(crate) until: Duration,
+    /// `None` for what Loki keeps.
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// Streams that are kept for another time than the tiers say.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// Without line filters.
+    pub(crate) streams: Selector,
+    /// Zero: not archived.
+    pub(crate) until: Duration,
+}
+
+impl Settings {
+    /// The stores, with the names of their tiers, youngest first. The first is the one that is written to.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.tiers.iter().filter_map(|tier| Some((tier.name.as_str(), tier.store.as_deref()?)))
+    }
+}
+
+/// What the first matching rule says of a stream; `None` where the tiers alone count.
+pub(super) fn kept_for(rules: &[Rule], labels: &BTreeMap<String, String>) -> Option<Duration> {
+    rules.iter().find(|rule| matches(&rule.streams, labels)).map(|rule| rule.until)
+}
+
+/// Whether a selector's matchers all fit.
+pub(super) fn matches(selector: &Selector, labels: &BTreeMap<String, String>) -> bool {
+    let value = |name: &str| labels.get(name).map(String::as_bytes).unwrap_or_default();
+    selector.matchers.iter().all(|matcher| matcher.matches(value(matcher.name())))
+}
