@@ -3,6 +3,7 @@
 
 mod clients;
 mod inspect;
+mod jumps;
 mod lint;
 mod load;
 mod reference;
@@ -21,10 +22,11 @@ use sd_notify::NotifyState;
 use tokio::time::{interval, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::agent::jumps::Jumps;
 use crate::agent::reload::{Reloads, SetLog};
 use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 use crate::metrics::{Own, Registry};
 use crate::server::Readiness;
 
@@ -67,7 +69,9 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let Parts { loaded, request, registry, own, set_log, log } = parts;
     let (mut reloads, controls) =
         Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log.clone());
-    let mut running = wire::start(loaded.settings, registry, own, controls)?;
+    let mut running = wire::start(loaded.settings, registry, own.clone(), controls)?;
+    let mut jumps = Jumps::new(&own);
+    let mut looks = interval(jumps::LOOK_EVERY);
     running.readiness.send_replace(Readiness::Ready);
     notify(&[NotifyState::Ready]);
     info!("ready");
@@ -98,6 +102,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                 at_end = true;
                 break;
             }
+            _ = looks.tick() => jumps.look(clock::moment(), &own),
             _ = heartbeat.tick() => if watchdog.is_some() { notify(&[NotifyState::Watchdog]) },
         }
     }

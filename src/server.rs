@@ -1,18 +1,22 @@
-//! The HTTP server: `/metrics`, `/ready`, `/config`, `/log_level` and `/reload`, over TLS if so configured.
+//! The HTTP server: `/metrics`, `/ready`, `/targets`, `/config` and others, over TLS if so configured.
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
 mod controls;
+mod html;
+mod ready;
+mod targets;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +27,7 @@ use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{self, Limits, ServerTls};
 use crate::metrics::{Own, Registry};
+use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
 
@@ -62,6 +67,9 @@ pub(crate) struct View {
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
+    pub(crate) targets: Targets,
+    /// Lines that are behind for so long, while none are settled, make the agent not ready.
+    pub(crate) stalled_after: Duration,
     pub(crate) controls: Controls,
 }
 
@@ -85,8 +93,13 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
 pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = listener.local_addr()?;
+    let first = Redirect::to(&format!("{}/targets", settings.prefix));
+    let first = get(async move || first);
     let mut pages = Router::new()
-        .route("/ready", get(ready))
+        .route("/", first.clone())
+        .route("/ready", get(ready::ready))
+        .route("/targets", get(targets::targets))
+        .route("/service-discovery", get(targets::service_discovery))
         .route("/config", get(controls::config))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
@@ -96,7 +109,8 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
     }
     if !settings.prefix.is_empty() {
-        pages = Router::new().nest(&settings.prefix, pages);
+        let page = format!("{}/", settings.prefix);
+        pages = Router::new().nest(&settings.prefix, pages).route(&page, first);
     }
     let network = view.own.network.clone();
     let pages = pages.layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(view);
@@ -122,14 +136,4 @@ async fn metrics(State(view): State<View>) -> Response {
     view.own.take_stock();
     let text = view.registry.render(clock::now());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-async fn ready(State(view): State<View>) -> (StatusCode, String) {
-    let troubles = view.troubles.list();
-    match *view.readiness.borrow() {
-        Readiness::Ready if troubles.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
-        Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, format!("in trouble\n{troubles}")),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-    }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::custody::{Ledger, Store, StoreError, Times};
+use crate::flow::Troubles;
 use crate::http::chain;
 use crate::metrics::{Own, Registry};
 
@@ -19,6 +20,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Positions are not saved more often than this because times take much room.
 const EARLIEST: Duration = Duration::from_secs(1);
+
+/// As `/ready` calls it.
+const WHO: &str = "positions";
 
 /// The task that saves. Without a store (nothing is delivered, so nothing is remembered) it does nothing.
 #[derive(Debug)]
@@ -35,10 +39,12 @@ impl Saver {
         ledger: Arc<Ledger>,
         kept: Option<Arc<Registry>>,
         own: Own,
+        troubles: Troubles,
     ) -> Saver {
         let finish = CancellationToken::new();
-        let task =
-            store.map(|store| tokio::spawn(run(store, times, period, ledger, kept, own, finish.clone())));
+        let task = store.map(|store| {
+            tokio::spawn(run(store, times, period, ledger, kept, own, troubles, finish.clone()))
+        });
         Saver { finish, task }
     }
 
@@ -60,6 +66,7 @@ async fn run(
     ledger: Arc<Ledger>,
     kept: Option<Arc<Registry>>,
     own: Own,
+    troubles: Troubles,
     finish: CancellationToken,
 ) {
     let mut store = Some(store);
@@ -86,12 +93,15 @@ async fn run(
             Ok(wrote) => {
                 own.positions_written.add(f64::from(u8::from(wrote)));
                 if std::mem::take(&mut failing) {
+                    troubles.clear(WHO);
                     info!("positions can be saved again");
                 }
             }
             Err(error) => {
                 own.positions_failed.add(1.0);
                 if !std::mem::replace(&mut failing, true) {
+                    // Lines go on: what is at stake is that they are sent again after a kill.
+                    troubles.warn(WHO, format!("they cannot be saved: {error}"));
                     warn!(error = %chain(&error), "positions cannot be saved, trying again");
                 }
             }

@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// Whether there is a /reload page, and the configuration file is watched.
     pub(crate) runtime_reload: bool,
+    /// Nothing gets through for so long, and the agent is not ready.
+    pub(crate) stalled_after: Duration,
     pub(crate) positions: custody::Settings,
     /// Empty: print instead of pushing.
     pub(crate) clients: Vec<delivery::Settings>,
@@ -203,6 +205,7 @@ impl Settings {
             log_level: server.log_level,
             log_format: server.log_format,
             runtime_reload: server.runtime_reload,
+            stalled_after: server.stalled_after,
             positions,
             clients: reader.limits.apply_to(clients),
             dead_letters,

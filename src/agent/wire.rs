@@ -1,6 +1,7 @@
 //! All wiring, last stage first: each stage is built holding its successor, and no stage starts another.
 //! In: settings.  Out: a running agent.  Owns: nothing after it returns.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -16,12 +17,13 @@ use crate::agent::sources::{Sources, Wanted};
 use crate::clock;
 use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
-use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
+use crate::flow::{Budget, IN_FLIGHT_LIMIT};
 use crate::metrics::{Kept, Own, Registry};
 use crate::pipeline::{Intake, Outlet};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::listen::PortError;
-use crate::source::stdin::Stdin;
+use crate::source::stdin::{self, Stdin};
+use crate::targets::Description;
 
 /// The agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,8 @@ pub(super) fn start(
     let around = Around {
         clients: Arc::default(),
         dead_letters: letters.map(|letters| Arc::new(DeadLetters::new(letters, &own))),
-        troubles: Troubles::default(),
+        troubles: outlet.troubles.clone(),
+        stalled_after: settings.stalled_after,
     };
     let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
     if printing {
@@ -91,16 +94,25 @@ pub(super) fn start(
     }
     let (readiness, ready) = watch::channel(Readiness::Starting);
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
-        let (registry, own, ledger) = (registry.clone(), own.clone(), ledger.clone());
-        let view =
-            View { registry, own, ledger, budget, readiness: ready, controls, troubles: around.troubles };
+        let view = View {
+            registry: registry.clone(),
+            own: own.clone(),
+            ledger: ledger.clone(),
+            budget,
+            readiness: ready,
+            controls,
+            troubles: outlet.troubles.clone(),
+            targets: outlet.targets.clone(),
+            stalled_after: settings.stalled_after,
+        };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
     let kept = settings.persist_metrics.then(|| registry.clone());
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
-    let saver =
-        Saver::start(store, times.clone(), settings.positions.sync_period, ledger.clone(), kept, own.clone());
+    let period = settings.positions.sync_period;
+    let (own_saver, troubles) = (own.clone(), outlet.troubles.clone());
+    let saver = Saver::start(store, times.clone(), period, ledger.clone(), kept, own_saver, troubles);
     let finite = settings.stdin;
     let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {
@@ -164,5 +176,12 @@ fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken)
             (settings.no_stages, [("job", "stdin"), ("hostname", host.trim())].into_iter().collect())
         }
     };
-    Stdin { intake: Intake::new(&pipeline, "stdin", Some(&labels), None, outlet), own, stop }
+    let target = outlet.targets.add(Description {
+        job: labels.iter().find(|(name, _)| *name == "job").map_or("stdin", |(_, job)| job).to_owned(),
+        kind: stdin::KIND,
+        name: "stdin".to_owned(),
+        discovered: BTreeMap::new(),
+        labels: labels.clone(),
+    });
+    Stdin { intake: Intake::new(&pipeline, target, Some(&labels), None, outlet), own, stop }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
-use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
+use crate::metrics::registry::{Family, Kind, Registry, Series, pairs};
 
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub(crate) struct Own {
     /// Of sources that others send to.
     pub(crate) network: Network,
     pub(crate) log_lines: LogLines,
+    /// Of the wall clock, by `direction` (forward, backward).
+    pub(crate) clock_jumps: Arc<Family>,
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
@@ -238,6 +240,10 @@ impl Own {
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
             log_lines: LogLines::register(counter),
+            clock_jumps: counter(
+                "tailwater_clock_jumps_total",
+                "Jumps of the wall clock by more than a second",
+            ),
             process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
@@ -373,22 +379,5 @@ impl Own {
 
     fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Label pairs from string slices.
-fn pairs<const N: usize>(labels: [(&str, &str); N]) -> Pairs {
-    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-impl Family {
-    /// The series with one label.
-    pub(crate) fn with(&self, name: &str, value: &str) -> Arc<Series> {
-        self.series(pairs([(name, value)]))
-    }
-
-    /// The series with two labels.
-    pub(crate) fn with_two(&self, labels: [(&str, &str); 2]) -> Arc<Series> {
-        self.series(pairs(labels))
     }
 }

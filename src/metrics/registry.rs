@@ -150,6 +150,16 @@ impl Family {
         self.limit.store(series, Ordering::Relaxed);
     }
 
+    /// The series with one label.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Arc<Series> {
+        self.series(pairs([(name, value)]))
+    }
+
+    /// The series with two labels.
+    pub(crate) fn with_two(&self, labels: [(&str, &str); 2]) -> Arc<Series> {
+        self.series(pairs(labels))
+    }
+
     /// The series without labels.
     pub(crate) fn single(&self) -> Arc<Series> {
         self.series(Vec::new())
@@ -267,6 +277,11 @@ impl Series {
         });
         counts.collect()
     }
+}
+
+/// Label pairs from string slices.
+pub(super) fn pairs<const N: usize>(labels: [(&str, &str); N]) -> Pairs {
+    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The number of the bucket that an observation falls into.

@@ -216,7 +216,7 @@ impl Lane {
                 Flow::Continue if at < pipeline.steps.len() => {}
                 Flow::Continue => return self.emit(scratch, output, observer),
                 Flow::Skip(steps) => at += steps,
-                Flow::Drop(reason) => return reason.count(),
+                Flow::Drop(reason) => return output.drop(reason),
                 Flow::Held => return,
             }
         }
@@ -241,7 +241,7 @@ impl Lane {
         let flow = step.stage.resume(&mut scratch.entry);
         observer.resumed(step, &scratch.entry, &pipeline, &self.fixed, &flow);
         match flow {
-            Flow::Drop(reason) => reason.count(),
+            Flow::Drop(reason) => output.drop(reason),
             _ => self.advance(at + 1, moment, &tickets, scratch, output, observer),
         }
         std::mem::swap(&mut scratch.entry, &mut entry);

@@ -93,7 +93,10 @@ impl Push {
     /// Runs until it is told to stop.
     pub(crate) async fn run(self) {
         let Push { job, settings, intake, own, stop } = self;
-        let Some(socket) = settings.port.open(&job, KIND, &own, &stop).await else { return };
+        let Some(socket) = settings.port.open(&job, KIND, &own, &intake.target().reporter(), &stop).await
+        else {
+            return;
+        };
         let (arrivals, queue) = mpsc::channel(QUEUE);
         let pages = pages::Pages::new(arrivals, settings.largest, own.clone(), stop.clone());
         let served = pages::serve(socket, settings.tls.clone(), &settings.prefix, settings.limits, pages);

@@ -19,6 +19,7 @@ mod docker_churn;
 mod docker_files;
 mod docker_restart;
 mod doubles;
+mod faults;
 mod file_kinds;
 mod files;
 mod gelf;

@@ -20,7 +20,11 @@ pub(super) struct Server {
     pub(super) log_level: LevelFilter,
     pub(super) log_format: LogFormat,
     pub(super) runtime_reload: bool,
+    pub(super) stalled_after: Duration,
 }
+
+/// How long nothing may get through before the agent is not ready.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// How the agent writes its own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,12 @@ pub(super) static SERVER: Table = Table(&[
     row("http_path_prefix", Kind::Text, "", "What comes before every path, such as `/tailwater`"),
     row("register_instrumentation", Kind::Boolean, "true", "Whether there is a /metrics page"),
     row("disable", Kind::Boolean, "false", "No server at all"),
+    row(
+        "stalled_after",
+        Kind::Duration,
+        "60s",
+        "`/ready` says no when lines are behind and for so long nothing was acknowledged, by a client or of all lines",
+    ),
     row("log_level", Kind::Text, "info", "debug, info, warn or error"),
     row("log_format", Kind::Text, "logfmt", "logfmt or json"),
     row(
@@ -160,6 +170,7 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
         http: (!disabled).then_some(http),
         log_level: block.optional("log_level", log_level)?.unwrap_or(LevelFilter::INFO),
         log_format: block.optional("log_format", log_format)?.unwrap_or(LogFormat::Logfmt),
+        stalled_after: block.optional("stalled_after", positive)?.unwrap_or(STALLED_AFTER),
         runtime_reload: block.optional("enable_runtime_reload", Node::boolean)?.unwrap_or(false),
     })
 }
@@ -185,6 +196,11 @@ pub(super) fn connection_limit(block: &Block<'_>) -> Result<Option<usize>, Inval
         most => Ok(usize::try_from(most).unwrap_or(usize::MAX)),
     })?;
     Ok(most.filter(|most| *most > 0))
+}
+
+fn positive(node: &Node) -> Result<Duration, Invalid> {
+    let duration = node.duration()?;
+    if duration.is_zero() { Err(node.invalid("it must be above 0")) } else { Ok(duration) }
 }
 
 fn prefix(node: &Node) -> Result<String, Invalid> {

@@ -21,9 +21,6 @@ use crate::flow::Backoff;
 /// A server may ask for a pause, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// A client that gets nothing through for so long makes the agent not ready.
-const UNREADY_AFTER: Duration = Duration::from_secs(60);
-
 impl Worker {
     /// Acts on the answer to the piece under way, and goes on with what is left of the same parcel.
     pub(super) async fn judge(&mut self, answer: Answer) {
@@ -111,8 +108,10 @@ impl Worker {
         let now = Instant::now();
         let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0 });
         failing.attempts += 1;
-        if now - failing.since >= UNREADY_AFTER {
+        if now - failing.since >= self.around.stalled_after {
             self.around.troubles.set(name, format!("nothing gets through: {reason}"));
+        } else {
+            self.around.troubles.warn(name, format!("pushes fail and are tried again: {reason}"));
         }
         if self.client.settings.give_up_after.is_some_and(|most| sending.failures >= most) {
             let reason = if reason == "rate_limited" { reason } else { "ingester_error" };

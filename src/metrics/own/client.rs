@@ -1,7 +1,8 @@
 //! What is counted of one client.
 //! In: outcomes of its entries and requests.  Out: its series.  Owns: nothing.
 
-use crate::metrics::own::{ClientMetrics, REQUEST_BOUNDS, pairs};
+use crate::metrics::own::{ClientMetrics, REQUEST_BOUNDS};
+use crate::metrics::registry::pairs;
 use crate::metrics::registry::{Family, Pairs};
 
 impl ClientMetrics {

@@ -143,7 +143,10 @@ impl Packed {
             *looked = clock::now();
             match std::fs::metadata(&self.place.path) {
                 Ok(metadata) => match self.see(Version::of(&metadata), &mut read).await {
-                    Ok(()) => told = None,
+                    Ok(()) => {
+                        told = None;
+                        self.place.reporter.works();
+                    }
                     Err(Failed::Closed) => return,
                     Err(Failed::Io(error)) => self.fail(&error, &mut told),
                 },
@@ -157,6 +160,7 @@ impl Packed {
 
     fn fail(&self, error: &io::Error, told: &mut Option<io::ErrorKind>) {
         self.place.own.file_errors.add(1.0);
+        self.place.reporter.fails(error);
         if told.replace(error.kind()) != Some(error.kind()) {
             warn!(path = %self.place.path.display(), %error, "file cannot be read, trying again");
         }
