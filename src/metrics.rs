@@ -11,10 +11,17 @@ mod network;
 mod own;
 mod process;
 mod registry;
+mod shown;
+mod stages;
 mod tally;
+mod targets;
 
+pub(crate) use exposition::text;
 pub(crate) use kept::{Changes, Kept};
 pub(crate) use log_lines::LogLines;
 pub(crate) use own::{ClientMetrics, Own};
 pub(crate) use registry::{Family, FamilyError, Kind, Registry, Series};
+pub(crate) use shown::{Reading, Shown};
+pub(crate) use stages::{Counts, Report, Row, Sample, Site, SiteCounts, Stages};
 pub(crate) use tally::Tally;
+pub(crate) use targets::{TargetReading, of_targets};

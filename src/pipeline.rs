@@ -9,6 +9,7 @@
 mod compile;
 #[cfg(test)]
 mod conformance;
+mod counting;
 mod derived;
 mod entry;
 #[cfg(any(fuzzing, test))]
@@ -25,6 +26,7 @@ mod observe;
 mod origins;
 mod outlet;
 mod re2;
+mod redact;
 pub(crate) mod relabel;
 mod selector;
 mod stages;

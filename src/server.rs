@@ -5,6 +5,7 @@
 mod controls;
 mod html;
 mod ready;
+mod stages;
 mod targets;
 
 use std::io;
@@ -26,7 +27,7 @@ use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{self, Limits, ServerTls};
-use crate::metrics::{Own, Registry};
+use crate::metrics::{self, Own, Registry, of_targets};
 use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
@@ -101,9 +102,10 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         .route("/targets", get(targets::targets))
         .route("/service-discovery", get(targets::service_discovery))
         .route("/config", get(controls::config))
+        .route("/debug/pipeline", get(stages::page))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
-        pages = pages.route("/metrics", get(metrics));
+        pages = pages.route("/metrics", get(numbers));
     }
     if view.controls.reload.is_some() {
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
@@ -129,11 +131,15 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     Ok(())
 }
 
-async fn metrics(State(view): State<View>) -> Response {
+async fn numbers(State(view): State<View>) -> Response {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
     view.own.take_stock();
-    let text = view.registry.render(clock::now());
+    let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
+    let mut families = view.registry.shown(clock::now());
+    families.extend(of_targets(&targets));
+    families.sort_by(|one, other| one.name.cmp(&other.name));
+    let text = metrics::text(&families);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

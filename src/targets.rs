@@ -23,6 +23,9 @@ pub(crate) use reading::{Reading, Shown, State};
 /// A target that is gone and settled is shown for so long, so that its last counts are scraped.
 const SHOWN_AFTER: Duration = Duration::from_secs(120);
 
+/// Of those, no more than so many: where containers come and go in great numbers, the newest.
+const GONE_SHOWN: usize = 1000;
+
 /// All targets. Clones are the same board.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Targets(Arc<Mutex<Board>>);
@@ -30,6 +33,8 @@ pub(crate) struct Targets(Arc<Mutex<Board>>);
 #[derive(Debug, Default)]
 struct Board {
     accounts: BTreeMap<Key, Account>,
+    /// With so many accounts it is time to look which are not needed any more.
+    sweep_at: usize,
     /// By job: what discovery found and does not read.
     left_out: BTreeMap<String, LeftOutJob>,
 }
@@ -94,12 +99,15 @@ impl Targets {
         let Description { job, kind, name, discovered, labels } = description;
         let instance = Arc::new(Instance::new(discovered, labels));
         let mut board = self.lock();
-        board.sweep(Instant::now());
+        if board.accounts.len() >= board.sweep_at {
+            board.sweep(Instant::now());
+        }
         let account = board.accounts.entry(Key { job, kind, name }).or_insert_with(|| Account {
             counts: Arc::default(),
             instances: Vec::new(),
             seen: Instant::now(),
         });
+        account.instances.retain(|instance| !instance.is_done());
         account.instances.push(instance.clone());
         Target { kind, counts: account.counts.clone(), instance, track: None }
     }
@@ -150,6 +158,14 @@ impl Board {
             }
             now.duration_since(account.seen) < SHOWN_AFTER
         });
+        let gone = self.accounts.values().filter(|account| account.instances.is_empty());
+        let mut gone: Vec<Instant> = gone.map(|account| account.seen).collect();
+        if gone.len() > GONE_SHOWN {
+            gone.sort_unstable();
+            let oldest = gone[gone.len() - GONE_SHOWN];
+            self.accounts.retain(|_, account| !account.instances.is_empty() || account.seen >= oldest);
+        }
+        self.sweep_at = (2 * self.accounts.len()).max(GONE_SHOWN);
     }
 }
 

@@ -101,7 +101,7 @@ async fn run(
                 own.positions_failed.add(1.0);
                 if !std::mem::replace(&mut failing, true) {
                     // Lines go on: what is at stake is that they are sent again after a kill.
-                    troubles.warn(WHO, format!("they cannot be saved: {error}"));
+                    troubles.warn(WHO, format!("they cannot be saved: {}", chain(&error)));
                     warn!(error = %chain(&error), "positions cannot be saved, trying again");
                 }
             }

@@ -15,7 +15,7 @@ use crate::agent::settings::{Files, Job};
 use crate::custody::{Ledger, Times};
 use crate::discovery::{docker, files};
 use crate::metrics::Own;
-use crate::pipeline::{Intake, Outlet};
+use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::{Labels, UnixNanos};
 use crate::source::file::Descriptors;
 use crate::source::gelf::{self, Gelf};
@@ -42,6 +42,7 @@ pub(super) struct Sources {
 
 struct Running {
     name: String,
+    pipeline: Arc<Pipeline>,
     /// Ends its sources between two chunks.
     stop: CancellationToken,
     /// Names of its Docker readers.
@@ -116,6 +117,8 @@ impl Sources {
         }
         changed.started = jobs.len();
         jobs.into_iter().for_each(|job| self.start(job, horizon, &bequests));
+        let pipelines = self.running.iter().map(|job| (job.name.clone(), job.pipeline.totals.clone()));
+        self.own.stages.show(pipelines.collect());
         let running = &self.running;
         self.outlet.targets.forget_left_out(|name| running.iter().any(|job| job.is_called(name)));
         let jobs = self.running.iter().filter_map(|job| job.files.clone()).collect();
@@ -189,10 +192,11 @@ impl Sources {
         }
         let files = (!job.files.is_none()).then(|| {
             let Files { groups, lists, left_out, how } = job.files;
-            let (name, pipeline, stop) = (job.name.clone(), job.pipeline, stop.clone());
+            let (name, pipeline, stop) = (job.name.clone(), job.pipeline.clone(), stop.clone());
             Arc::new(files::Job { name, groups, lists, left_out, how, pipeline, stop })
         });
-        self.running.push(Running { name: job.name, stop, readers, files, receptions, horizon });
+        let Job { name, pipeline, .. } = job;
+        self.running.push(Running { name, pipeline, stop, readers, files, receptions, horizon });
     }
 
     /// What is there from the start, without discovery.

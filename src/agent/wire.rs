@@ -169,13 +169,15 @@ fn restore(store: &mut Store, registry: &Registry) {
 
 /// Standard input, through the first job's stages.
 fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken) -> Stdin {
-    let (pipeline, labels) = match settings.jobs.into_iter().next() {
-        Some(job) => (job.pipeline, job.static_labels),
+    let (name, pipeline, labels) = match settings.jobs.into_iter().next() {
+        Some(job) => (job.name, job.pipeline, job.static_labels),
         None => {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            (settings.no_stages, [("job", "stdin"), ("hostname", host.trim())].into_iter().collect())
+            let labels = [("job", "stdin"), ("hostname", host.trim())].into_iter().collect();
+            ("stdin".to_owned(), settings.no_stages, labels)
         }
     };
+    own.stages.show(vec![(name, pipeline.totals.clone())]);
     let target = outlet.targets.add(Description {
         job: labels.iter().find(|(name, _)| *name == "job").map_or("stdin", |(_, job)| job).to_owned(),
         kind: stdin::KIND,

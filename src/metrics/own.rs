@@ -10,10 +10,13 @@ use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Registry, Series, pairs};
+use crate::metrics::stages::StageBoard;
 
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
+    /// What the stages of the jobs that run do.
+    pub(crate) stages: StageBoard,
     /// Lines read from sources, by `source` (docker, file).
     pub(crate) lines_read: Arc<Family>,
     /// Bytes of those lines.
@@ -57,9 +60,9 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
-    pub(crate) log_lines: LogLines,
     /// Of the wall clock, by `direction` (forward, backward).
     pub(crate) clock_jumps: Arc<Family>,
+    pub(crate) log_lines: LogLines,
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
@@ -166,6 +169,7 @@ impl Own {
         let build = gauge("tailwater_build_info", "Always 1; the version is in the label");
         build.series(pairs([("version", env!("CARGO_PKG_VERSION"))])).set(1.0);
         Own {
+            stages: StageBoard::default(),
             lines_read: counter("tailwater_lines_read_total", "Lines read from sources"),
             bytes_read: counter("tailwater_bytes_read_total", "Bytes of lines read from sources"),
             lines_dropped: counter(
@@ -239,11 +243,11 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
-            log_lines: LogLines::register(counter),
             clock_jumps: counter(
                 "tailwater_clock_jumps_total",
                 "Jumps of the wall clock by more than a second",
             ),
+            log_lines: LogLines::register(counter),
             process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",

@@ -13,10 +13,10 @@ use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
 use crate::metrics::{Series, Tally};
 use crate::pipeline::compile::{DropReason, Pipeline};
+use crate::pipeline::counting::Counting;
 use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
-use crate::pipeline::observe::Unobserved;
 use crate::pipeline::origins::{DROPPED, Origins};
 use crate::pipeline::outlet::{Inlet, Outlet};
 use crate::pipeline::relabel::Rule;
@@ -252,13 +252,16 @@ impl Intake {
 
     async fn let_go(&mut self, by: Option<Instant>) -> Result<(), IntakeClosed> {
         let (mut output, moment) = (self.output(), clock::moment());
+        let mut counting = Counting::new(&self.pipeline, moment.wall);
         for lane in self.lanes.iter_mut().flatten() {
             if let Some(inspector) = &mut self.inspector {
-                lane.let_go(by, moment, &mut self.scratch, &mut output, inspector);
+                let mut both = (inspector, &mut counting);
+                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut both);
             } else {
-                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut Unobserved);
+                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut counting);
             }
         }
+        counting.finish();
         if let Some(inspector) = self.inspector.as_mut().filter(|_| !output.tickets.is_empty()) {
             print("held back before", "", &inspector.take());
         }
@@ -309,10 +312,12 @@ impl Intake {
     fn run(&mut self, chunk: &Chunk, from: usize, ticket: &Ticket, output: &mut Output) -> usize {
         let moment = clock::moment();
         let carried = std::slice::from_ref(ticket);
-        let mut entered = None;
+        let mut counting = Counting::new(&self.pipeline, moment.wall);
+        let (mut entered, mut next) = (None, chunk.len());
         for (number, (bytes, line)) in chunk.lines().enumerate().skip(from) {
             let Some(lane) = self.lanes.get_mut(line.origin.0 as usize).and_then(Option::as_mut) else {
                 output.drop(&self.relabelled_away);
+                counting.relabelled_away();
                 continue;
             };
             if entered != Some(line.origin) {
@@ -321,16 +326,19 @@ impl Intake {
             }
             let line = Incoming { bytes, timestamp: line.timestamp, metadata: chunk.metadata(number) };
             if let Some(inspector) = &mut self.inspector {
-                lane.run(line, moment, carried, &mut self.scratch, output, inspector);
+                let mut both = (&mut *inspector, &mut counting);
+                lane.run(line, moment, carried, &mut self.scratch, output, &mut both);
                 print("line", &String::from_utf8_lossy(bytes), &inspector.take());
             } else {
-                lane.run(line, moment, carried, &mut self.scratch, output, &mut Unobserved);
+                lane.run(line, moment, carried, &mut self.scratch, output, &mut counting);
             }
             if !output.pause.is_zero() {
-                return number + 1;
+                next = number + 1;
+                break;
             }
         }
-        chunk.len()
+        counting.finish();
+        next
     }
 }
 

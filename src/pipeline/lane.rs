@@ -86,7 +86,9 @@ pub(crate) struct Context<'l> {
     pub(crate) pause: &'l mut Duration,
     /// What becomes of derived metrics, where that is kept.
     pub(crate) changes: &'l mut Changes,
-    /// What stages could not do, where somebody wants to know.
+    /// What the stage at hand could not do.
+    pub(crate) failure: Option<&'static str>,
+    /// The same in detail, where somebody wants to know.
     pub(crate) failures: Option<Vec<String>>,
 }
 
@@ -138,6 +140,7 @@ impl Lane {
     ) {
         scratch.entry.begin(&self.base, line.bytes, line.timestamp);
         line.metadata.iter().for_each(|(name, value)| scratch.entry.give_metadata(name, value));
+        observer.begun();
         self.advance(0, moment, carried, scratch, output, observer);
         scratch.entry.shrink(SCRATCH_LIMIT);
     }
@@ -206,6 +209,7 @@ impl Lane {
                 released: Vec::new(),
                 pause: &mut output.pause,
                 changes: &mut output.changes,
+                failure: None,
                 failures: None,
             };
             let flow = run(&pipeline.steps, &mut at, entry, &mut context, observer);
@@ -232,14 +236,14 @@ impl Lane {
         output: &mut Output,
         observer: &mut O,
     ) {
-        let Held { mut entry, text, tickets, .. } = held;
+        let Held { mut entry, text, lines, tickets, .. } = held;
         entry.line = entry.store(&text);
         std::mem::swap(&mut scratch.entry, &mut entry);
         let pipeline = self.pipeline.clone();
         let step = &pipeline.steps[at];
         let of_others = std::mem::take(&mut output.changes);
         let flow = step.stage.resume(&mut scratch.entry);
-        observer.resumed(step, &scratch.entry, &pipeline, &self.fixed, &flow);
+        observer.resumed(step, lines, &scratch.entry, &pipeline, &self.fixed, &flow);
         match flow {
             Flow::Drop(reason) => output.drop(reason),
             _ => self.advance(at + 1, moment, &tickets, scratch, output, observer),
@@ -284,9 +288,15 @@ impl Lane {
 
 impl Context<'_> {
     /// Says what the stage at hand cannot do for this entry.
-    pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
+    pub(crate) fn fail(&mut self, what: &'static str) {
+        self.fail_with(what, || what.to_owned());
+    }
+
+    /// The same where more can be said to somebody who sees the line as well: `what` may be shown to others.
+    pub(crate) fn fail_with(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
+        self.failure = self.failure.or(Some(what));
         if let Some(failures) = &mut self.failures {
-            failures.push(what());
+            failures.push(detail());
         }
     }
 

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use crate::metrics::TargetReading;
 use crate::record::Labels;
 use crate::server::html::{escape, page, table, wants_json};
 use crate::server::{View, controls};
@@ -94,6 +95,22 @@ pub(super) async fn service_discovery(
         }
     }
     page("service discovery", &body)
+}
+
+/// For `/metrics`.
+pub(super) fn metrics_of(reading: &Reading) -> TargetReading {
+    TargetReading {
+        job: reading.job.clone(),
+        kind: reading.kind,
+        name: reading.name.clone(),
+        lines: reading.lines,
+        bytes: reading.bytes,
+        dropped: reading.dropped.clone(),
+        bytes_behind: reading.bytes_behind(),
+        seconds_behind: reading.behind.as_secs_f64(),
+        unreadable: reading.shown.iter().any(|shown| matches!(shown.state, targets::State::Unreadable(_))),
+        file: reading.shown.last().and_then(|shown| shown.file),
+    }
 }
 
 fn target_json(reading: &Reading) -> Value {

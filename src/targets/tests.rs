@@ -1,3 +1,6 @@
+//! What the board shows of targets that come and go.
+//! In: targets.  Out: readings.  Owns: nothing.
+
 use futures_util::FutureExt as _;
 
 use super::*;
@@ -69,5 +72,9 @@ fn targets_that_churn_leave_nothing_behind() {
         drop(target);
         targets.readings_at(start + Duration::from_secs(number));
         assert!(targets.lock().accounts.len() as u64 <= SHOWN_AFTER.as_secs() + 1);
+    }
+    for number in 0..10_000 {
+        drop(targets.add(described(&format!("quick-{number}"))));
+        assert!(targets.lock().accounts.len() <= 3 * GONE_SHOWN);
     }
 }

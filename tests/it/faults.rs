@@ -64,7 +64,7 @@ const CASES: [Case; 12] = [
     Case {
         name: "a file that cannot be read",
         breaks: forbidden_file,
-        series: ("tailwater_targets_active", ""),
+        series: ("tailwater_target_unreadable", "app.log"),
         tells: |value| value == 1.0,
         ready: Ready::No("it cannot be read: Permission denied"),
     },

@@ -29,7 +29,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ),
     ("fuzzing", &["agent", "config", "custody", "discovery", "metrics", "pipeline", "source"]),
     ("server", &["clock", "custody", "flow", "http", "metrics", "record", "targets"]),
-    ("targets", &["clock", "custody", "record"]),
+    ("targets", &["clock", "custody", "flow", "record"]),
     (
         "discovery",
         &["clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record", "source", "targets"],

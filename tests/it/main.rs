@@ -30,6 +30,7 @@ mod layout;
 mod moving;
 mod own_log;
 mod pages;
+mod pipeline_page;
 mod prometheus;
 mod push;
 mod reload;

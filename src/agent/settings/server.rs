@@ -175,6 +175,11 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
     })
 }
 
+fn positive(node: &Node) -> Result<Duration, Invalid> {
+    let duration = node.duration()?;
+    if duration.is_zero() { Err(node.invalid("it must be above 0")) } else { Ok(duration) }
+}
+
 fn limits(block: &Block<'_>) -> Result<Limits, Invalid> {
     let duration = |key| Ok(block.optional(key, Node::duration)?.filter(|duration| !duration.is_zero()));
     let read = duration("http_server_read_timeout")?.unwrap_or(READ_WITHIN);
@@ -196,11 +201,6 @@ pub(super) fn connection_limit(block: &Block<'_>) -> Result<Option<usize>, Inval
         most => Ok(usize::try_from(most).unwrap_or(usize::MAX)),
     })?;
     Ok(most.filter(|most| *most > 0))
-}
-
-fn positive(node: &Node) -> Result<Duration, Invalid> {
-    let duration = node.duration()?;
-    if duration.is_zero() { Err(node.invalid("it must be above 0")) } else { Ok(duration) }
 }
 
 fn prefix(node: &Node) -> Result<String, Invalid> {

@@ -104,7 +104,9 @@ impl Json {
                         store_found(entry, *name, &value);
                     }
                 }
-                Err(error) => context.fail(|| format!("{}: {}", expression.as_str(), error.reason)),
+                Err(error) => context.fail_with("an expression cannot be evaluated", || {
+                    format!("{}: {}", expression.as_str(), error.reason)
+                }),
             }
         }
     }
@@ -115,7 +117,7 @@ impl Stage for Json {
         let Some(input) = entry.input(self.source) else { return Flow::Continue };
         let found = &mut context.tools.extraction;
         if self.tree.read(entry.bytes(input), found).is_err() {
-            context.fail(|| "no JSON object".to_owned());
+            context.fail("no JSON object");
             return match &self.malformed {
                 Some(reason) => Flow::Drop(reason),
                 None => Flow::Continue,
