@@ -102,7 +102,10 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                 at_end = true;
                 break;
             }
-            _ = looks.tick() => jumps.look(clock::moment(), &own),
+            _ = looks.tick() => {
+                jumps.look(clock::moment(), &own);
+                reloads.sweep();
+            }
             _ = heartbeat.tick() => if watchdog.is_some() { notify(&[NotifyState::Watchdog]) },
         }
     }

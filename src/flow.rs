@@ -4,9 +4,11 @@
 mod backoff;
 mod budget;
 mod rate;
+mod seldom;
 mod troubles;
 
 pub(crate) use backoff::{Backoff, Settings as BackoffSettings};
 pub(crate) use budget::{BYTES_PER_PERMIT, Budget, IN_FLIGHT_LIMIT, Share, TARGET_LIMIT};
 pub(crate) use rate::TokenBucket;
+pub(crate) use seldom::Seldom;
 pub(crate) use troubles::Troubles;

@@ -16,6 +16,7 @@ mod entry;
 pub(crate) mod fuzzing;
 mod go_json;
 mod go_time;
+mod guard;
 mod held;
 mod inspect;
 mod intake;
@@ -34,6 +35,7 @@ mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use go_json::{bytes as go_json_bytes, string as go_json_text};
+pub(crate) use guard::{Above, Guard, GuardSettings, SavedGuard};
 pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
 pub(crate) use intake::{Intake, IntakeClosed};
 pub(crate) use lane::{Incoming, Lane, Output, Scratch};

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -27,7 +28,7 @@ use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{self, Limits, ServerTls};
-use crate::metrics::{self, Own, Registry, of_targets};
+use crate::metrics::{self, Own, Registry, StageBoard, of_stages, of_targets};
 use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
@@ -47,6 +48,9 @@ pub(crate) struct Settings {
 
 /// The kind of server, as metrics call it.
 const KIND: &str = "server";
+
+/// Large pages that are made at a time; others wait.
+const MAKING_PAGES: usize = 2;
 
 /// Bytes of a request behind its head: a level of the log.
 const LARGEST_BODY: usize = 1024;
@@ -69,6 +73,7 @@ pub(crate) struct View {
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
     pub(crate) targets: Targets,
+    pub(crate) stages: StageBoard,
     /// Lines that are behind for so long, while none are settled, make the agent not ready.
     pub(crate) stalled_after: Duration,
     pub(crate) controls: Controls,
@@ -92,7 +97,10 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
 
 /// Serves until the process ends.
 pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAKING_PAGES)
+        .build()?;
     let address = listener.local_addr()?;
     let first = Redirect::to(&format!("{}/targets", settings.prefix));
     let first = get(async move || first);
@@ -131,7 +139,18 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     Ok(())
 }
 
+/// A large page takes a while to make: whoever asks whether the agent is ready does not wait for it.
 async fn numbers(State(view): State<View>) -> Response {
+    match spawn_blocking(move || numbers_of(&view)).await {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        // In release builds a panic has ended the process before.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn numbers_of(view: &View) -> String {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
@@ -139,7 +158,7 @@ async fn numbers(State(view): State<View>) -> Response {
     let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
     let mut families = view.registry.shown(clock::now());
     families.extend(of_targets(&targets));
+    families.extend(of_stages(&view.stages.reports()));
     families.sort_by(|one, other| one.name.cmp(&other.name));
-    let text = metrics::text(&families);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    metrics::text(&families)
 }

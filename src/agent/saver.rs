@@ -1,9 +1,10 @@
 //! Writes positions now and then, and at the end.
-//! In: the ledger, derived metrics, remembered times.  Out: the positions file, and no more times than are needed.  Owns: the store.
+//! In: the ledger, derived metrics, what is known of streams, remembered times.  Out: the positions file, and no more times than are needed.  Owns: the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use crate::custody::{Ledger, Store, StoreError, Times};
 use crate::flow::Troubles;
 use crate::http::chain;
 use crate::metrics::{Own, Registry};
+use crate::pipeline::Guard;
 
 /// Positions of targets that nobody has seen for so long are forgotten. Counted while the agent runs, so a long stop
 /// forgets nothing.
@@ -23,6 +25,15 @@ const EARLIEST: Duration = Duration::from_secs(1);
 
 /// As `/ready` calls it.
 const WHO: &str = "positions";
+
+/// What is saved with the positions.
+#[derive(Clone, Debug)]
+pub(super) struct Beside {
+    /// Where derived metrics outlive the process.
+    pub(super) registry: Option<Arc<Registry>>,
+    /// Known of streams; the same for all configurations.
+    pub(super) guard: Option<Guard>,
+}
 
 /// The task that saves. Without a store (nothing is delivered, so nothing is remembered) it does nothing.
 #[derive(Debug)]
@@ -37,13 +48,13 @@ impl Saver {
         times: Arc<Times>,
         period: Duration,
         ledger: Arc<Ledger>,
-        kept: Option<Arc<Registry>>,
+        beside: Beside,
         own: Own,
         troubles: Troubles,
     ) -> Saver {
         let finish = CancellationToken::new();
         let task = store.map(|store| {
-            tokio::spawn(run(store, times, period, ledger, kept, own, troubles, finish.clone()))
+            tokio::spawn(run(store, times, period, ledger, beside, own, troubles, finish.clone()))
         });
         Saver { finish, task }
     }
@@ -64,7 +75,7 @@ async fn run(
     times: Arc<Times>,
     period: Duration,
     ledger: Arc<Ledger>,
-    kept: Option<Arc<Registry>>,
+    beside: Beside,
     own: Own,
     troubles: Troubles,
     finish: CancellationToken,
@@ -82,10 +93,9 @@ async fn run(
             info!(targets = forgotten, "forgot positions of targets that are gone");
         }
         let Some(mut owned) = store.take() else { return };
-        let (to_save, to_trim, kept) = (ledger.clone(), times.clone(), kept.clone());
+        let (to_save, to_trim, beside) = (ledger.clone(), times.clone(), beside.clone());
         // fsync may take long on a busy disk; lines go on meanwhile.
-        let saved =
-            spawn_blocking(move || (save(&mut owned, &to_save, &to_trim, kept.as_deref()), owned)).await;
+        let saved = spawn_blocking(move || (save(&mut owned, &to_save, &to_trim, &beside), owned)).await;
         let Ok((saved, mut owned)) = saved else { return };
         own.positions_failed.add(owned.take_shared_failures() as f64);
         store = Some(owned);
@@ -113,19 +123,21 @@ async fn run(
 }
 
 /// Forgets times first: what is committed meanwhile may be saved or not.
-fn save(
-    store: &mut Store,
-    ledger: &Ledger,
-    times: &Times,
-    kept: Option<&Registry>,
-) -> Result<bool, StoreError> {
+fn save(store: &mut Store, ledger: &Ledger, times: &Times, beside: &Beside) -> Result<bool, StoreError> {
     times.forget_committed(ledger);
-    // Names and numbers cannot fail to become JSON.
-    let companion = |series| serde_json::to_value(series).unwrap_or_default();
-    let companions = || kept.map(Registry::kept).unwrap_or_default().into_iter().map(companion).collect();
-    let wrote = store.save(ledger, companions)?;
+    let wrote = store.save(ledger, || beside.to_json())?;
     times.trim();
     Ok(wrote)
+}
+
+impl Beside {
+    fn to_json(&self) -> Vec<Value> {
+        let kept = self.registry.as_ref().map(|registry| registry.kept()).unwrap_or_default();
+        let guard = self.guard.as_ref().and_then(Guard::save);
+        // Names and numbers cannot fail to become JSON.
+        let series = kept.into_iter().map(|series| serde_json::to_value(series).unwrap_or_default());
+        series.chain(guard.map(|guard| serde_json::to_value(guard).unwrap_or_default())).collect()
+    }
 }
 
 async fn early(times: &Times) {

@@ -118,7 +118,7 @@ impl Sources {
         changed.started = jobs.len();
         jobs.into_iter().for_each(|job| self.start(job, horizon, &bequests));
         let pipelines = self.running.iter().map(|job| (job.name.clone(), job.pipeline.totals.clone()));
-        self.own.stages.show(pipelines.collect());
+        self.outlet.stages.show(pipelines.collect());
         let running = &self.running;
         self.outlet.targets.forget_left_out(|name| running.iter().any(|job| job.is_called(name)));
         let jobs = self.running.iter().filter_map(|job| job.files.clone()).collect();

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use serde::Deserialize as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::clients::Clients;
 use crate::agent::clients::UnusableClient;
-use crate::agent::saver::Saver;
+use crate::agent::saver::{Beside, Saver};
 use crate::agent::settings::Settings;
 use crate::agent::sources::{Sources, Wanted};
 use crate::clock;
@@ -19,7 +20,7 @@ use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
 use crate::flow::{Budget, IN_FLIGHT_LIMIT};
 use crate::metrics::{Kept, Own, Registry};
-use crate::pipeline::{Intake, Outlet};
+use crate::pipeline::{Guard, Intake, Outlet, SavedGuard};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::listen::PortError;
 use crate::source::stdin::{self, Stdin};
@@ -63,6 +64,7 @@ pub(super) fn start(
 ) -> Result<Running, StartError> {
     let listener = settings.server.as_ref().map(server::bind).transpose()?;
     take_ports(&settings)?;
+    settings.limits.announce(&own);
     let ledger = Arc::new(Ledger::default());
     let printing = settings.clients.is_empty();
     // What cannot be read twice has no position, and what is only printed is not done.
@@ -103,6 +105,7 @@ pub(super) fn start(
             controls,
             troubles: outlet.troubles.clone(),
             targets: outlet.targets.clone(),
+            stages: outlet.stages.clone(),
             stalled_after: settings.stalled_after,
         };
         server::start(listener, served, view).map_err(StartError::Server)?;
@@ -112,7 +115,8 @@ pub(super) fn start(
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
     let period = settings.positions.sync_period;
     let (own_saver, troubles) = (own.clone(), outlet.troubles.clone());
-    let saver = Saver::start(store, times.clone(), period, ledger.clone(), kept, own_saver, troubles);
+    let beside = Beside { registry: kept, guard: settings.limits.guard.clone() };
+    let saver = Saver::start(store, times.clone(), period, ledger.clone(), beside, own_saver, troubles);
     let finite = settings.stdin;
     let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {
@@ -147,19 +151,25 @@ fn open_store(
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
     })?;
-    if settings.persist_metrics {
-        restore(&mut store, registry);
-    }
+    let registry = settings.persist_metrics.then_some(registry);
+    restore(&mut store, registry, settings.limits.guard.as_ref());
     let (times, damaged) = Times::open(&settings.positions.file, ledger);
     own.state_damaged.add(f64::from(store.damaged() + u32::from(damaged)));
     Ok((store, times))
 }
 
-/// Derived metrics go on from what is saved with the positions.
-fn restore(store: &mut Store, registry: &Registry) {
-    let found = store.take_companions();
-    let series = found.len();
-    let kept: Vec<Kept> = found.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+/// Derived metrics, and what is known of streams, go on from what is saved with the positions.
+fn restore(store: &mut Store, registry: Option<&Registry>, guard: Option<&Guard>) {
+    let (mut kept, mut series) = (Vec::new(), 0);
+    for value in store.take_companions() {
+        if let Ok(saved) = SavedGuard::deserialize(&value) {
+            guard.iter().for_each(|guard| guard.restore(&saved));
+        } else {
+            series += 1;
+            kept.extend(Kept::deserialize(&value));
+        }
+    }
+    let Some(registry) = registry else { return };
     // Of another version, or of a metric that is not configured any more.
     let left = series - kept.len() + registry.restore(kept);
     if series > 0 {
@@ -177,7 +187,7 @@ fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken)
             ("stdin".to_owned(), settings.no_stages, labels)
         }
     };
-    own.stages.show(vec![(name, pipeline.totals.clone())]);
+    outlet.stages.show(vec![(name, pipeline.totals.clone())]);
     let target = outlet.targets.add(Description {
         job: labels.iter().find(|(name, _)| *name == "job").map_or("stdin", |(_, job)| job).to_owned(),
         kind: stdin::KIND,

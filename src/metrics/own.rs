@@ -6,17 +6,17 @@ mod client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::cardinality::Cardinality;
 use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
 use crate::metrics::registry::{Family, Kind, Registry, Series, pairs};
-use crate::metrics::stages::StageBoard;
+
+pub(crate) use client::ClientMetrics;
 
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
-    /// What the stages of the jobs that run do.
-    pub(crate) stages: StageBoard,
     /// Lines read from sources, by `source` (docker, file).
     pub(crate) lines_read: Arc<Family>,
     /// Bytes of those lines.
@@ -60,6 +60,8 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    /// Of streams and label values.
+    pub(crate) cardinality: Cardinality,
     /// Of the wall clock, by `direction` (forward, backward).
     pub(crate) clock_jumps: Arc<Family>,
     pub(crate) log_lines: LogLines,
@@ -116,38 +118,6 @@ pub(crate) struct Own {
     clients: Arc<Mutex<BTreeMap<String, ClientMetrics>>>,
 }
 
-/// One client's share of the own metrics.
-#[derive(Clone, Debug)]
-pub(crate) struct ClientMetrics {
-    refused_entries: Arc<Family>,
-    dropped_entries: Arc<Family>,
-    retries: Arc<Family>,
-    request_seconds: Arc<Family>,
-    client: String,
-    /// Entries handed to the client.
-    pub(crate) received_entries: Arc<Series>,
-    /// Those of them in memory, not settled.
-    pub(crate) in_flight_entries: Arc<Series>,
-    /// Entries left to the client that took its place.
-    pub(crate) left_entries: Arc<Series>,
-    /// Entries Loki acknowledged.
-    pub(crate) sent_entries: Arc<Series>,
-    /// Compressed bytes of acknowledged pushes.
-    pub(crate) sent_bytes: Arc<Series>,
-    /// Pushes split in two because Loki cannot take that size.
-    pub(crate) splits: Arc<Series>,
-    /// Entries found in the spool at start.
-    pub(crate) spool_recovered: Arc<Series>,
-    /// Entries put into the spool.
-    pub(crate) spooled_entries: Arc<Series>,
-    /// Entries in the spool.
-    pub(crate) spool_entries: Arc<Series>,
-    /// Bytes of the spool's files.
-    pub(crate) spool_bytes: Arc<Series>,
-    /// Failed reads and writes of the spool.
-    pub(crate) spool_errors: Arc<Series>,
-}
-
 /// Bounds of `tailwater_request_duration_seconds`: Prometheus' default ones.
 const REQUEST_BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -169,7 +139,6 @@ impl Own {
         let build = gauge("tailwater_build_info", "Always 1; the version is in the label");
         build.series(pairs([("version", env!("CARGO_PKG_VERSION"))])).set(1.0);
         Own {
-            stages: StageBoard::default(),
             lines_read: counter("tailwater_lines_read_total", "Lines read from sources"),
             bytes_read: counter("tailwater_bytes_read_total", "Bytes of lines read from sources"),
             lines_dropped: counter(
@@ -243,6 +212,7 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            cardinality: Cardinality::register(counter, gauge),
             clock_jumps: counter(
                 "tailwater_clock_jumps_total",
                 "Jumps of the wall clock by more than a second",
@@ -341,31 +311,6 @@ impl Own {
             ),
             clients: Arc::default(),
         }
-    }
-
-    /// The metrics of the client called `client`.
-    pub(crate) fn client(&self, client: &str) -> ClientMetrics {
-        let labels = || pairs([("client", client)]);
-        let metrics = ClientMetrics {
-            refused_entries: self.refused_entries.clone(),
-            dropped_entries: self.dropped_entries.clone(),
-            retries: self.retries.clone(),
-            request_seconds: self.request_seconds.clone(),
-            client: client.to_owned(),
-            received_entries: self.received_entries.series(labels()),
-            in_flight_entries: self.in_flight_entries.series(labels()),
-            left_entries: self.left_entries.series(labels()),
-            sent_entries: self.sent_entries.series(labels()),
-            sent_bytes: self.sent_bytes.series(labels()),
-            splits: self.splits.series(labels()),
-            spool_recovered: self.spool_recovered.series(labels()),
-            spooled_entries: self.spooled_entries.series(labels()),
-            spool_entries: self.spool_entries.series(labels()),
-            spool_bytes: self.spool_bytes.series(labels()),
-            spool_errors: self.spool_errors.series(labels()),
-        };
-        self.clients().insert(client.to_owned(), metrics.clone());
-        metrics
     }
 
     /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while

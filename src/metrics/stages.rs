@@ -1,5 +1,5 @@
 //! What the stages of each job do to entries, added up.
-//! In: what happened to the lines of a chunk.  Out: a row per stage, in which what came in is accounted for.  Owns: the
+//! In: what happened to the lines of a chunk.  Out: a row per stage, in which what came in is accounted for; a family.  Owns: the
 //! totals since the stages are in force, and of each stage the last sample of what it fails for.
 //!
 //! Counted is only what is no going on to the next stage: how many came in and went out follows from that, so a line
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
+use crate::metrics::{Kind, Reading, Shown};
 use crate::record::UnixNanos;
 
 /// Between two samples of one stage.
@@ -109,10 +110,13 @@ pub(crate) struct Row {
     pub(crate) sample: Option<Sample>,
 }
 
+/// By the name of the job.
+type Jobs = Vec<(String, Arc<Stages>)>;
+
 /// The stages of all jobs that run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StageBoard {
-    jobs: Arc<Mutex<Vec<(String, Arc<Stages>)>>>,
+    jobs: Arc<Mutex<Jobs>>,
 }
 
 impl Site {
@@ -224,7 +228,7 @@ impl Stages {
 
 impl StageBoard {
     /// These jobs run from now on, and no others.
-    pub(crate) fn show(&self, jobs: Vec<(String, Arc<Stages>)>) {
+    pub(crate) fn show(&self, jobs: Jobs) {
         *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
     }
 
@@ -233,6 +237,20 @@ impl StageBoard {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         jobs.into_iter().map(|(job, stages)| (job, stages.report())).collect()
     }
+}
+
+/// Failures of all stages; none of jobs that do not run any more.
+pub(crate) fn of_stages(reports: &[(String, Report)]) -> Option<Shown> {
+    let mut samples = Vec::new();
+    for (job, report) in reports {
+        for row in &report.rows {
+            let pairs = vec![("job".to_owned(), job.clone()), ("stage".to_owned(), row.site.label())];
+            samples.push((Arc::new(pairs), Reading::Number(row.failed as f64)));
+        }
+    }
+    let (name, help) = ("tailwater_stage_failures_total", "Entries for which a stage could not do its work");
+    let shown = Shown { name: name.to_owned(), help: help.to_owned(), kind: Kind::Counter, samples };
+    Some(shown).filter(|shown| !shown.samples.is_empty())
 }
 
 #[cfg(test)]

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use crate::config::{Invalid, Node, Position, nearest};
 use crate::metrics::{Own, Registry, Series, Site, Stages};
 use crate::pipeline::entry::Symbol;
+use crate::pipeline::guard::Guard;
 use crate::pipeline::lane::MemoryKind;
 use crate::pipeline::limits::Limits;
 use crate::pipeline::stages::{STAGES, Stage};
 
 /// Characters of a stage's options that it is recognised by.
 const ABOUT_LIMIT: usize = 120;
+/// Stands for the job's name where there is no job.
+const NO_JOB: &str = "stdin";
 
 /// A job's stages, compiled once and shared by its targets.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub(crate) struct Pipeline {
     pub(crate) names: Vec<Arc<str>>,
     /// What a lane has to remember, by [`Memory`](crate::pipeline::lane::Memory) index.
     pub(crate) memories: Vec<MemoryKind>,
+    /// Whose it is.
+    pub(crate) job: Arc<str>,
+    /// What keeps labels from making too many streams.
+    pub(crate) guard: Option<Guard>,
     /// Counts label values that were cut, once for each stream they made.
     pub(crate) label_values_cut: Arc<Series>,
     /// Counts lines that became part of another entry.
@@ -102,10 +109,17 @@ impl Pipeline {
             totals: Arc::new(Stages::new(sites)),
             names,
             memories,
+            job: NO_JOB.into(),
+            guard: limits.guard.clone().filter(Guard::is_enabled),
             label_values_cut: own.label_values_cut.clone(),
             lines_merged: own.lines_merged.clone(),
             entries_held: own.entries_held.clone(),
         })
+    }
+
+    /// The same, of this job.
+    pub(crate) fn of_job(self, name: &str) -> Pipeline {
+        Pipeline { job: name.into(), ..self }
     }
 }
 

@@ -100,7 +100,7 @@ fn limits(extra_yaml: &str, own: &Own) -> Limits {
     let block = node.block(&ROOT).unwrap().block("limits_config").unwrap();
     let truncate = block.optional("max_line_size_truncate", Node::boolean).unwrap().unwrap_or(false);
     let size = block.optional("max_line_size", Node::bytes).unwrap();
-    Limits { rate: None, line: size.map(|size| LineLimit::new(size, truncate, own)) }
+    Limits { line: size.map(|size| LineLimit::new(size, truncate, own)), ..Limits::default() }
 }
 
 fn run(case: &Case) -> Run {

@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod naive;
+#[cfg(test)]
+mod tests;
 
 use crate::metrics::{Counts, Sample, SiteCounts};
 use crate::pipeline::compile::{Pipeline, Step};

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::batch::Inbound;
 use crate::flow::{Budget, Troubles};
-use crate::metrics::{ClientMetrics, Own};
+use crate::metrics::{ClientMetrics, Own, StageBoard};
 use crate::targets::Targets;
 
 /// The way to one client.
@@ -30,6 +30,8 @@ pub(crate) struct Outlet {
     pub(crate) own: Own,
     /// What is read.
     pub(crate) targets: Targets,
+    /// What stages do.
+    pub(crate) stages: StageBoard,
     pub(crate) troubles: Troubles,
 }
 
@@ -37,7 +39,8 @@ impl Outlet {
     /// A way out that leads nowhere yet.
     pub(crate) fn new(budget: Budget, inspect: bool, own: Own) -> Outlet {
         let inlets = Arc::new(RwLock::new(Inlets::from([])));
-        Outlet { inlets, budget, inspect, own, targets: Targets::default(), troubles: Troubles::default() }
+        let (targets, stages, troubles) = (Targets::default(), StageBoard::default(), Troubles::default());
+        Outlet { inlets, budget, inspect, own, targets, stages, troubles }
     }
 
     /// The queues there are, to hand one thing to all of them. A queue that is taken out closes when the last of these

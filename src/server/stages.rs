@@ -22,7 +22,7 @@ pub(super) async fn page(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let reports = view.own.stages.reports();
+    let reports = view.stages.reports();
     if html::wants_json(query.as_deref(), &headers) {
         let jobs: Vec<Value> = reports.iter().map(|(job, report)| json_job(job, report)).collect();
         return in_json(&json!({"jobs": jobs}));

@@ -56,6 +56,36 @@ fn wait_for_lines(agent: &Agent, count: u64) {
     agent.wait_for_page_within(PATIENCE, path, |(_, page)| lines(page) == count);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_relabelling_drops_are_no_riddle() {
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    let job = "- job_name: gate\n  loki_push_api: {server: {http_listen_address: 127.0.0.1, http_listen_port: 0}}\n  \
+               relabel_configs: [{action: drop, source_labels: [app], regex: noise}]\n  \
+               pipeline_stages: [{regex: {expression: '(?P<word>\\w+)'}}]";
+    let text = configuration(directory.path(), &client(&loki.url()), job);
+    let agent = Agent::start(directory.path(), &text);
+    let stream =
+        |app: &str| format!(r#"{{"stream": {{"app": "{app}"}}, "values": [["1", "a"], ["2", "b"]]}}"#);
+    let body = format!(r#"{{"streams": [{}, {}]}}"#, stream("noise"), stream("shop"));
+    let pushed = send(
+        agent.listening("gate"),
+        "POST",
+        "/loki/api/v1/push",
+        "Content-Type: application/json\r\n",
+        body.as_bytes(),
+    );
+    assert_eq!(pushed.unwrap().0, 204);
+    let gate = shown(&agent, "gate");
+    assert_eq!(
+        [&gate["lines"], &gate["relabelled_away"], &gate["entries"]],
+        [&json!(2), &json!(2), &json!(2)]
+    );
+    assert_eq!(row(&gate["stages"][0]), json!(["1", "regex", 2, 2, 0, {}, 0, 0, 0]));
+    let read = "4 lines read = 2 entries made + 2 dropped by relabelling + 0 dropped by stages";
+    assert!(agent.get("/debug/pipeline").1.contains(read));
+    agent.terminate();
+}
+
 /// Place, name, in, out, not picked, dropped, held back, merged, failed.
 fn row(stage: &Value) -> Value {
     let keys = ["place", "name", "in", "out", "not_picked", "dropped", "held", "merged", "failed"];
@@ -134,6 +164,10 @@ async fn every_stage_says_what_became_of_the_lines_that_came_in() {
         send(agent.address(), "GET", "/debug/pipeline", "Accept: application/json\r\n", b"").unwrap();
     assert_eq!(serde_json::from_str::<Value>(&accepted).unwrap()["jobs"][0]["job"], json!("<main>"));
 
+    let failures =
+        |stage: &str| format!("tailwater_stage_failures_total{{job=\"<main>\",stage=\"{stage}\"}}");
+    assert_eq!((agent.metric(&failures("1:json")), agent.metric(&failures("4.1:timestamp"))), (6.0, 1.0));
+
     // A job that changes begins anew, one that stays goes on counting.
     fs::write(directory.path().join("tailwater.yaml"), text("\n  - decolorize:")).unwrap();
     agent.signal("HUP");
@@ -141,5 +175,7 @@ async fn every_stage_says_what_became_of_the_lines_that_came_in() {
     let main = shown(&agent, "<main>");
     assert_eq!((&main["stages"][0]["name"], &main["lines"]), (&json!("decolorize"), &json!(0)), "{main:#}");
     assert_eq!(shown(&agent, "other")["lines"], json!(2));
+    let page = agent.get("/metrics").1;
+    assert!(page.contains(&failures("1:decolorize")) && !page.contains(&failures("1:json")), "{page}");
     agent.terminate();
 }

@@ -34,11 +34,12 @@ const MOST_KEYS: usize = 1000;
 const LONGEST_KEPT: usize = 512;
 
 /// What a warning is about. Other fields measure, or say how it was this time.
-const IDENTIFYING: [&str; 11] = [
+const IDENTIFYING: [&str; 12] = [
     "job",
     "source",
     "client",
     "container",
+    "label",
     "path",
     "directory",
     "host",

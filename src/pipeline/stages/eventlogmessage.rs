@@ -103,7 +103,6 @@ impl Stage for EventLogMessage {
             return Flow::Drop(&self.unusable);
         };
         let Ok(text) = std::str::from_utf8(entry.bytes(span)).map(str::to_owned) else {
-            context.fail(labels::NOT_UTF_8);
             return Flow::Continue;
         };
         for line in text.split("\r\n") {

@@ -94,7 +94,10 @@ impl Json {
     /// Evaluates the expressions that are no plain paths. The text is known to be an object or null.
     fn search(&self, entry: &mut Entry, input: &[u8], context: &mut Context<'_>) {
         let text = String::from_utf8_lossy(input);
-        let Ok(data) = jmespath::Variable::from_json(&text) else { return };
+        // Such as one nested more deeply than is read into memory.
+        let Ok(data) = jmespath::Variable::from_json(&text) else {
+            return context.fail("an object that expressions cannot be evaluated on");
+        };
         let data = jmespath::Rcvar::new(data);
         for (name, expression) in &self.expressions {
             // An expression that cannot be evaluated on this line (a function on the wrong type) leaves the name alone.

@@ -14,9 +14,6 @@ pub(crate) const KIND: StageKind = StageKind {
     build,
 };
 
-/// Why a value cannot be taken over.
-pub(super) const NOT_UTF_8: &str = "a value is not UTF-8";
-
 #[derive(Debug)]
 pub(crate) struct Labels {
     /// Label and the name its value is extracted under.
@@ -58,12 +55,12 @@ impl Labels {
 }
 
 impl Stage for Labels {
-    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
+    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
         for (label, source) in &self.mapping {
-            let Some(span) = entry.text(*source) else { continue };
-            match std::str::from_utf8(entry.bytes(span)) {
-                Ok(_) => entry.set_label(*label, Some(span)),
-                Err(_) => context.fail(NOT_UTF_8),
+            if let Some(span) = entry.text(*source)
+                && std::str::from_utf8(entry.bytes(span)).is_ok()
+            {
+                entry.set_label(*label, Some(span));
             }
         }
         Flow::Continue

@@ -30,15 +30,10 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
 }
 
 impl Stage for StructuredMetadata {
-    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
+    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
         for (name, source) in &self.mapping {
-            let extracted = entry.text(*source).filter(|span| {
-                let is_text = std::str::from_utf8(entry.bytes(*span)).is_ok();
-                if !is_text {
-                    context.fail(labels::NOT_UTF_8);
-                }
-                is_text
-            });
+            let extracted =
+                entry.text(*source).filter(|span| std::str::from_utf8(entry.bytes(*span)).is_ok());
             let Some(value) = extracted.or_else(|| entry.label(*source)) else { continue };
             entry.add_metadata(*name, value);
             // A value that was moved is not a label any more; a label that says something else stays.
