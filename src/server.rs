@@ -2,8 +2,10 @@
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
+mod accept;
 mod controls;
 mod html;
+mod numbers;
 mod ready;
 mod stages;
 mod targets;
@@ -15,20 +17,17 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::DefaultBodyLimit;
+use axum::response::Redirect;
 use axum::routing::get;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
 use crate::http::{self, Limits, ServerTls};
-use crate::metrics::{self, Own, Registry, StageBoard, of_stages, of_targets};
+use crate::metrics::{Namespace, Own, Registry, StageBoard};
 use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
@@ -39,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// What comes before every path.
     pub(crate) prefix: String,
+    /// What names of metrics begin with.
+    pub(crate) namespace: Namespace,
     /// Whether there is a page of metrics.
     pub(crate) metrics: bool,
     /// Serves HTTPS, and nothing else.
@@ -68,6 +69,7 @@ pub(crate) enum Readiness {
 pub(crate) struct View {
     pub(crate) registry: Arc<Registry>,
     pub(crate) own: Own,
+    pub(crate) namespace: Namespace,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
@@ -113,7 +115,7 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         .route("/debug/pipeline", get(stages::page))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
-        pages = pages.route("/metrics", get(numbers));
+        pages = pages.route("/metrics", get(numbers::numbers));
     }
     if view.controls.reload.is_some() {
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
@@ -137,28 +139,4 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     })?;
     info!(%address, scheme, "serving /metrics and /ready");
     Ok(())
-}
-
-/// A large page takes a while to make: whoever asks whether the agent is ready does not wait for it.
-async fn numbers(State(view): State<View>) -> Response {
-    match spawn_blocking(move || numbers_of(&view)).await {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-        }
-        // In release builds a panic has ended the process before.
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-fn numbers_of(view: &View) -> String {
-    view.own.in_flight_bytes.set(view.budget.used().0 as f64);
-    view.own.open_chunks.set(view.ledger.open_chunks() as f64);
-    view.own.positions_tracked.set(view.ledger.len() as f64);
-    view.own.take_stock();
-    let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
-    let mut families = view.registry.shown(clock::now());
-    families.extend(of_targets(&targets));
-    families.extend(of_stages(&view.stages.reports()));
-    families.sort_by(|one, other| one.name.cmp(&other.name));
-    metrics::text(&families)
 }

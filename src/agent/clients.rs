@@ -16,7 +16,7 @@ use crate::agent::reload::Changed;
 use crate::agent::spools;
 use crate::custody::{Spool, SpoolError, SpoolSettings};
 use crate::delivery::{Around, Client, ClientError, Leftover};
-use crate::metrics::{ClientMetrics, Own};
+use crate::metrics::{ClientMetrics, Own, Queues};
 use crate::pipeline::{Inlet, Outlet};
 use crate::record::Labels;
 use crate::retention::Archive;
@@ -132,8 +132,11 @@ impl Clients {
             Ended::Idle
         });
         // Its queue is long, so that it does not hold up a client that may come.
-        let queue = self.start_batcher(plain_batches(ARCHIVE_WAIT), batch::queue_length(2), parcels);
-        self.archive = Some(Inlet { queue, received: metrics.received, in_flight: metrics.in_flight });
+        let queues = self.own.path.queues("archive");
+        let (batches, length) = (plain_batches(ARCHIVE_WAIT), batch::queue_length(2));
+        let queue = self.start_batcher(batches, length, parcels, queues.clone());
+        let (received, in_flight) = (metrics.received, metrics.in_flight);
+        self.archive = Some(Inlet { queue, received, in_flight, queues });
         self.lead_to(Vec::new());
     }
 
@@ -152,7 +155,12 @@ impl Clients {
             print.await;
             Ended::Unread
         });
-        let queue = self.start_batcher(plain_batches(PRINT_WAIT), batch::queue_length(1), parcels);
+        let queue = self.start_batcher(
+            plain_batches(PRINT_WAIT),
+            batch::queue_length(1),
+            parcels,
+            metrics.path.queues.clone(),
+        );
         self.lead_to(vec![inlet(queue, &metrics)]);
     }
 
@@ -275,7 +283,7 @@ impl Clients {
             drop(leave.send(delivery::run(sender, around, inherited, outlet, stop).await));
             Ended::Idle
         });
-        let inlet = self.start_batcher(settings.batch.clone(), queue, parcels);
+        let inlet = self.start_batcher(settings.batch.clone(), queue, parcels, metrics.path.queues.clone());
         let inlet = self::inlet(inlet, &metrics);
         self.running.push(Running { settings, queue, client, metrics, retire, leftover });
         inlet
@@ -286,9 +294,10 @@ impl Clients {
         settings: batch::Settings,
         queue: usize,
         parcels: mpsc::Sender<batch::Sealed>,
+        queues: Queues,
     ) -> mpsc::Sender<batch::Inbound> {
         let (inlet, handovers) = mpsc::channel(queue);
-        self.batchers.spawn(batch::run(settings, handovers, parcels));
+        self.batchers.spawn(batch::run(settings, handovers, parcels, queues));
         inlet
     }
 
@@ -362,7 +371,7 @@ fn plain_batches(wait: Duration) -> batch::Settings {
 
 fn inlet(queue: mpsc::Sender<batch::Inbound>, metrics: &ClientMetrics) -> Inlet {
     let (received, in_flight) = (metrics.received_entries.clone(), metrics.in_flight_entries.clone());
-    Inlet { queue, received, in_flight }
+    Inlet { queue, received, in_flight, queues: metrics.path.queues.clone() }
 }
 
 /// What a client is started with.

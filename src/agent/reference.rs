@@ -87,19 +87,28 @@ fn list(what: &str, rows: &[&Row], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::metrics::{Own, Registry};
+    use crate::metrics::{Family, Kind, Own, Registry};
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
     #[test]
-    fn the_document_names_every_metric_of_the_agent() {
+    fn the_document_names_every_metric_of_the_agent_and_its_type() {
         let registry = Registry::default();
         Own::register(&registry);
         let text = std::fs::read_to_string(DOCUMENT).unwrap();
-        let missing: Vec<String> = registry.families().iter().map(|family| family.name.clone()).collect();
-        let missing: Vec<String> =
-            missing.into_iter().filter(|name| !text.contains(&format!("`{name}`"))).collect();
+        let row = |family: &Arc<Family>| {
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+            };
+            format!("| `{}` | {kind} |", family.name)
+        };
+        let missing: Vec<String> = registry.families().iter().map(row).collect();
+        let missing: Vec<String> = missing.into_iter().filter(|row| !text.contains(row.as_str())).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 

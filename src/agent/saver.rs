@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clock::Instant;
 use crate::custody::{Ledger, Store, StoreError, Times};
 use crate::flow::Troubles;
 use crate::http::chain;
@@ -94,12 +95,14 @@ async fn run(
         let Some(mut owned) = store.take() else { return };
         let (ledger, with) = (ledger.clone(), beside.clone());
         // fsync may take long on a busy disk; lines go on meanwhile.
+        let began = Instant::now();
         let saved = spawn_blocking(move || (save(&mut owned, &ledger, &with), owned)).await;
         let Ok((saved, mut owned)) = saved else { return };
         own.positions_failed.add(owned.take_shared_failures() as f64);
         store = Some(owned);
         match saved {
             Ok(wrote) => {
+                own.path.positions_saved(began.elapsed());
                 own.positions_written.add(f64::from(u8::from(wrote)));
                 if std::mem::take(&mut failing) {
                     troubles.clear(WHO);

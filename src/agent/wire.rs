@@ -79,6 +79,7 @@ pub(super) fn start(
     };
     let times = Arc::new(times);
     let budget = Budget::new(IN_FLIGHT_LIMIT);
+    own.path.budget_limit.set(IN_FLIGHT_LIMIT.0 as f64);
     let outlet = Outlet::new(budget.clone(), settings.inspect, own.clone());
     let stop = CancellationToken::new();
     // A second agent that pushes its standard input must not take what belongs to the first.
@@ -105,6 +106,7 @@ pub(super) fn start(
         let view = View {
             registry: registry.clone(),
             own: own.clone(),
+            namespace: served.namespace.clone(),
             ledger: ledger.clone(),
             budget,
             readiness: ready,

@@ -45,6 +45,8 @@ pub(crate) struct Handover {
     pub(crate) cost: usize,
     /// The entries, as the client's own.
     pub(crate) entries: Tally,
+    /// It waits for the batcher.
+    pub(crate) waiting: Tally,
 }
 
 /// What a batcher gets.

@@ -14,7 +14,7 @@ use crate::batch::parcel::Parcel;
 use crate::clock::Instant;
 use crate::custody::{Outcome, Ticket};
 use crate::flow::{BYTES_PER_PERMIT, IN_FLIGHT_LIMIT};
-use crate::metrics::Tally;
+use crate::metrics::{Queues, Tally, waited};
 use crate::record::{Labels, Stream};
 
 /// Handovers that may wait for the batcher of the only client: how far sources run ahead of it.
@@ -53,6 +53,7 @@ struct Batcher {
     /// Label strings with the external labels merged in, by the stream's own label string.
     texts: HashMap<String, Arc<str>, foldhash::fast::RandomState>,
     parcels: mpsc::Sender<Sealed>,
+    queues: Queues,
     /// Somebody waits for what is in the open batches.
     hasten: bool,
 }
@@ -73,9 +74,11 @@ pub(crate) async fn run(
     settings: Settings,
     mut inlet: mpsc::Receiver<Inbound>,
     parcels: mpsc::Sender<Sealed>,
+    queues: Queues,
 ) {
+    queues.handovers_limit.set(inlet.max_capacity() as f64);
     let (open, texts, way) = (HashMap::new(), HashMap::default(), parcels.clone());
-    let mut batcher = Batcher { settings, open, texts, parcels, hasten: false };
+    let mut batcher = Batcher { settings, open, texts, parcels, queues, hasten: false };
     loop {
         let due = batcher.due();
         let age = async {
@@ -117,7 +120,8 @@ impl Batcher {
     }
 
     async fn take(&mut self, handover: Handover) -> Result<(), SenderGone> {
-        let Handover { groups, tickets, cost, mut entries } = handover;
+        let Handover { groups, tickets, cost, mut entries, waiting } = handover;
+        drop(waiting);
         for group in groups.iter() {
             let tenant = match &group.stream.tenant {
                 Some(tenant) => Some(tenant.as_str().into()),
@@ -173,7 +177,7 @@ impl Batcher {
 
     async fn secure(&mut self) -> Result<(), SenderGone> {
         self.seal_where(|_| true).await?;
-        self.parcels.send(Sealed::Secure).await.map_err(|_| SenderGone)
+        self.hand_on(Sealed::Secure).await
     }
 
     async fn seal_aged(&mut self) -> Result<(), SenderGone> {
@@ -191,8 +195,12 @@ impl Batcher {
 
     async fn seal(&mut self, tenant: &Option<Arc<str>>) -> Result<(), SenderGone> {
         match self.open.remove(tenant).filter(|batch| !batch.is_empty()) {
-            Some(batch) => self.parcels.send(Sealed::Parcel(batch.seal())).await.map_err(|_| SenderGone),
+            Some(batch) => self.hand_on(Sealed::Parcel(batch.seal())).await,
             None => Ok(()),
         }
+    }
+
+    async fn hand_on(&self, sealed: Sealed) -> Result<(), SenderGone> {
+        waited(&self.queues.parcel_wait, self.parcels.send(sealed)).await.map_err(|_| SenderGone)
     }
 }

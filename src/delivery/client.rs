@@ -13,7 +13,7 @@ use crate::delivery::verdict::{Verdict, judge};
 use crate::delivery::worker::Leftover;
 use crate::flow::{BackoffSettings, Troubles};
 use crate::http::{self, BuildError, IdentityError, SendError};
-use crate::metrics::ClientMetrics;
+use crate::metrics::{ClientMetrics, Destination, Tally};
 
 /// How much of an answer is read. A 400 speaks of each refused entry, with all of its labels.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -38,6 +38,15 @@ pub(crate) struct Settings {
     pub(crate) give_up_after: Option<u64>,
     pub(crate) spool: Option<SpoolSettings>,
     pub(crate) batch: crate::batch::Settings,
+}
+
+impl Settings {
+    /// Where it pushes, as Promtail's metrics say it: with a port where the URL has one.
+    fn destination(&self) -> Destination {
+        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        Destination { host, tenant: self.batch.tenant.as_deref().unwrap_or_default().to_owned() }
+    }
 }
 
 /// The HTTP client could not be built.
@@ -74,6 +83,8 @@ impl Answer {
 impl Client {
     /// Builds the client; nothing is connected yet.
     pub(crate) fn new(settings: Settings, metrics: ClientMetrics) -> Result<Client, ClientError> {
+        metrics.pushes_to(settings.destination());
+        metrics.path.spool_limit.set(settings.spool.as_ref().map_or(0, |spool| spool.max_size.0) as f64);
         match http::Client::new(settings.http.clone()) {
             Ok(http) => Ok(Client { settings, http, metrics }),
             Err(cause) => Err(ClientError { name: settings.name, cause }),
@@ -123,6 +134,7 @@ impl Client {
             };
             headers.insert(TENANT, tenant);
         }
+        let _under_way = Tally::new(&self.metrics.path.under_way, 1);
         let started = Instant::now();
         let answer = match self.http.post(&self.settings.url, headers, body).await {
             Ok(response) => read(response, self.settings.drop_rate_limited).await,

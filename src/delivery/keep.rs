@@ -123,6 +123,7 @@ impl Keep {
                     if self.trouble == Some("read") {
                         self.well();
                     }
+                    self.metrics.path.spool_holds(head.as_ref().map(|head| head.oldest));
                     self.head = head;
                 }
                 Some(Err(error)) => {
@@ -183,6 +184,9 @@ impl Keep {
         let Some(spool) = &mut self.spool else { return };
         self.metrics.spool_entries.set(spool.entries() as f64);
         self.metrics.spool_bytes.set(spool.size().0 as f64);
+        if spool.is_empty() {
+            self.metrics.path.spool_holds(None);
+        }
         let losses = spool.take_losses();
         for (reason, entries) in [
             ("spool_full", losses.evicted),

@@ -147,6 +147,8 @@ pub(crate) async fn run(
         if !open && worker.is_done(retiring) {
             return worker.end().await;
         }
+        let waiting = worker.queue.len() + worker.parked.len() + inbound.len();
+        worker.client.metrics.path.parcels.set(waiting as f64);
         let due = worker.due();
         let event = tokio::select! {
             () = stop.abandon.cancelled(), if !worker.abandoned => Event::Abandon,
@@ -203,6 +205,9 @@ impl Worker {
     fn take(&mut self, sealed: Sealed) -> bool {
         match sealed {
             Sealed::Parcel(parcel) => {
+                // What was sealed begins with its length.
+                let encoded = snap::raw::decompress_len(&parcel.body).unwrap_or(0);
+                self.client.metrics.path.sealed(encoded, parcel.body.len());
                 self.queue.push_back(parcel);
                 false
             }
@@ -366,6 +371,7 @@ impl Worker {
 
     /// Hands on what is left, in order.
     async fn end(mut self) -> Leftover {
+        self.client.metrics.path.parcels.set(0.0);
         let sending = self.sending.take().filter(|sending| sending.origin == Origin::Live);
         let pieces = sending.into_iter().flat_map(|sending| sending.pieces).map(|piece| piece.parcel);
         let parked = self.parked.into_iter().map(|(_, parcel)| parcel);

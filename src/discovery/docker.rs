@@ -197,6 +197,7 @@ impl Containers {
         };
         match listed.await {
             Ok((docker, containers)) => {
+                self.own.path.discovered("docker");
                 if std::mem::take(&mut state.failing) {
                     self.outlet.troubles.clear(&self.daemon());
                     info!(job = %self.job, host = %self.settings.host, "the Docker daemon answers again");
@@ -206,6 +207,7 @@ impl Containers {
             }
             Err(error) => {
                 self.own.docker_errors.with("operation", "list").add(1.0);
+                self.own.path.discovery_failed("docker");
                 if !std::mem::replace(&mut state.failing, true) {
                     let (job, host, error) = (&self.job, &self.settings.host, chain(&error));
                     self.outlet.troubles.set(&self.daemon(), format!("no answer: {error}"));

@@ -193,6 +193,7 @@ impl Files {
 
     fn scan(&self, active: &mut Active) {
         let now = clock::now();
+        let mut failed = false;
         let mut directories = BTreeSet::new();
         let jobs = active.wanted.jobs.clone();
         for job in &jobs {
@@ -207,6 +208,8 @@ impl Files {
                 let found = walk::find(group);
                 if found.failed {
                     self.own.file_errors.add(1.0);
+                    self.own.path.discovery_failed("files");
+                    failed = true;
                     let what = "some of these files cannot be listed";
                     self.outlet.troubles.set(&files_of(job, group), what);
                     if active.failing.insert(group.pattern.clone()) {
@@ -220,6 +223,9 @@ impl Files {
                     self.start(index, job, group, path, active);
                 }
             }
+        }
+        if !failed {
+            self.own.path.discovered("files");
         }
         let watched_now = active.watch_only(directories);
         // What changed between reading and watching was told to nobody.

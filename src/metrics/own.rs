@@ -2,6 +2,7 @@
 //! In: nothing.  Out: handles the other modules count with.  Owns: the `tailwater_*` families.
 
 mod client;
+mod path;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,13 @@ use crate::metrics::archive::ArchiveMetrics;
 use crate::metrics::cardinality::Cardinality;
 use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
+use crate::metrics::own::path::Path;
 use crate::metrics::process::Process;
+use crate::metrics::promtail::Destination;
 use crate::metrics::registry::{Family, Kind, Registry, Series, pairs};
 
 pub(crate) use client::ClientMetrics;
+pub(crate) use path::{ClientPath, Queues};
 
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
@@ -116,6 +120,8 @@ pub(crate) struct Own {
     spool_errors: Arc<Family>,
     pub(crate) archive: ArchiveMetrics,
     gap: Arc<Family>,
+    /// Of queues and waiting.
+    pub(crate) path: Path,
     /// Of all clients there have been, by name.
     clients: Arc<Mutex<BTreeMap<String, ClientMetrics>>>,
 }
@@ -140,7 +146,7 @@ impl Own {
         let gauge = |name: &str, help: &str| family(name, help, Kind::Gauge);
         let build = gauge("tailwater_build_info", "Always 1; the version is in the label");
         build.series(pairs([("version", env!("CARGO_PKG_VERSION"))])).set(1.0);
-        Own {
+        let own = Own {
             lines_read: counter("tailwater_lines_read_total", "Lines read from sources"),
             bytes_read: counter("tailwater_bytes_read_total", "Bytes of lines read from sources"),
             lines_dropped: counter(
@@ -312,8 +318,27 @@ impl Own {
                 "tailwater_conservation_gap",
                 "Entries that came in and are neither settled nor under way: 0 unless some were lost",
             ),
+            path: Path::register(counter, gauge),
             clients: Arc::default(),
+        };
+        own.begin();
+        own
+    }
+
+    /// What may be counted is there from the start, so that the first of it is seen as an increase.
+    fn begin(&self) {
+        for (family, label, values) in [
+            (&self.config_reloads, "result", ["success", "failure"].as_slice()),
+            (&self.docker_errors, "operation", &["list", "events", "inspect", "logs", "stream"]),
+            (&self.docker_logs_unreadable, "reason", &["driver", "file"]),
+            (&self.docker_containers_missed, "reason", &["gone", "broken"]),
+            (&self.geoip_lookups_failed, "reason", &["address", "database"]),
+            (&self.dead_letters, "result", &["kept", "left_out"]),
+            (&self.clock_jumps, "direction", &["forward", "backward"]),
+        ] {
+            values.iter().for_each(|value| drop(family.with(label, value)));
         }
+        self.path.begin();
     }
 
     /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while
@@ -327,7 +352,13 @@ impl Own {
         for (name, client) in self.clients().iter() {
             let labels = pairs([("hop", "delivery"), ("client", name)]);
             self.gap.series(labels).set(client.gap());
+            client.path.look();
         }
+    }
+
+    /// Where clients push, by their names.
+    pub(crate) fn destinations(&self) -> BTreeMap<String, Destination> {
+        self.clients().iter().map(|(name, client)| (name.clone(), client.destination())).collect()
     }
 
     fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {

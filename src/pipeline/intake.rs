@@ -11,14 +11,14 @@ use crate::batch::{Handover, Inbound};
 use crate::clock::{self, Instant};
 use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
-use crate::metrics::{Series, Tally};
+use crate::metrics::{Series, Tally, waited};
 use crate::pipeline::compile::{DropReason, Pipeline};
 use crate::pipeline::counting::Counting;
 use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::origins::{DROPPED, Origins};
-use crate::pipeline::outlet::{Inlet, Outlet};
+use crate::pipeline::outlet::Outlet;
 use crate::pipeline::relabel::Rule;
 use crate::record::{Chunk, Labels, Origin};
 use crate::targets::Target;
@@ -136,7 +136,9 @@ impl Intake {
         track: &Arc<Track>,
     ) -> Result<(), IntakeClosed> {
         let (budget, of_target) = (self.outlet.budget.clone(), self.budget.clone());
-        let share = self.meanwhile(budget.take_within(&of_target, chunk.cost())).await;
+        let waiting = self.outlet.own.path.budget_wait.clone();
+        let share = waited(&waiting, budget.take_within(&of_target, chunk.cost()));
+        let share = self.meanwhile(share).await;
         // A busy target never waits, and what it holds back must go on all the same.
         let now = Instant::now();
         if self.lanes().filter_map(|lane| lane.due()).any(|due| due <= now) {
@@ -223,7 +225,7 @@ impl Intake {
     /// The target is going away, and what it has given so far cannot be read again.
     pub(crate) async fn secure(&mut self) -> Result<(), IntakeClosed> {
         for client in self.outlet.inlets().iter() {
-            client.queue.send(Inbound::Secure).await.map_err(|_| IntakeClosed)?;
+            client.send(Inbound::Secure).await?;
         }
         Ok(())
     }
@@ -231,7 +233,7 @@ impl Intake {
     /// Somebody waits until what came in so far is settled: it goes as soon as the way is free, however young it is.
     pub(crate) async fn hasten(&mut self) -> Result<(), IntakeClosed> {
         for client in self.outlet.inlets().iter() {
-            client.queue.send(Inbound::Hasten).await.map_err(|_| IntakeClosed)?;
+            client.send(Inbound::Hasten).await?;
         }
         Ok(())
     }
@@ -294,12 +296,13 @@ impl Intake {
             }
             self.outlet.own.entries_made.add(entries as f64);
             let (groups, cost) = (Arc::new(groups), std::mem::take(cost));
-            for Inlet { queue, received, in_flight } in inlets.iter() {
+            for inlet in inlets.iter() {
                 let tickets = tickets.iter().map(Ticket::split).collect();
-                received.add(entries as f64);
-                let entries = Tally::new(in_flight, entries);
-                let handover = Handover { groups: groups.clone(), tickets, cost, entries };
-                queue.send(Inbound::Entries(handover)).await.map_err(|_| IntakeClosed)?;
+                inlet.received.add(entries as f64);
+                let entries = Tally::new(&inlet.in_flight, entries);
+                let waiting = Tally::new(&inlet.queues.handovers, 1);
+                let handover = Handover { groups: groups.clone(), tickets, cost, entries, waiting };
+                inlet.send(Inbound::Entries(handover)).await?;
             }
             // The clients' tickets speak for the lines now; these have nothing to add.
             outcome = Outcome::Delivered;

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::batch::Inbound;
 use crate::flow::{Budget, Troubles};
-use crate::metrics::{Own, Series, StageBoard};
+use crate::metrics::{Own, Queues, Series, StageBoard, waited};
+use crate::pipeline::intake::IntakeClosed;
 use crate::targets::Targets;
 
 /// The way to one client, or to the archive.
@@ -18,6 +19,15 @@ pub(crate) struct Inlet {
     pub(crate) received: Arc<Series>,
     /// Those of them in memory, not settled.
     pub(crate) in_flight: Arc<Series>,
+    pub(crate) queues: Queues,
+}
+
+impl Inlet {
+    /// Hands something on; waits while the queue is full. Cancelled, it was not handed on, and its tickets say so.
+    pub(crate) async fn send(&self, inbound: Inbound) -> Result<(), IntakeClosed> {
+        let sent = waited(&self.queues.handover_wait, self.queue.send(inbound)).await;
+        sent.map_err(|_| IntakeClosed)
+    }
 }
 
 /// The way to each client.

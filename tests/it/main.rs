@@ -28,6 +28,7 @@ mod https;
 mod journal;
 mod kills;
 mod layout;
+mod metrics;
 mod moving;
 mod own_log;
 mod pages;

@@ -35,12 +35,19 @@ fn shipped(name: &str) -> PathBuf {
 
 /// The shipped configuration on a directory of log files, and on no Docker.
 fn start(directory: &Path, loki: &FakeLoki) -> Agent {
+    start_as(directory, loki, "tailwater")
+}
+
+/// The same, with metrics in this namespace.
+fn start_as(directory: &Path, loki: &FakeLoki, namespace: &str) -> Agent {
     let text = fs::read_to_string(shipped("tailwater.yaml")).unwrap();
     let directory_text = directory.display().to_string();
     let client = format!("clients: [{{url: '{}', batchwait: 50ms}}]\n", loki.url());
     let mut text = client + &text;
+    let port =
+        format!("http_listen_address: 127.0.0.1\n  metrics_namespace: {namespace}\n  http_listen_port: 0 ");
     for (shipped, here) in [
-        ("http_listen_port: 9080 ", "http_listen_address: 127.0.0.1\n  http_listen_port: 0 "),
+        ("http_listen_port: 9080 ", port.as_str()),
         ("/var/lib/tailwater/", &format!("{directory_text}/")),
         ("unix:///var/run/docker.sock", &format!("unix://{directory_text}/none.sock")),
         ("/var/log/*.log", &format!("{directory_text}/*.log")),
@@ -133,8 +140,14 @@ fn the_shipped_alerts_are_valid_and_do_what_they_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_metrics_is_as_prometheus_wants_it() {
     let Some(promtool) = find("promtool") else { return };
+    for namespace in ["tailwater", "promtail"] {
+        check_page(&promtool, namespace);
+    }
+}
+
+fn check_page(promtool: &Path, namespace: &str) {
     let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
-    let agent = start(directory.path(), &loki);
+    let agent = start_as(directory.path(), &loki, namespace);
     log_a_day_of_bot_core(directory.path());
     agent.wait_for_metric("log_lines_total", |lines| lines == 11.0);
     let (_, page) = agent.get("/metrics");
@@ -226,5 +239,29 @@ async fn a_trade_error_in_a_log_fires_the_alert_in_a_real_prometheus() {
     log_a_day_of_bot_core(directory.path());
     prometheus.wait_for("/api/v1/alerts", firing("TradeErrors"));
     prometheus.wait_for("/api/v1/alerts", firing("OpenAIRateLimited"));
+    agent.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_asks_for_open_metrics_and_can_read_it() {
+    let Some(program) = find("prometheus") else { return };
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    let agent = start(directory.path(), &loki);
+    let prometheus = Prometheus::start(&program, directory.path(), &agent);
+    let is_up = |answer: &Value| {
+        let target = &answer["data"]["activeTargets"][0];
+        target["health"] == "up" && target["lastError"] == ""
+    };
+    prometheus.wait_for("/api/v1/targets", is_up);
+    prometheus.wait_for("/api/v1/query?query=up", |answer| answer["data"]["result"][0]["value"][1] == "1");
+    log_a_day_of_bot_core(directory.path());
+    prometheus.wait_for("/api/v1/query?query=sum(log_trades_total)", |answer| {
+        answer["data"]["result"][0]["value"][1] == "3"
+    });
+    // Only OpenMetrics calls a counter so, without its samples' ending.
+    prometheus.wait_for("/api/v1/metadata?metric=tailwater_lines_read", |answer| {
+        answer["data"]["tailwater_lines_read"][0]["type"] == "counter"
+    });
+    prometheus.wait_for("/api/v1/targets", is_up);
     agent.terminate();
 }

@@ -11,6 +11,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{Block, Invalid, Kind, Node, Row, Table, row};
 use crate::http::Limits;
+use crate::metrics::Namespace;
 use crate::server;
 
 /// What the block says.
@@ -57,6 +58,12 @@ pub(super) static SERVER: Table = Table(&[
     row("http_listen_port", Kind::Count, "9080", "0 takes a free port and logs it"),
     row("http_path_prefix", Kind::Text, "", "What comes before every path, such as `/tailwater`"),
     row("register_instrumentation", Kind::Boolean, "true", "Whether there is a /metrics page"),
+    row(
+        "metrics_namespace",
+        Kind::Text,
+        "tailwater",
+        "What names of the agent's own metrics begin with; `promtail` calls those that Promtail has as it calls them",
+    ),
     row("disable", Kind::Boolean, "false", "No server at all"),
     row(
         "stalled_after",
@@ -162,6 +169,7 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
     let http = server::Settings {
         listen,
         prefix: block.optional("http_path_prefix", prefix)?.unwrap_or_default(),
+        namespace: block.optional("metrics_namespace", namespace)?.unwrap_or_default(),
         metrics: block.optional("register_instrumentation", Node::boolean)?.unwrap_or(true),
         tls: tls.map(Arc::new),
         limits: limits(block)?,
@@ -211,6 +219,16 @@ fn prefix(node: &Node) -> Result<String, Invalid> {
     } else {
         Err(node.invalid("a path prefix begins with `/` and holds letters, digits, `-`, `_`, `.` and `~`"))
     }
+}
+
+fn namespace(node: &Node) -> Result<Namespace, Invalid> {
+    let text = node.text()?;
+    Namespace::of(text).ok_or_else(|| {
+        let invalid = node.invalid(format!("no name of a metric begins with `{text}`"));
+        invalid.help(
+            "letters, digits and `_`, no digit first; `tailwater` and `promtail` have a meaning of their own",
+        )
+    })
 }
 
 fn log_level(node: &Node) -> Result<LevelFilter, Invalid> {

@@ -45,7 +45,7 @@ const fn ignored(
 /// The table.
 // Two lines a row; formatted it would be eight.
 #[rustfmt::skip]
-pub(crate) static FLAGS: [Flag; 114] = [
+pub(crate) static FLAGS: [Flag; 115] = [
     flag(Inspect, "job", Text, "", "",
         "Job whose stages are shown, where there are several"),
     flag(Inspect, "labels", Labels, "", "",
@@ -154,6 +154,8 @@ pub(crate) static FLAGS: [Flag; 114] = [
         "Cut a line that is too long instead of dropping it"),
     flag(Server, "server.path-prefix", Text, "", "server.http_path_prefix",
         "Path that comes before every other, such as /tailwater"),
+    flag(Server, "metrics.namespace", Text, "tailwater", "server.metrics_namespace",
+        "What names of the agent's own metrics begin with; promtail calls those that Promtail has as it calls them"),
     flag(Server, "server.register-instrumentation", Bool, "true", "server.register_instrumentation",
         "Answer /metrics"),
     flag(Server, "server.enable-runtime-reload", Bool, "false", "server.enable_runtime_reload",

@@ -130,6 +130,7 @@ impl Worker {
 
     async fn delivered(&mut self, piece: Piece) {
         let (metrics, parcel) = (&self.client.metrics, &piece.parcel);
+        metrics.path.acknowledged();
         metrics.sent_entries.add(parcel.entries() as f64);
         metrics.sent_bytes.add(parcel.body.len() as f64);
         self.pace.accepted(parcel.content.size, Instant::now());
@@ -150,7 +151,11 @@ impl Worker {
             refused = refusal.count.clamp(1, entries.max(1));
             self.bury(&piece.parcel, reason, answer, &refusal.entries);
         }
-        self.client.metrics.sent_entries.add(entries.saturating_sub(refused) as f64);
+        let stored = entries.saturating_sub(refused);
+        if stored > 0 {
+            self.client.metrics.path.acknowledged();
+        }
+        self.client.metrics.sent_entries.add(stored as f64);
         self.refuse(piece, reason, refused, answer).await;
     }
 

@@ -116,6 +116,7 @@ impl Lists {
         for file in found.into_iter().flat_map(|found| found.files).collect::<BTreeSet<_>>() {
             match self.read(&file) {
                 Ok((groups, troubles, left_out)) => {
+                    own.path.discovered("file_sd");
                     state.left_out.insert(file.clone(), left_out);
                     if !state.groups.get(&file).is_some_and(|before| are_same(before, &groups)) {
                         info!(job, path = %file.display(), groups = groups.len(), "targets read");
@@ -125,6 +126,7 @@ impl Lists {
                 }
                 Err(error) => {
                     own.target_files_failed.add(1.0);
+                    own.path.discovery_failed("file_sd");
                     let keeps = "it keeps the targets it had";
                     state.tell(job, file, format!("{error}; {keeps}"));
                 }

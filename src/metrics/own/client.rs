@@ -1,10 +1,49 @@
 //! What is counted of one client.
 //! In: outcomes of its entries and requests.  Out: its series.  Owns: nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::metrics::own::{Own, REQUEST_BOUNDS};
+use crate::metrics::own::{ClientPath, Own, REQUEST_BOUNDS};
+use crate::metrics::promtail::Destination;
 use crate::metrics::registry::{Family, Pairs, Series, pairs};
+
+/// Why Loki refuses entries for good.
+const REFUSED: [&str; 17] = [
+    "above_burst",
+    "bad_request",
+    "duplicate_label",
+    "ingestion_blocked",
+    "label_too_long",
+    "labels_invalid",
+    "line_too_long",
+    "other",
+    "rate_limited",
+    "stream_limit",
+    "tenant_invalid",
+    "too_far_behind",
+    "too_large",
+    "too_many_labels",
+    "too_new",
+    "too_old",
+    "unprocessable",
+];
+
+/// Why a client gives entries up.
+const DROPPED: [&str; 6] =
+    ["client_removed", "ingester_error", "rate_limited", "spool_damaged", "spool_expired", "spool_full"];
+
+/// Why pushes are tried again.
+const RETRIED: [&str; 9] = [
+    "connection",
+    "credentials",
+    "rate_limited",
+    "server_error",
+    "stream_limit",
+    "timeout",
+    "token",
+    "unauthorized",
+    "unexpected_status",
+];
 
 /// One client's share of the own metrics.
 #[derive(Clone, Debug)]
@@ -14,6 +53,9 @@ pub(crate) struct ClientMetrics {
     retries: Arc<Family>,
     request_seconds: Arc<Family>,
     client: String,
+    destination: Arc<Mutex<Destination>>,
+    /// Of its queues.
+    pub(crate) path: ClientPath,
     /// Entries handed to the client.
     pub(crate) received_entries: Arc<Series>,
     /// Those of them in memory, not settled.
@@ -48,6 +90,8 @@ impl Own {
             retries: self.retries.clone(),
             request_seconds: self.request_seconds.clone(),
             client: client.to_owned(),
+            destination: Arc::default(),
+            path: self.path.client(client),
             received_entries: self.received_entries.series(labels()),
             in_flight_entries: self.in_flight_entries.series(labels()),
             left_entries: self.left_entries.series(labels()),
@@ -60,24 +104,48 @@ impl Own {
             spool_bytes: self.spool_bytes.series(labels()),
             spool_errors: self.spool_errors.series(labels()),
         };
+        metrics.begin();
         self.clients().insert(client.to_owned(), metrics.clone());
         metrics
     }
 }
 
 impl ClientMetrics {
+    /// What may be counted is there from the start, so that the first of it is seen as an increase.
+    fn begin(&self) {
+        for (family, reasons) in [
+            (&self.refused_entries, REFUSED.as_slice()),
+            (&self.dropped_entries, DROPPED.as_slice()),
+            (&self.retries, RETRIED.as_slice()),
+        ] {
+            reasons.iter().for_each(|reason| drop(family.series(self.reason(reason))));
+        }
+    }
+
+    /// Where it pushes.
+    pub(crate) fn pushes_to(&self, destination: Destination) {
+        *self.destination.lock().unwrap_or_else(PoisonError::into_inner) = destination;
+    }
+
+    pub(super) fn destination(&self) -> Destination {
+        self.destination.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Counts entries Loki refused for good.
     pub(crate) fn refused(&self, reason: &str, entries: u64) {
+        debug_assert!(REFUSED.contains(&reason), "`{reason}` is not in the list");
         self.refused_entries.series(self.reason(reason)).add(entries as f64);
     }
 
     /// Counts entries that are not tried any more.
     pub(crate) fn dropped(&self, reason: &str, entries: u64) {
+        debug_assert!(DROPPED.contains(&reason), "`{reason}` is not in the list");
         self.dropped_entries.series(self.reason(reason)).add(entries as f64);
     }
 
     /// Counts a push that will be tried again.
     pub(crate) fn retried(&self, reason: &str) {
+        debug_assert!(RETRIED.contains(&reason), "`{reason}` is not in the list");
         self.retries.series(self.reason(reason)).add(1.0);
     }
 
