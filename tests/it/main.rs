@@ -8,6 +8,7 @@
 mod support;
 
 mod agent;
+mod archive;
 mod client_http;
 mod config;
 mod counters;
