@@ -9,6 +9,7 @@ mod support;
 
 mod agent;
 mod cardinality;
+mod archive;
 mod client_http;
 mod config;
 mod counters;
