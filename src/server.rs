@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -47,6 +48,9 @@ pub(crate) struct Settings {
 
 /// The kind of server, as metrics call it.
 const KIND: &str = "server";
+
+/// Large pages that are made at a time; others wait.
+const MAKING_PAGES: usize = 2;
 
 /// Bytes of a request behind its head: a level of the log.
 const LARGEST_BODY: usize = 1024;
@@ -93,9 +97,15 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
 
 /// Serves until the process ends.
 pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAKING_PAGES)
+        .build()?;
     let address = listener.local_addr()?;
+    let first = Redirect::to(&format!("{}/targets", settings.prefix));
+    let first = get(async move || first);
     let mut pages = Router::new()
+        .route("/", first.clone())
         .route("/ready", get(ready::ready))
         .route("/targets", get(targets::targets))
         .route("/service-discovery", get(targets::service_discovery))
@@ -109,7 +119,8 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
     }
     if !settings.prefix.is_empty() {
-        pages = Router::new().nest(&settings.prefix, pages);
+        let page = format!("{}/", settings.prefix);
+        pages = Router::new().nest(&settings.prefix, pages).route(&page, first);
     }
     let network = view.own.network.clone();
     let pages = pages.layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(view);
@@ -128,7 +139,18 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     Ok(())
 }
 
+/// A large page takes a while to make: whoever asks whether the agent is ready does not wait for it.
 async fn numbers(State(view): State<View>) -> Response {
+    match spawn_blocking(move || numbers_of(&view)).await {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        // In release builds a panic has ended the process before.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn numbers_of(view: &View) -> String {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
@@ -138,6 +160,5 @@ async fn numbers(State(view): State<View>) -> Response {
     families.extend(of_targets(&targets));
     families.extend(of_stages(&view.stages.reports()));
     families.sort_by(|one, other| one.name.cmp(&other.name));
-    let text = metrics::text(&families);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    metrics::text(&families)
 }

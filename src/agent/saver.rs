@@ -26,9 +26,11 @@ const EARLIEST: Duration = Duration::from_secs(1);
 /// As `/ready` calls it.
 const WHO: &str = "positions";
 
-/// What is saved with the positions.
+/// What goes with the positions.
 #[derive(Clone, Debug)]
 pub(super) struct Beside {
+    /// Of no use once positions that cover them are saved.
+    pub(super) times: Arc<Times>,
     /// Where derived metrics outlive the process.
     pub(super) registry: Option<Arc<Registry>>,
     /// Known of streams; the same for all configurations.
@@ -45,7 +47,6 @@ pub(super) struct Saver {
 impl Saver {
     pub(super) fn start(
         store: Option<Store>,
-        times: Arc<Times>,
         period: Duration,
         ledger: Arc<Ledger>,
         beside: Beside,
@@ -53,9 +54,8 @@ impl Saver {
         troubles: Troubles,
     ) -> Saver {
         let finish = CancellationToken::new();
-        let task = store.map(|store| {
-            tokio::spawn(run(store, times, period, ledger, beside, own, troubles, finish.clone()))
-        });
+        let task = store
+            .map(|store| tokio::spawn(run(store, period, ledger, beside, own, troubles, finish.clone())));
         Saver { finish, task }
     }
 
@@ -72,7 +72,6 @@ impl Saver {
 
 async fn run(
     store: Store,
-    times: Arc<Times>,
     period: Duration,
     ledger: Arc<Ledger>,
     beside: Beside,
@@ -85,7 +84,7 @@ async fn run(
     loop {
         let last = tokio::select! {
             () = sleep(period) => false,
-            () = early(&times) => false,
+            () = early(&beside.times) => false,
             () = finish.cancelled() => true,
         };
         let forgotten = ledger.forget_unseen(FORGET_AFTER);
@@ -93,9 +92,9 @@ async fn run(
             info!(targets = forgotten, "forgot positions of targets that are gone");
         }
         let Some(mut owned) = store.take() else { return };
-        let (to_save, to_trim, beside) = (ledger.clone(), times.clone(), beside.clone());
+        let (ledger, with) = (ledger.clone(), beside.clone());
         // fsync may take long on a busy disk; lines go on meanwhile.
-        let saved = spawn_blocking(move || (save(&mut owned, &to_save, &to_trim, &beside), owned)).await;
+        let saved = spawn_blocking(move || (save(&mut owned, &ledger, &with), owned)).await;
         let Ok((saved, mut owned)) = saved else { return };
         own.positions_failed.add(owned.take_shared_failures() as f64);
         store = Some(owned);
@@ -123,10 +122,10 @@ async fn run(
 }
 
 /// Forgets times first: what is committed meanwhile may be saved or not.
-fn save(store: &mut Store, ledger: &Ledger, times: &Times, beside: &Beside) -> Result<bool, StoreError> {
-    times.forget_committed(ledger);
+fn save(store: &mut Store, ledger: &Ledger, beside: &Beside) -> Result<bool, StoreError> {
+    beside.times.forget_committed(ledger);
     let wrote = store.save(ledger, || beside.to_json())?;
-    times.trim();
+    beside.times.trim();
     Ok(wrote)
 }
 

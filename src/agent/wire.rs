@@ -121,8 +121,8 @@ pub(super) fn start(
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
     let period = settings.positions.sync_period;
     let (own_saver, troubles) = (own.clone(), outlet.troubles.clone());
-    let beside = Beside { registry: kept, guard: settings.limits.guard.clone() };
-    let saver = Saver::start(store, times.clone(), period, ledger.clone(), beside, own_saver, troubles);
+    let beside = Beside { times: times.clone(), registry: kept, guard: settings.limits.guard.clone() };
+    let saver = Saver::start(store, period, ledger.clone(), beside, own_saver, troubles);
     let finite = settings.stdin;
     let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {

@@ -11,7 +11,7 @@ use crate::metrics::cardinality::Cardinality;
 use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
-use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
+use crate::metrics::registry::{Family, Kind, Registry, Series, pairs};
 
 pub(crate) use client::ClientMetrics;
 
@@ -332,22 +332,5 @@ impl Own {
 
     fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Label pairs from string slices.
-fn pairs<const N: usize>(labels: [(&str, &str); N]) -> Pairs {
-    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-impl Family {
-    /// The series with one label.
-    pub(crate) fn with(&self, name: &str, value: &str) -> Arc<Series> {
-        self.series(pairs([(name, value)]))
-    }
-
-    /// The series with two labels.
-    pub(crate) fn with_two(&self, labels: [(&str, &str); 2]) -> Arc<Series> {
-        self.series(pairs(labels))
     }
 }

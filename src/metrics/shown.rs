@@ -1,6 +1,8 @@
 //! What a page of metrics shows: families with their values at one moment.
 //! In: the registry, or whoever computes values when asked.  Out: the same for every format.  Owns: nothing.
 
+use std::sync::Arc;
+
 use crate::metrics::registry::{Kind, Pairs, Registry};
 use crate::record::UnixNanos;
 
@@ -12,7 +14,7 @@ pub(crate) struct Shown {
     pub(crate) help: String,
     pub(crate) kind: Kind,
     /// No two with the same labels.
-    pub(crate) samples: Vec<(Pairs, Reading)>,
+    pub(crate) samples: Vec<(Arc<Pairs>, Reading)>,
 }
 
 /// One value.

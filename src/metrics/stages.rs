@@ -245,7 +245,7 @@ pub(crate) fn of_stages(reports: &[(String, Report)]) -> Option<Shown> {
     for (job, report) in reports {
         for row in &report.rows {
             let pairs = vec![("job".to_owned(), job.clone()), ("stage".to_owned(), row.site.label())];
-            samples.push((pairs, Reading::Number(row.failed as f64)));
+            samples.push((Arc::new(pairs), Reading::Number(row.failed as f64)));
         }
     }
     let (name, help) = ("tailwater_stage_failures_total", "Entries for which a stage could not do its work");

@@ -2,6 +2,7 @@
 //! In: what is known of targets.  Out: families.  Owns: nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::metrics::registry::{Kind, Pairs, SERIES_LIMIT};
 use crate::metrics::{Reading, Shown};
@@ -104,7 +105,8 @@ fn family(
     if let Some(overflow) = overflow {
         samples.insert(vec![("overflow".to_owned(), "true".to_owned())], overflow);
     }
-    let samples = samples.into_iter().map(|(pairs, value)| (pairs, Reading::Number(value))).collect();
+    let samples =
+        samples.into_iter().map(|(pairs, value)| (Arc::new(pairs), Reading::Number(value))).collect();
     Shown { name: name.to_owned(), help: help.to_owned(), kind, samples }
 }
 

@@ -102,6 +102,22 @@ fn a_connection_serves_many_requests_and_is_closed_once_there_are_no_more() {
 }
 
 #[test]
+fn who_asks_for_nothing_in_particular_is_shown_the_targets() {
+    for prefix in ["", "/logs"] {
+        let directory = tempfile::tempdir().unwrap();
+        let agent = start(directory.path(), &format!("http_path_prefix: '{prefix}'"));
+        let socket = connect(&agent);
+        let request = format!("GET {prefix}/ HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        (&socket).write_all(request.as_bytes()).unwrap();
+        let answer = read_to_the_end(&socket);
+        let location = format!("location: {prefix}/targets\r\n");
+        assert!(answer.starts_with("HTTP/1.1 303") && answer.contains(&location), "{answer}");
+        assert_eq!(agent.get(&format!("{prefix}/targets")).0, 200);
+        agent.terminate();
+    }
+}
+
+#[test]
 fn requests_that_are_too_large_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let agent = start(directory.path(), "");

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::metrics::own::{Own, REQUEST_BOUNDS, pairs};
-use crate::metrics::registry::{Family, Pairs, Series};
+use crate::metrics::own::{Own, REQUEST_BOUNDS};
+use crate::metrics::registry::{Family, Pairs, Series, pairs};
 
 /// One client's share of the own metrics.
 #[derive(Clone, Debug)]

@@ -110,6 +110,10 @@ impl Known {
 
     pub(super) fn decide(&mut self, settings: &GuardSettings, asked: &mut Asked<'_>, now: u64) -> Decision {
         self.sweep(now);
+        // Whatever its values are worth: streams there are go on.
+        if let Some(seen) = self.find(asked.stream(), now) {
+            return Decision { seen: Some(seen), warning: None };
+        }
         for label in &mut asked.candidates {
             label.is_known = self.values.contains_key(&label.hash);
             label.values = self.values_of(label.name);
@@ -133,10 +137,8 @@ impl Known {
         let most = settings.max_streams;
         loop {
             let id = asked.stream();
-            if let Some(stream) = self.streams.get(&id)
-                && stream.seen.touch(now)
-            {
-                return (Some(stream.seen.clone()), None);
+            if let Some(seen) = self.find(id, now) {
+                return (Some(seen), None);
             }
             // The last tenth is for streams that have lost labels, half of it for those that have lost more than one, and so
             // on: those before must not take the room of those that are few.
@@ -157,6 +159,11 @@ impl Known {
         let (label, samples, reason) = (String::new(), Vec::new(), Reason::NothingMoves);
         let warning = self.let_through.speak();
         (seen, warning.map(|silent| Warning { label, values: 0, entries: silent + 1, samples, reason }))
+    }
+
+    fn find(&self, id: u64, now: u64) -> Option<Arc<Seen>> {
+        let stream = self.streams.get(&id).filter(|stream| stream.seen.touch(now))?;
+        Some(stream.seen.clone())
     }
 
     fn remember(&mut self, id: u64, asked: &Asked<'_>, now: u64) -> Arc<Seen> {

@@ -121,6 +121,21 @@ fn a_stream_with_nothing_to_move_is_let_through_and_counted_once() {
 }
 
 #[test]
+fn a_stream_that_is_known_goes_on_although_its_value_was_not_counted() {
+    let bench = Bench::new(10, 1);
+    let hash = |value: &str| bench.guard.hash("id", value.as_bytes());
+    // To this target the label is its own.
+    let mut asked = bench.guard.asked("job", 0);
+    asked.keep("app", bench.guard.hash("app", b"app"));
+    asked.keep("id", hash("a"));
+    bench.guard.decide(&mut asked, bench.start);
+    bench.ask(&[("id", "b")], Duration::ZERO);
+    assert!(bench.ask(&[("id", "a")], Duration::ZERO).moved.is_empty());
+    assert!(bench.ask(&[("id", "c")], Duration::ZERO).moved.contains("id"));
+    assert_eq!((bench.streams(), bench.values("id")), (3.0, 1.0));
+}
+
+#[test]
 fn a_label_with_one_value_does_not_move_however_full_it_is() {
     let bench = Bench::new(1, 1);
     assert!(bench.ask(&[("job", "x")], Duration::ZERO).moved.is_empty());
