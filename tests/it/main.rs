@@ -8,8 +8,8 @@
 mod support;
 
 mod agent;
-mod cardinality;
 mod archive;
+mod cardinality;
 mod client_http;
 mod config;
 mod counters;
