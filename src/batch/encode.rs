@@ -125,7 +125,7 @@ mod tests {
                 let pairs: usize = structured_metadata.iter().map(Message::encoded_len).sum();
                 prop_assert_eq!(counted, line.len() + pairs);
                 let timestamp = Some(Timestamp { seconds: time.seconds(), nanos: time.subsec_nanos() });
-                messages.push(EntryMessage { timestamp, line, structured_metadata });
+                messages.push(EntryMessage { timestamp, line: line.into(), structured_metadata });
             }
             let mut direct = Vec::new();
             stream(&labels, &encoded, &mut direct);

@@ -87,7 +87,7 @@ impl Parcel {
     /// The request inside, decoded.
     pub(crate) fn request(&self) -> Result<PushRequest, Undecodable> {
         let request = snap::raw::Decoder::new().decompress_vec(&self.body).map_err(|_| Undecodable)?;
-        PushRequest::decode(request.as_slice()).map_err(|_| Undecodable)
+        PushRequest::decode(Bytes::from(request)).map_err(|_| Undecodable)
     }
 
     /// Two parcels with half of the entries each, streams and order kept; each answers for all tickets.

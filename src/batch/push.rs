@@ -1,8 +1,10 @@
 //! Loki's push message, as `proto/push.proto` has it; a test holds the two together.
 //! In: bytes or fields.  Out: the other of the two.  Owns: nothing.
 //!
-//! `line` is `bytes` here and `string` there: the wire is the same, and lines need not be UTF-8.
+//! `line` is `bytes` here and `string` there: the wire is the same, and lines need not be UTF-8. Decoded from
+//! `Bytes`, they are parts of these.
 
+use bytes::Bytes;
 use prost::Message;
 
 /// `logproto.PushRequest`.
@@ -26,8 +28,8 @@ pub(crate) struct StreamMessage {
 pub(crate) struct EntryMessage {
     #[prost(message, optional, tag = "1")]
     pub(crate) timestamp: Option<Timestamp>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(crate) line: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) line: Bytes,
     #[prost(message, repeated, tag = "3")]
     pub(crate) structured_metadata: Vec<LabelPair>,
 }

@@ -199,7 +199,7 @@ fn filter(given: &Given, selector: Option<&str>) -> Result<Filter, End> {
         if is_begin {
             filter.from = time;
         } else {
-            filter.to = UnixNanos(time.0.saturating_sub(1));
+            filter.to = time.minus(Duration::from_nanos(1));
         }
     }
     Ok(filter)
@@ -212,7 +212,8 @@ fn time(text: &str) -> Option<UnixNanos> {
         TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
     };
     let time = text.parse::<Timestamp>().ok().or_else(day)?;
-    i64::try_from(time.as_nanosecond()).ok().map(UnixNanos)
+    // Between the least and the greatest `i64` nothing is lost.
+    Some(UnixNanos(time.as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into()) as i64))
 }
 
 /// Tells how far it is, once it takes long, where somebody looks.

@@ -144,7 +144,7 @@ mod tests {
         let letters = DeadLetters::new(settings, &own);
         let reason = Reason { client: "c", tenant: None, reason: "too_old", answer: "no" };
         for number in 0..100 {
-            let line = format!("line {number}").into_bytes();
+            let line = format!("line {number}").into();
             let entry = EntryMessage { timestamp: None, line, structured_metadata: Vec::new() };
             letters.keep(reason, &[("{a=\"b\"}", &entry)]);
         }

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn an_entry_is_shown_as_time_labels_and_line() {
         let timestamp = Some(TimestampMessage { seconds: 1_763_461_800, nanos: 123_000_000 });
-        let entry = EntryMessage { timestamp, line: b"hi\x1b[2J".to_vec(), structured_metadata: Vec::new() };
+        let entry = EntryMessage { timestamp, line: "hi\x1b[2J".into(), structured_metadata: Vec::new() };
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         assert_eq!(
             render("{a=\"b\"}", &entry, &zone, false),

@@ -113,7 +113,7 @@ mod tests {
 
     fn entry(seconds: i64, line: &str) -> EntryMessage {
         let timestamp = Some(TimestampMessage { seconds, nanos: 5 });
-        EntryMessage { timestamp, line: line.as_bytes().to_vec(), structured_metadata: Vec::new() }
+        EntryMessage { timestamp, line: line.to_owned().into(), structured_metadata: Vec::new() }
     }
 
     /// Two streams; times are seconds of 1970.

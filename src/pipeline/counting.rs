@@ -51,6 +51,20 @@ impl<'p> Counting<'p> {
         self.counts.site(step.site, self.pipeline.totals.sites.len())
     }
 
+    /// A step came to something else than going on.
+    #[inline(never)]
+    fn note(&mut self, step: &Step, entry: &Entry, context: &mut Context<'_>, flow: &Flow<'_>) {
+        if let Some(failure) = context.failure.take() {
+            self.fail(step, failure, entry);
+        }
+        match flow {
+            Flow::Continue => {}
+            Flow::Skip(_) => self.site(step).not_picked += 1,
+            Flow::Drop(reason) => self.site(step).drop(&reason.name, 1),
+            Flow::Held => self.site(step).taken += 1,
+        }
+    }
+
     #[cold]
     fn fail(&mut self, step: &Step, failure: &'static str, entry: &Entry) {
         let this = (step.site, self.counts.lines + self.resumed);
@@ -77,14 +91,9 @@ impl Observer for Counting<'_> {
     fn before(&mut self, _: &Step, _: &Entry, _: &mut Context<'_>) {}
 
     fn after(&mut self, step: &Step, entry: &Entry, context: &mut Context<'_>, flow: &Flow<'_>) {
-        if let Some(failure) = context.failure.take() {
-            self.fail(step, failure, entry);
-        }
-        match flow {
-            Flow::Continue => {}
-            Flow::Skip(_) => self.site(step).not_picked += 1,
-            Flow::Drop(reason) => self.site(step).drop(&reason.name, 1),
-            Flow::Held => self.site(step).taken += 1,
+        // Going on is what nearly all steps come to; the rest must not weigh on it.
+        if context.failure.is_some() || !matches!(flow, Flow::Continue) {
+            self.note(step, entry, context, flow);
         }
     }
 

@@ -26,7 +26,7 @@ mod write;
 pub(super) mod crashes;
 
 #[cfg(test)]
-pub(super) use crashes::seal_now;
+pub(super) use crashes::{object_size, seal_now};
 pub(crate) use entry::Entry;
 pub(super) use entry::Streams;
 pub(super) use layout::{LOG, PARTIAL, date_of, service_directory};

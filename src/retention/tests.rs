@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::archive::crashes::{Made, record, settings};
-use super::archive::{Archive, Entry, seal_now};
+use super::archive::{Archive, Entry, object_size, seal_now};
 use super::filter::Filter;
 use super::query::{Answer, Place};
 use crate::custody::RealDisk;
@@ -135,4 +135,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn json_lines_of_an_application_take_less_than_a_tenth_of_their_size() {
+    let (mut size, mut made) = (0, Vec::new());
+    for number in 0..10_000_i64 {
+        // Identifiers as they are in reality: half of them cannot be compressed at all.
+        let id = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let line = format!(
+            r#"{{"timestamp":"2026-11-24T07:00:{:02}.{:03}Z","level":"INFO","service":"api","message":"Trade executed successfully for order {number}","context":{{"trade_id":"{id:08x}","symbol":"BTCUSDT","quantity":0.01,"price":45000.0}},"duration_ms":{}}}"#,
+            number / 1000,
+            number % 1000,
+            number * 7919 % 1500
+        );
+        size += line.len();
+        made.push((
+            [("service".to_owned(), "api".to_owned())].into(),
+            number * 1_000_000,
+            line,
+            BTreeMap::new(),
+        ));
+    }
+    let object = object_size(&made);
+    assert!(object * 10 < size, "{size} bytes of lines became {object}");
 }

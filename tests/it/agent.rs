@@ -112,10 +112,14 @@ impl Agent {
         values.map(|value| value.parse::<f64>().unwrap()).next().unwrap_or(0.0)
     }
 
-    /// The sum over all series of a metric.
+    /// The sum over all series of a metric, or the value of one sample.
     pub fn metric_sum(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
-        let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let is_it = |line: &str| {
+            line.split(['{', ' ']).next() == Some(name)
+                || line.rsplit_once(' ').is_some_and(|it| it.0 == name)
+        };
+        let samples = text.lines().filter(|line| is_it(line));
         samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 

@@ -83,7 +83,8 @@ fn modules_name_only_those_they_may() {
         let text = fs::read_to_string(&file).unwrap();
         for found in name.captures_iter(&text) {
             let named = found.get(1).or(found.get(2)).unwrap().as_str();
-            for named in named.split(',').map(|part| part.trim().split("::").next().unwrap().to_owned()) {
+            for named in named.split(',').map(|part| part.trim().split([':', ' ']).next().unwrap().to_owned())
+            {
                 arrows.entry(module(&file)).or_default().insert(named);
             }
         }

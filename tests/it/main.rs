@@ -8,6 +8,7 @@
 mod support;
 
 mod agent;
+mod archive;
 mod cardinality;
 mod client_http;
 mod config;

@@ -150,7 +150,7 @@ async fn b_sys_4_a_connection_that_begins_otherwise_is_closed() {
     let mut socket = scene.connect();
     socket.write_all(b"xxx").unwrap();
     assert!(is_closed(&mut socket));
-    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+    scene.agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 0.0);
     assert_eq!(scene.ended("framing"), 1.0);
     scene.end();
 }
@@ -169,7 +169,7 @@ async fn b_sys_6_a_silent_connection_is_closed() {
     let scene = Scene::new("    idle_timeout: 1ms\n", "");
     let mut socket = scene.connect();
     assert!(is_closed(&mut socket));
-    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+    scene.agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 0.0);
     assert_eq!(scene.ended("idle"), 1.0);
     scene.end();
 }
@@ -309,13 +309,13 @@ async fn connections_above_the_limit_are_closed_at_once_and_counted() {
     let scene = Scene::new("    max_connections: 2\n", "");
     let mut first = scene.connect();
     let _second = scene.connect();
-    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 2.0);
+    scene.agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 2.0);
     assert!(is_closed(&mut scene.connect()));
     assert_eq!(scene.ended("limit"), 1.0);
     first.write_all(b"<165>1 - - - - - - one\n").unwrap();
     assert_eq!(scene.lines(1).await, ["one"]);
     drop(first);
-    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 1.0);
+    scene.agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 1.0);
     scene.say(b"<165>1 - - - - - - two\n");
     assert_eq!(scene.lines(2).await[1], "two");
     scene.end();
@@ -369,7 +369,7 @@ async fn a_sender_that_breaks_off_loses_its_last_message_only_and_it_is_counted(
     (&socket).write_all(b"<165>1 - - - - - - four\n").unwrap();
     assert_eq!(scene.lines(4).await[3], "four");
     drop(socket);
-    scene.agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+    scene.agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 0.0);
     assert_eq!(scene.ended("error"), 1.0);
     scene.end();
 }
@@ -510,7 +510,7 @@ async fn a_reload_loses_no_message_and_no_connection() {
             let all_in_order =
                 entries.iter().enumerate().all(|(line, entry)| entry.text() == format!("line {line}"));
             assert!(all_in_order && entries.len() == sent as usize, "{} of {sent}", entries.len());
-            agent.wait_for_metric("tailwater_connections_active", |open| open == 0.0);
+            agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 0.0);
         }
         assert_eq!(agent.metric("tailwater_targets_active{source=\"syslog\"}"), 1.0);
         agent.terminate();
@@ -530,7 +530,7 @@ async fn a_reload_that_changes_how_is_listened_opens_the_port_again() {
     let mut before = TcpStream::connect(("127.0.0.1", port)).unwrap();
     before.set_read_timeout(Some(PATIENCE)).unwrap();
     before.write_all(b"<165>1 - - - - - - from before").unwrap();
-    agent.wait_for_metric("tailwater_connections_active", |open| open == 1.0);
+    agent.wait_for_metric("tailwater_connections_active{source=\"syslog\"}", |open| open == 1.0);
     std::fs::write(directory.path().join("tailwater.yaml"), text(2000)).unwrap();
     agent.signal("HUP");
     assert!(is_closed(&mut before));

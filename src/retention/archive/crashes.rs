@@ -42,7 +42,7 @@ pub(crate) fn record(tenant: Option<&str>, entries: &[Made]) -> Record {
         let pair = |(name, value): (&String, &String)| LabelPair { name: name.clone(), value: value.clone() };
         let entry = EntryMessage {
             timestamp: Some(TimestampMessage { seconds: time.seconds(), nanos: time.subsec_nanos() }),
-            line: line.clone().into_bytes(),
+            line: line.clone().into(),
             structured_metadata: metadata.iter().map(pair).collect(),
         };
         StreamMessage { labels: labels.render(), entries: vec![entry] }
@@ -125,6 +125,13 @@ impl Archive {
     pub(crate) fn log_now(&mut self, records: &[Record]) {
         self.log.append(records, UnixNanos(0)).unwrap();
     }
+}
+
+/// Bytes of an object with these entries.
+pub(crate) fn object_size(made: &[Made]) -> usize {
+    let mut entries = Vec::new();
+    Streams::default().entries(record(None, made), |entry| entries.push(entry)).unwrap();
+    crate::retention::archive::write::write(&entries).unwrap().len()
 }
 
 fn run(seed: u64) {

@@ -20,7 +20,7 @@ const MOST_STREAMS: usize = 10_000;
 pub(crate) struct Entry {
     pub(crate) time: UnixNanos,
     pub(crate) stream: Arc<Stream>,
-    /// UTF-8.
+    /// UTF-8. Out of the log it is a part of its whole record.
     pub(crate) line: Bytes,
     /// Structured metadata as a JSON object, sorted by name.
     pub(crate) metadata: Option<Arc<str>>,
@@ -121,9 +121,9 @@ fn entry(stream: Arc<Stream>, message: EntryMessage) -> Entry {
     let EntryMessage { timestamp, line, structured_metadata } = message;
     let time = timestamp.unwrap_or_default();
     let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    let line = match String::from_utf8(line) {
-        Ok(line) => line,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    let line = match str::from_utf8(&line) {
+        Ok(_) => line,
+        Err(_) => String::from_utf8_lossy(&line).into_owned().into(),
     };
     let pairs: BTreeMap<String, String> =
         structured_metadata.into_iter().map(|pair| (pair.name, pair.value)).collect();
@@ -131,7 +131,7 @@ fn entry(stream: Arc<Stream>, message: EntryMessage) -> Entry {
         // Between the least and the greatest `i64` nothing is lost.
         time: UnixNanos(nanos.clamp(i64::MIN.into(), i64::MAX.into()) as i64),
         stream,
-        line: line.into(),
+        line,
         metadata: if pairs.is_empty() { None } else { Some(json(&pairs).into()) },
     }
 }

@@ -39,11 +39,8 @@ const COLUMNS: [(&str, bool); 7] = [
     ("tenant", true),
 ];
 
-/// Repetition in lines is far apart; above this level time doubles for a percent of size.
-const LEVEL: i32 = 6;
-
-/// Lines are compressed this many bytes at a time: repetition is found within a page only.
-const PAGE: usize = 4 * 1024 * 1024;
+/// Level 6 takes half as much time again; of lines with random identifiers it saves a twentieth, of others a third.
+const LEVEL: i32 = 3;
 
 pub(super) static SCHEMA: LazyLock<Result<TypePtr, parquet::errors::ParquetError>> = LazyLock::new(schema);
 
@@ -92,8 +89,6 @@ fn properties() -> WriterPropertiesPtr {
         .set_column_dictionary_enabled(path(Column::Timestamp), false)
         .set_column_encoding(path(Column::Timestamp), Encoding::DELTA_BINARY_PACKED)
         .set_column_dictionary_enabled(path(Column::Line), false)
-        .set_column_encoding(path(Column::Line), Encoding::DELTA_LENGTH_BYTE_ARRAY)
-        .set_column_data_page_size_limit(path(Column::Line), PAGE)
         .set_column_bloom_filter_enabled(path(Column::Service), true)
         .set_column_bloom_filter_max_ndv(path(Column::Service), 100);
     for column in [Column::Timestamp, Column::Service, Column::Level] {

@@ -4,11 +4,14 @@
 //! Whatever fails is tried again; until then parcels wait here and, soon, lines at their sources.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -36,7 +39,6 @@ const OBJECTS: &str = "archive";
 struct Worker {
     /// Away while a thread writes to it.
     log: Option<Spool>,
-    store: Arc<Store>,
     settings: Arc<Settings>,
     metrics: ArchiveMetrics,
     troubles: Troubles,
@@ -48,6 +50,7 @@ struct Worker {
     unsealed: u64,
     /// When the log is sealed at the latest; `None` while it is empty.
     due: Option<Instant>,
+    sealer: Sealer,
     sealing: Option<Sealing>,
     /// The log does not know durably yet what of it is sealed: sealing on would make other objects of the same entries after a
     /// crash.
@@ -58,7 +61,37 @@ struct Worker {
 
 struct Sealing {
     since: Instant,
-    task: JoinHandle<Result<Sealed, SealError>>,
+    result: oneshot::Receiver<Result<Sealed, SealError>>,
+}
+
+/// The thread that seals. It is always the same one: the memory it has given back is its own again, where every other thread
+/// would take some anew.
+struct Sealer(std_mpsc::SyncSender<Request>);
+
+/// Numbers of the log, and where to say what came of them.
+type Request = (Range<u64>, oneshot::Sender<Result<Sealed, SealError>>);
+
+impl Sealer {
+    fn start(store: Arc<Store>, settings: Arc<Settings>) -> Sealer {
+        let (sender, requests) = std_mpsc::sync_channel::<Request>(1);
+        let work = move || {
+            for (span, result) in requests {
+                // Nobody waits for it any more when the agent has no more time.
+                drop(result.send(seal(&store, &settings.rules, span, settings.seal_size)));
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("archive".to_owned()).spawn(work) {
+            warn!(%error, "there is no thread that seals the archive");
+        }
+        Sealer(sender)
+    }
+
+    fn seal(&self, span: Range<u64>) -> oneshot::Receiver<Result<Sealed, SealError>> {
+        let (result, receiver) = oneshot::channel();
+        // One is sealed at a time, so there is room; without a thread the result is that nobody answers.
+        drop(self.0.try_send((span, result)));
+        receiver
+    }
 }
 
 enum Event {
@@ -77,17 +110,18 @@ pub(crate) async fn run(
     abandon: CancellationToken,
 ) {
     let Archive { settings, log, store, oldest } = archive;
+    let sealer = Sealer::start(store, settings.clone());
     let now = Instant::now();
     let mut worker = Worker {
         due: (!log.is_empty()).then_some(now),
         log: Some(log),
-        store,
         settings,
         metrics,
         troubles,
         waiting: Vec::new(),
         again: None,
         unsealed: 0,
+        sealer,
         sealing: None,
         unsaved: false,
         failing: false,
@@ -97,7 +131,7 @@ pub(crate) async fn run(
         worker.metrics.oldest_unsealed.set(seconds(oldest));
     }
     worker.count();
-    let mut open = true;
+    let (mut open, mut last) = (true, false);
     loop {
         let now = Instant::now();
         let abandoned = abandon.is_cancelled();
@@ -105,11 +139,11 @@ pub(crate) async fn run(
             worker.append().await;
         }
         if !open && worker.sealing.is_none() && worker.waiting.is_empty() {
-            // The end: what is left is sealed at once. Where that fails it is done at the next start.
-            if worker.unsealed_entries() == 0 || worker.failing {
+            // The end: what is left is sealed at once, once. If that is not all, the rest is on disk until the next start.
+            if worker.unsealed_entries() == 0 || worker.failing || last {
                 break;
             }
-            worker.due = Some(now);
+            (worker.due, last) = (Some(now), true);
         }
         if abandoned && !open {
             break;
@@ -146,9 +180,9 @@ pub(crate) async fn run(
 async fn done(sealing: &mut Option<Sealing>) -> Result<Sealed, SealError> {
     match sealing {
         // In release builds a panic has ended the process before.
-        Some(sealing) => (&mut sealing.task)
-            .await
-            .unwrap_or_else(|error| Err(SealError::Write(std::io::Error::other(error)))),
+        Some(sealing) => {
+            (&mut sealing.result).await.unwrap_or_else(|error| Err(SealError::Write(io::Error::other(error))))
+        }
         None => pending().await,
     }
 }
@@ -230,9 +264,7 @@ impl Worker {
             (self.due, self.unsealed) = (None, 0);
             return self.metrics.oldest_unsealed.set(0.0);
         };
-        let (store, settings) = (self.store.clone(), self.settings.clone());
-        let task = spawn_blocking(move || seal(&store, &settings.rules, span, settings.seal_size));
-        self.sealing = Some(Sealing { since: now, task });
+        self.sealing = Some(Sealing { since: now, result: self.sealer.seal(span) });
         self.unsealed = 0;
     }
 

@@ -104,7 +104,7 @@ fn entry(message: EntryMessage) -> Entry {
     let time = message.timestamp.unwrap_or_default();
     let nanos = time.seconds.saturating_mul(1_000_000_000).saturating_add(time.nanos.into());
     let metadata = message.structured_metadata.into_iter().map(|pair| (pair.name, pair.value)).collect();
-    Entry { time: UnixNanos(nanos), line: message.line, metadata }
+    Entry { time: UnixNanos(nanos), line: message.line.into(), metadata }
 }
 
 #[derive(serde::Deserialize)]
@@ -209,7 +209,7 @@ mod tests {
     fn as_protobuf() -> Vec<u8> {
         let entry = |seconds, nanos, line: &str, metadata: &[(&str, &str)]| EntryMessage {
             timestamp: Some(Timestamp { seconds, nanos }),
-            line: line.into(),
+            line: line.to_owned().into(),
             structured_metadata: metadata
                 .iter()
                 .map(|(name, value)| LabelPair { name: name.to_string(), value: value.to_string() })
