@@ -1,6 +1,7 @@
 //! Lines that Loki does not take at once: on disk, in memory, at their source, and never nowhere.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -511,7 +512,8 @@ async fn patience_with_streams_above_lokis_limit_ends_and_what_is_refused_is_cou
     let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
     agent.wait_for_metric_within(OVER_A_MINUTE, "tailwater_refused_entries_total", |entries| entries == 60.0);
     // Later ones are not waited for again.
-    fs::write(&path, lines(0) + &lines(100)).unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(lines(100).as_bytes()).unwrap();
     agent.wait_for_metric("tailwater_refused_entries_total", |entries| entries == 120.0);
     agent.wait_for_metric("tailwater_sent_entries_total", |entries| entries == 80.0);
     agent.assert_nothing_is_missing();

@@ -101,7 +101,7 @@ fn agent(disk: &dyn Disk, root: &Path, log: &Spool) -> io::Result<String> {
                 return Ok(String::from_utf8_lossy(&name).into_owned());
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => warn!(file = %path.display(), "the name of the log is damaged, it gets a new one"),
+            _ => warn!(path = %path.display(), "the name of the log is damaged, it gets a new one"),
         }
     }
     let mut bytes = [0; NAME];

@@ -343,14 +343,14 @@ impl Worker {
 
     fn well(&self, who: &str) {
         if self.troubles.clear(who) {
-            info!(who, "all is well again");
+            info!(part = who, "all is well again");
         }
     }
 
     fn fail(&self, who: &str, reason: &str, what: &str) {
         self.metrics.failed(reason);
         if self.troubles.set(who, what) {
-            warn!(who, what, "trouble with the archive, trying again");
+            warn!(part = who, error = what, "trouble with the archive, trying again");
         }
     }
 }
