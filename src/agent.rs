@@ -3,6 +3,7 @@
 
 mod clients;
 mod inspect;
+mod jumps;
 mod lint;
 mod load;
 mod reference;
@@ -21,10 +22,11 @@ use sd_notify::NotifyState;
 use tokio::time::{interval, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::agent::jumps::Jumps;
 use crate::agent::reload::{Reloads, SetLog};
 use crate::agent::signals::{Request as Signal, Signals};
 use crate::agent::wire::Running;
-use crate::clock::Instant;
+use crate::clock::{self, Instant};
 use crate::metrics::{Own, Registry};
 use crate::server::Readiness;
 
@@ -66,8 +68,11 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
     let Parts { mut loaded, request, registry, own, set_log, log } = parts;
     let taken = wire::take(&mut loaded.settings)?;
-    let (mut reloads, controls) = Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log);
-    let mut running = wire::start(loaded.settings, taken, (registry, own), controls)?;
+    let (mut reloads, controls) =
+        Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log.clone());
+    let mut running = wire::start(loaded.settings, taken, (registry, own.clone()), controls)?;
+    let mut jumps = Jumps::new(&own);
+    let mut looks = interval(jumps::LOOK_EVERY);
     running.readiness.send_replace(Readiness::Ready);
     notify(&[NotifyState::Ready]);
     info!("ready");
@@ -98,13 +103,17 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
                 at_end = true;
                 break;
             }
+            _ = looks.tick() => {
+                jumps.look(clock::moment(), &own);
+                reloads.sweep();
+            }
             _ = heartbeat.tick() => if watchdog.is_some() { notify(&[NotifyState::Watchdog]) },
         }
     }
     notify(&[NotifyState::Stopping]);
     tokio::select! {
         // An input that cannot be read again is carried to its end, however long that takes.
-        () = stop(running, (!at_end).then_some(FLUSH_WITHIN)) => {}
+        () = stop(running, (!at_end).then_some(FLUSH_WITHIN), &*log) => {}
         name = signals.stop() => {
             warn!(signal = name, "second signal, leaving at once: what is not acknowledged is sent again next time");
             std::process::exit(1);
@@ -114,7 +123,7 @@ pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
 }
 
 /// Sources end, inlets close in flow order, each stage drains, one deadline over all.
-async fn stop(mut running: Running, within: Option<Duration>) {
+async fn stop(mut running: Running, within: Option<Duration>, log: &dyn LogLevel) {
     let started = Instant::now();
     running.readiness.send_replace(Readiness::Stopping);
     running.stop.cancel();
@@ -146,6 +155,7 @@ async fn stop(mut running: Running, within: Option<Duration>) {
     let flushed = running.clients.sent() - sent_before;
     let spooled = running.clients.spooled() - spooled_before;
     let remaining = running.ledger.open_chunks();
+    log.catch_up();
     info!(flushed, spooled, remaining, in_time, took = ?started.elapsed(),
         "stopped: flushed entries are acknowledged, spooled ones are on disk, remaining chunks will be read again");
 }

@@ -71,9 +71,9 @@ fn request(given: &Given) -> Result<Request, String> {
 }
 
 fn run(given: &Given) -> ExitCode {
-    let log = Log::start(early_format(given));
     let registry = Arc::new(Registry::default());
     let own = Own::register(&registry);
+    let log = Log::start(early_format(given), own.log_lines.clone());
     let request = match request(given) {
         Ok(request) => request,
         Err(error) => return wrong(&error),
@@ -107,9 +107,15 @@ fn run(given: &Given) -> ExitCode {
         }
     };
     let log = Arc::new(log);
-    let to_set = log.clone();
+    let (to_set, to_throttle) = (log.clone(), log.clone());
     let set_log = Box::new(move |level, format| to_set.set(level, format));
-    let ended = runtime.block_on(agent::run(Parts { loaded, request, registry, own, set_log, log }));
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            never = to_throttle.throttle() => match never {},
+            ended = agent::run(Parts { loaded, request, registry, own, set_log, log }) => ended,
+        }
+    });
     // Does not wait for tasks that hang.
     runtime.shutdown_background();
     match ended {

@@ -4,6 +4,7 @@
 //! What the values mean is said where they are used: each stage and rule reads its own block, `agent::settings` the
 //! rest.
 
+mod brief;
 mod decode;
 mod diagnostic;
 mod dump;

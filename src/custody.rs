@@ -20,7 +20,7 @@ pub(crate) use cursor::{Cursor, DockerPoint, Head, LogPlace, Taken};
 pub(crate) use disk::simulated::{Dice, SimDisk};
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use journal_point::JournalPoint;
-pub(crate) use ledger::{Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};
+pub(crate) use ledger::{Backlog, Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};
 #[cfg(any(fuzzing, test))]
 pub(crate) use positions::fuzz_promtail;
 pub(crate) use positions::{Settings, Store, StoreError};

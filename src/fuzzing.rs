@@ -21,7 +21,7 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 17] = [
+const TARGETS: [(&str, Check); 18] = [
     ("config", Check::Text(config)),
     ("docker_api", Check::Bytes(docker_api)),
     ("docker_record", Check::Bytes(source::docker::fuzz_record)),
@@ -35,6 +35,7 @@ const TARGETS: [(&str, Check); 17] = [
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),
     ("re2", Check::Text(pipeline::re2)),
+    ("redact", Check::Bytes(pipeline::redact)),
     ("selector", Check::Text(pipeline::selector)),
     ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),

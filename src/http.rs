@@ -15,8 +15,8 @@ mod oauth2;
 mod proxy;
 mod renewal;
 mod server_tls;
+mod serving;
 mod tls;
-mod tls_listener;
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use oauth2::Settings as OAuth2;
 pub(crate) use proxy::{NoProxy, Proxy, address as proxy_address};
 pub(crate) use server_tls::{ClientAuth, Tls as ServerTls, TlsSettings as ServerTlsSettings};
+pub(crate) use serving::{Limits, serve};
 pub(crate) use tls::{Settings as Tls, Versions};
-pub(crate) use tls_listener::TlsListener;
 
 /// Everything about one server but its address.
 #[derive(Clone, Debug, PartialEq)]

@@ -28,6 +28,7 @@ mod http;
 mod metrics;
 mod record;
 mod server;
+mod targets;
 
 pub mod cli;
 #[cfg(any(fuzzing, test))]

@@ -9,12 +9,14 @@
 mod compile;
 #[cfg(test)]
 mod conformance;
+mod counting;
 mod derived;
 mod entry;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
 mod go_json;
 mod go_time;
+mod guard;
 mod held;
 mod inspect;
 mod intake;
@@ -25,6 +27,7 @@ mod observe;
 mod origins;
 mod outlet;
 mod re2;
+mod redact;
 pub(crate) mod relabel;
 mod selector;
 mod stages;
@@ -32,6 +35,7 @@ mod template;
 
 pub(crate) use compile::Pipeline;
 pub(crate) use go_json::{bytes as go_json_bytes, string as go_json_text};
+pub(crate) use guard::{Above, Guard, GuardSettings, SavedGuard};
 pub(crate) use inspect::{Inspector, Trace, show_json, show_text};
 pub(crate) use intake::{Intake, IntakeClosed};
 pub(crate) use lane::{Incoming, Lane, Output, Scratch};

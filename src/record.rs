@@ -8,7 +8,7 @@ mod stream;
 mod units;
 
 pub(crate) use chunk::{Chunk, LONGEST_LINE, Metadata, Origin, Output};
-pub(crate) use labels::{Labels, valid_label_name};
+pub(crate) use labels::{Labels, MAX_LABEL_VALUE, valid_label_name};
 pub(crate) use secret::Secret;
 pub(crate) use stream::Stream;
 pub(crate) use units::{ByteCount, UnixNanos};

@@ -1,27 +1,35 @@
-//! The HTTP server: `/metrics`, `/ready`, `/config`, `/log_level` and `/reload`, over TLS if so configured.
+//! The HTTP server: `/metrics`, `/ready`, `/targets`, `/config` and others, over TLS if so configured.
 //! In: requests.  Out: numbers, readiness, requests to reload.  Owns: a thread and a runtime of its own, so that it answers while the
 //! data path is saturated.
 
 mod controls;
+mod html;
+mod ready;
+mod stages;
+mod targets;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::clock;
 use crate::custody::Ledger;
 use crate::flow::{Budget, Troubles};
-use crate::http::{ServerTls, TlsListener};
-use crate::metrics::{Own, Registry};
+use crate::http::{self, Limits, ServerTls};
+use crate::metrics::{self, Own, Registry, StageBoard, of_stages, of_targets};
+use crate::targets::Targets;
 
 pub(crate) use controls::{Controls, LogLevel, Reload};
 
@@ -35,7 +43,17 @@ pub(crate) struct Settings {
     pub(crate) metrics: bool,
     /// Serves HTTPS, and nothing else.
     pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) limits: Limits,
 }
+
+/// The kind of server, as metrics call it.
+const KIND: &str = "server";
+
+/// Large pages that are made at a time; others wait.
+const MAKING_PAGES: usize = 2;
+
+/// Bytes of a request behind its head: a level of the log.
+const LARGEST_BODY: usize = 1024;
 
 /// Whether the agent does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +72,10 @@ pub(crate) struct View {
     pub(crate) budget: Budget,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) troubles: Troubles,
+    pub(crate) targets: Targets,
+    pub(crate) stages: StageBoard,
+    /// Lines that are behind for so long, while none are settled, make the agent not ready.
+    pub(crate) stalled_after: Duration,
     pub(crate) controls: Controls,
 }
 
@@ -75,30 +97,38 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener, BindError> {
 
 /// Serves until the process ends.
 pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAKING_PAGES)
+        .build()?;
     let address = listener.local_addr()?;
+    let first = Redirect::to(&format!("{}/targets", settings.prefix));
+    let first = get(async move || first);
     let mut pages = Router::new()
-        .route("/ready", get(ready))
+        .route("/", first.clone())
+        .route("/ready", get(ready::ready))
+        .route("/targets", get(targets::targets))
+        .route("/service-discovery", get(targets::service_discovery))
         .route("/config", get(controls::config))
+        .route("/debug/pipeline", get(stages::page))
         .route("/log_level", get(controls::log_level).post(controls::set_log_level));
     if settings.metrics {
-        pages = pages.route("/metrics", get(metrics));
+        pages = pages.route("/metrics", get(numbers));
     }
     if view.controls.reload.is_some() {
         pages = pages.route("/reload", get(controls::reload).post(controls::reload));
     }
     if !settings.prefix.is_empty() {
-        pages = Router::new().nest(&settings.prefix, pages);
+        let page = format!("{}/", settings.prefix);
+        pages = Router::new().nest(&settings.prefix, pages).route(&page, first);
     }
-    let pages = pages.with_state(view);
+    let network = view.own.network.clone();
+    let pages = pages.layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(view);
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let tls = settings.tls.clone();
+    let (tls, limits) = (settings.tls.clone(), settings.limits);
     let serve = async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        match tls {
-            None => axum::serve(listener, pages).await,
-            Some(tls) => axum::serve(TlsListener::new(listener, tls), pages).await,
-        }
+        let count = |ended: Option<&'static str>| network.connection(KIND, ended);
+        http::serve(listener, tls, pages, limits, count, CancellationToken::new()).await
     };
     thread::Builder::new().name("http".to_owned()).spawn(move || {
         if let Err(error) = runtime.block_on(serve) {
@@ -109,21 +139,26 @@ pub(crate) fn start(listener: TcpListener, settings: &Settings, view: View) -> i
     Ok(())
 }
 
-async fn metrics(State(view): State<View>) -> Response {
+/// A large page takes a while to make: whoever asks whether the agent is ready does not wait for it.
+async fn numbers(State(view): State<View>) -> Response {
+    match spawn_blocking(move || numbers_of(&view)).await {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        // In release builds a panic has ended the process before.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn numbers_of(view: &View) -> String {
     view.own.in_flight_bytes.set(view.budget.used().0 as f64);
     view.own.open_chunks.set(view.ledger.open_chunks() as f64);
     view.own.positions_tracked.set(view.ledger.len() as f64);
     view.own.take_stock();
-    let text = view.registry.render(clock::now());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-async fn ready(State(view): State<View>) -> (StatusCode, String) {
-    let troubles = view.troubles.list();
-    match *view.readiness.borrow() {
-        Readiness::Ready if troubles.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
-        Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, format!("in trouble\n{troubles}")),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-    }
+    let targets: Vec<_> = view.targets.readings().iter().map(targets::metrics_of).collect();
+    let mut families = view.registry.shown(clock::now());
+    families.extend(of_targets(&targets));
+    families.extend(of_stages(&view.stages.reports()));
+    families.sort_by(|one, other| one.name.cmp(&other.name));
+    metrics::text(&families)
 }

@@ -13,7 +13,7 @@ use crate::agent::settings::{self, CLIENT, ROOT, Settings};
 use crate::config::{Invalid, Node, Position, dump, expand_env, parse_yaml, suspicious_references};
 use crate::delivery::{Client, ClientError};
 use crate::metrics::{Own, Registry};
-use crate::pipeline::RateLimit;
+use crate::pipeline::Limits;
 
 /// Used without arguments.
 const DEFAULT_FILE: &str = "config/tailwater.yaml";
@@ -95,7 +95,7 @@ impl Loaded {
     /// Logs what looks like a mistake, a line each.
     pub(crate) fn log_warnings(&self) {
         for Warning { invalid: warning, .. } in &self.warnings {
-            warn!(file = %self.name, line = warning.at.line, column = warning.at.column, "{warning}");
+            warn!(config = self.name, line = warning.at.line, column = warning.at.column, "{warning}");
         }
     }
 
@@ -143,11 +143,11 @@ pub(super) fn find(request: &Request) -> Result<Source, LoadError> {
     }
 }
 
-/// Makes settings of a text. `running` limits the rate already.
+/// Makes settings of a text. `running` are the limits in force.
 pub(super) fn decode(
     request: &Request,
     source: Source,
-    running: Option<&RateLimit>,
+    running: Option<&Limits>,
     registry: &Registry,
     own: &Own,
 ) -> Result<Loaded, LoadError> {

@@ -15,17 +15,17 @@ use sd_notify::NotifyState;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::agent::clients::UnusableClient;
 use crate::agent::load::{self, LoadError, Loaded, Request, Source};
 use crate::agent::settings::{LogFormat, Settings};
 use crate::agent::sources::Wanted;
 use crate::agent::wire::Running;
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::config::Node;
 use crate::metrics::{FamilyError, Own, Registry};
-use crate::pipeline::RateLimit;
+use crate::pipeline::Limits;
 use crate::server;
 
 /// Requests of the page that may wait.
@@ -103,7 +103,7 @@ pub(super) struct Reloads {
 /// The configuration in force.
 struct InForce {
     root: Node,
-    rate: Option<RateLimit>,
+    limits: Limits,
     /// Since the start.
     archives: bool,
     /// No other can take its place, because this takes a restart.
@@ -136,7 +136,7 @@ impl Reloads {
             set_log,
             in_force: Arc::new(InForce {
                 root: loaded.root.clone(),
-                rate: loaded.settings.rate.clone(),
+                limits: loaded.settings.limits.clone(),
                 archives: loaded.settings.retention.is_some(),
                 fixed: fixed(&loaded.settings),
             }),
@@ -159,6 +159,13 @@ impl Reloads {
     /// A signal asks for it.
     pub(super) fn signal(&mut self) {
         self.signalled = true;
+    }
+
+    /// Forgets streams that nobody has written to for long.
+    pub(super) fn sweep(&self) {
+        if let Some(guard) = &self.in_force.limits.guard {
+            guard.sweep(Instant::now());
+        }
     }
 
     /// The next configuration that somebody wants to be in force. Cancel-safe.
@@ -219,7 +226,8 @@ impl Reloads {
         self.own.config_reloads.with("result", outcome).add(1.0);
         self.own.config_last_reload_successful.set(f64::from(u8::from(result.is_ok())));
         if let Err(error) = &result {
-            warn!(%error, "the configuration cannot be taken over, the one before stays in force");
+            // Who asks twice within a minute hears it twice, as this is no warning.
+            error!(%error, "the configuration cannot be taken over, the one before stays in force");
         }
         if let Asked::Page(server::Reload(answer)) = read.asked {
             // Whoever does not wait for the answer finds it in the log.
@@ -249,8 +257,9 @@ impl Reloads {
         for part in at_restart(&self.started, &root) {
             warn!(part, "this part of the configuration is taken over at a restart only");
         }
+        settings.limits.announce(&self.own);
         let archives = self.in_force.archives;
-        self.in_force = Arc::new(InForce { root, rate: settings.rate, archives, fixed: None });
+        self.in_force = Arc::new(InForce { root, limits: settings.limits, archives, fixed: None });
         self.effective.send_replace(effective);
         info!(config = name, %jobs, %clients, "the configuration is in force");
         Ok(())
@@ -267,8 +276,8 @@ fn compile(
 ) -> Result<Loaded, ReloadError> {
     let trial = Registry::default();
     let trial_own = Own::register(&trial);
-    let rate = in_force.rate.as_ref();
-    let tried = load::decode(request, source.clone(), rate, &trial, &trial_own)?;
+    let limits = Some(&in_force.limits);
+    let tried = load::decode(request, source.clone(), limits, &trial, &trial_own)?;
     if tried.root == in_force.root {
         return Ok(tried);
     }
@@ -280,7 +289,7 @@ fn compile(
     tried.verify(&trial_own).map_err(UnusableClient::from)?;
     match registry.conflict(&trial) {
         Some(conflict) => Err(ReloadError::Metric(conflict)),
-        None => Ok(load::decode(request, source, rate, registry, own)?),
+        None => Ok(load::decode(request, source, limits, registry, own)?),
     }
 }
 
@@ -294,10 +303,11 @@ fn fixed(settings: &Settings) -> Option<&'static str> {
 }
 
 /// All that the sources of a job are made of.
-fn job_parts<'n>(root: &'n Node, name: &str) -> [Option<&'n Node>; 3] {
+fn job_parts<'n>(root: &'n Node, name: &str) -> [Option<&'n Node>; 4] {
     let jobs = root.under("scrape_configs").list().unwrap_or_default();
     let job = jobs.iter().find(|job| job.under("job_name").scalar() == Some(name));
-    [job, Some(root.under("limits_config")), Some(root.under("global"))]
+    let of_all = |key| Some(root.under(key));
+    [job, of_all("limits_config"), of_all("cardinality"), of_all("global")]
 }
 
 /// What differs and stays as it was at the start.

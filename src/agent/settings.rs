@@ -1,6 +1,7 @@
 //! From the YAML tree to settings: every rule of every block, in one place.
 //! In: the root node.  Out: [`Settings`].  Owns: the table of top-level keys.
 
+mod cardinality;
 mod clients;
 mod http_client;
 mod jobs;
@@ -17,7 +18,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{Block, Invalid, Kind, Node, Table, row};
 use crate::delivery::DeadLetterSettings;
 use crate::metrics::{Own, Registry};
-use crate::pipeline::{Pipeline, RateLimit};
+use crate::pipeline::{Limits as PipelineLimits, Pipeline};
 use crate::record::{ByteCount, Labels};
 use crate::retention::Settings as RetentionSettings;
 use crate::server::Settings as ServerSettings;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// Whether there is a /reload page, and the configuration file is watched.
     pub(crate) runtime_reload: bool,
+    /// Nothing gets through for so long, and the agent is not ready.
+    pub(crate) stalled_after: Duration,
     pub(crate) positions: custody::Settings,
     pub(crate) clients: Vec<delivery::Settings>,
     /// Without it and without clients lines are printed.
@@ -47,8 +50,8 @@ pub(crate) struct Settings {
     pub(crate) sync_period: Duration,
     /// Shortest and longest pause between two looks at a file that no event told of.
     pub(crate) file_polls: (Duration, Duration),
-    /// What all pipelines together may let through.
-    pub(crate) rate: Option<RateLimit>,
+    /// What all pipelines together may let through, and what keeps labels from making too many streams.
+    pub(crate) limits: PipelineLimits,
     /// Whether derived metrics outlive the process.
     pub(crate) persist_metrics: bool,
     /// Read standard input instead of the jobs' targets.
@@ -97,6 +100,12 @@ pub(super) static ROOT: Table = Table(&[
     row("metrics", Kind::Block(&METRICS), "", "Metrics derived from lines"),
     row("target_config", Kind::Block(&TARGETS), "", "How targets are looked for"),
     row("limits_config", Kind::Block(&limits::LIMITS), "", "Limits over all jobs"),
+    row(
+        "cardinality",
+        Kind::Block(&cardinality::CARDINALITY),
+        "",
+        "How many streams labels may make, over all jobs",
+    ),
     row("global", Kind::Block(&GLOBAL), "", "How files are watched"),
     row(
         "wal",
@@ -190,9 +199,9 @@ impl Settings {
         Settings::decode_beside(None, root, registry, own)
     }
 
-    /// Reads the root of a configuration, where another runs with this limit of its rate.
+    /// Reads the root of a configuration, where another runs with these limits.
     pub(super) fn decode_beside(
-        running: Option<&RateLimit>,
+        running: Option<&PipelineLimits>,
         root: &Node,
         registry: &Registry,
         own: &Own,
@@ -204,7 +213,11 @@ impl Settings {
         clients::place_spools(&mut clients, &positions.file);
         let retention = block.optional("retention", retention::decode)?;
         let dead_letters = dead_letters(&block.block("dead_letter")?, &positions.file)?;
-        let limits = limits::decode(&block.block("limits_config")?, own, running)?;
+        let running_rate = running.and_then(|running| running.rate.as_ref());
+        let mut limits = limits::decode(&block.block("limits_config")?, own, running_rate)?;
+        let running_guard = running.and_then(|running| running.guard.as_ref());
+        let guard = cardinality::decode(&block.block("cardinality")?, own, running_guard)?;
+        limits.pipeline.guard = Some(guard);
         let file_polls = file_polls(&block.block("global")?.block("file_watch_config")?)?;
         let targets = block.block("target_config")?;
         let sync_period = targets.optional("sync_period", Node::duration)?.filter(|period| !period.is_zero());
@@ -218,6 +231,7 @@ impl Settings {
             log_level: server.log_level,
             log_format: server.log_format,
             runtime_reload: server.runtime_reload,
+            stalled_after: server.stalled_after,
             positions,
             clients: reader.limits.apply_to(clients),
             retention: retention.map(Arc::new),
@@ -225,7 +239,7 @@ impl Settings {
             jobs: jobs.unwrap_or_default(),
             sync_period: sync_period.unwrap_or(Duration::from_secs(10)),
             file_polls,
-            rate: reader.limits.pipeline.rate.clone(),
+            limits: reader.limits.pipeline.clone(),
             persist_metrics: persist.unwrap_or(true),
             stdin,
             no_stages: Arc::new(no_stages),

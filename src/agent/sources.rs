@@ -1,6 +1,7 @@
 //! The sources of all jobs, replaced while others go on.
 //! In: the jobs that are wanted.  Out: chunks through the outlet.  Owns: their tasks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::agent::settings::{Files, Job};
 use crate::custody::{Ledger, Times};
 use crate::discovery::{docker, files};
 use crate::metrics::Own;
-use crate::pipeline::{Intake, Outlet};
-use crate::record::UnixNanos;
+use crate::pipeline::{Intake, Outlet, Pipeline};
+use crate::record::{Labels, UnixNanos};
 use crate::source::file::Descriptors;
 use crate::source::gelf::{self, Gelf};
 use crate::source::journal::{self, Journal};
@@ -23,6 +24,7 @@ use crate::source::push::{self, Push};
 use crate::source::reception::Reception;
 use crate::source::stdin::Stdin;
 use crate::source::syslog::{self, Syslog};
+use crate::targets::{Description, Target};
 
 /// All sources.
 pub(super) struct Sources {
@@ -40,6 +42,7 @@ pub(super) struct Sources {
 
 struct Running {
     name: String,
+    pipeline: Arc<Pipeline>,
     /// Ends its sources between two chunks.
     stop: CancellationToken,
     /// Names of its Docker readers.
@@ -47,6 +50,13 @@ struct Running {
     files: Option<Arc<files::Job>>,
     receptions: Vec<Arc<Reception>>,
     horizon: UnixNanos,
+}
+
+impl Running {
+    /// Its own name, or that of one of its Docker readers.
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.readers.iter().any(|reader| reader == name)
+    }
 }
 
 /// What is to be read, and how.
@@ -107,6 +117,10 @@ impl Sources {
         }
         changed.started = jobs.len();
         jobs.into_iter().for_each(|job| self.start(job, horizon, &bequests));
+        let pipelines = self.running.iter().map(|job| (job.name.clone(), job.pipeline.totals.clone()));
+        self.outlet.stages.show(pipelines.collect());
+        let running = &self.running;
+        self.outlet.targets.forget_left_out(|name| running.iter().any(|job| job.is_called(name)));
         let jobs = self.running.iter().filter_map(|job| job.files.clone()).collect();
         self.follow_files(files::Wanted { jobs, sync_period, polls: file_polls }, horizon);
         leaving.into_iter().for_each(|stop| stop.cancel());
@@ -141,29 +155,35 @@ impl Sources {
             self.tasks.spawn(containers.run());
         }
         if let Some(settings) = job.push {
-            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), push::KIND, &self.outlet);
+            let target = self.target(&job.name, push::KIND, settings.port.to_string());
+            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), target, &self.outlet);
             let push =
                 Push { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(push.run());
         }
         if let Some(settings) = job.syslog {
-            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), syslog::KIND, &self.outlet);
+            let target = self.target(&job.name, syslog::KIND, settings.reception.to_string());
+            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), target, &self.outlet);
             let syslog =
                 Syslog { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(syslog.run());
         }
         if let Some(settings) = job.gelf {
-            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), gelf::KIND, &self.outlet);
+            let target = self.target(&job.name, gelf::KIND, settings.reception.to_string());
+            let intake = Intake::mixed(&job.pipeline, job.rules.clone(), target, &self.outlet);
             let gelf =
                 Gelf { job: job.name.clone(), settings, intake, own: self.own.clone(), stop: stop.clone() };
             self.tasks.spawn(gelf.run());
         }
         if let Some(settings) = job.journal {
+            let path =
+                settings.path.as_ref().map_or("the system's".to_owned(), |path| path.display().to_string());
+            let target = self.target(&job.name, journal::KIND, path);
             let journal = Journal {
                 job: job.name.clone(),
                 settings,
                 rules: job.rules.clone(),
-                intake: Intake::mixed(&job.pipeline, job.rules.clone(), journal::KIND, &self.outlet),
+                intake: Intake::mixed(&job.pipeline, job.rules.clone(), target, &self.outlet),
                 ledger: self.ledger.clone(),
                 own: self.own.clone(),
                 stop: stop.clone(),
@@ -171,11 +191,23 @@ impl Sources {
             self.tasks.spawn(journal.run());
         }
         let files = (!job.files.is_none()).then(|| {
-            let Files { groups, lists, how } = job.files;
-            let (name, pipeline, stop) = (job.name.clone(), job.pipeline, stop.clone());
-            Arc::new(files::Job { name, groups, lists, how, pipeline, stop })
+            let Files { groups, lists, left_out, how } = job.files;
+            let (name, pipeline, stop) = (job.name.clone(), job.pipeline.clone(), stop.clone());
+            Arc::new(files::Job { name, groups, lists, left_out, how, pipeline, stop })
         });
-        self.running.push(Running { name: job.name, stop, readers, files, receptions, horizon });
+        let Job { name, pipeline, .. } = job;
+        self.running.push(Running { name, pipeline, stop, readers, files, receptions, horizon });
+    }
+
+    /// What is there from the start, without discovery.
+    fn target(&self, job: &str, kind: &'static str, name: String) -> Target {
+        self.outlet.targets.add(Description {
+            job: job.to_owned(),
+            kind,
+            name,
+            discovered: BTreeMap::new(),
+            labels: Labels::default(),
+        })
     }
 
     /// One task follows the files of all jobs, from the first that has any.

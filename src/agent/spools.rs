@@ -28,7 +28,7 @@ pub(super) fn open(client: &delivery::Settings) -> Result<Option<Spool>, SpoolEr
         info!(client = %client.name, bytes = found.torn, "the end of the spool was torn, its lines are read again");
     }
     for file in found.set_aside {
-        warn!(client = %client.name, file = %file.display(), "the spool is damaged, kept for a look");
+        warn!(client = %client.name, path = %file.display(), "the spool is damaged, kept for a look");
     }
     Ok(Some(spool))
 }
@@ -74,9 +74,9 @@ pub(super) async fn inherit(
             Leftover { parcels, spool }
         }
         Ok(Err(error)) => {
-            let what = http::chain(&error);
-            warn!(client = %new_settings.name, what, "the spool cannot be used, lines wait in memory and at their sources");
-            troubles.set(&format!("spool of client {}", new_settings.name), what);
+            let error = http::chain(&error);
+            warn!(client = %new_settings.name, error, "the spool cannot be used, lines wait in memory and at their sources");
+            troubles.set(&format!("spool of client {}", new_settings.name), error);
             Leftover { parcels, spool: None }
         }
         // The runtime is ending.

@@ -1,28 +1,31 @@
 //! All wiring, last stage first: each stage is built holding its successor, and no stage starts another.
 //! In: settings.  Out: a running agent.  Owns: nothing after it returns.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use serde::Deserialize as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::clients::Clients;
 use crate::agent::clients::UnusableClient;
-use crate::agent::saver::Saver;
+use crate::agent::saver::{Beside, Saver};
 use crate::agent::settings::Settings;
 use crate::agent::sources::{Sources, Wanted};
 use crate::custody::{Ledger, RealDisk, Store, StoreError, Times};
 use crate::delivery::{Around, DeadLetters};
-use crate::flow::{Budget, IN_FLIGHT_LIMIT, Troubles};
+use crate::flow::{Budget, IN_FLIGHT_LIMIT};
 use crate::metrics::{Kept, Own, Registry};
-use crate::pipeline::{Intake, Outlet};
+use crate::pipeline::{Guard, Intake, Outlet, SavedGuard};
 use crate::retention::{Archive, ArchiveError};
 use crate::server::{self, BindError, Readiness, View};
 use crate::source::listen::PortError;
-use crate::source::stdin::Stdin;
+use crate::source::stdin::{self, Stdin};
+use crate::targets::Description;
 use crate::{clock, http};
 
 /// The agent cannot start.
@@ -77,6 +80,7 @@ pub(super) fn start(
     controls: server::Controls,
 ) -> Result<Running, StartError> {
     let Taken { listener, archive } = taken;
+    settings.limits.announce(&own);
     let ledger = Arc::new(Ledger::default());
     let printing = settings.prints();
     // What cannot be read twice has no position, and what is only printed is not done.
@@ -96,7 +100,8 @@ pub(super) fn start(
     let around = Around {
         clients: Arc::default(),
         dead_letters: letters.map(|letters| Arc::new(DeadLetters::new(letters, &own))),
-        troubles: Troubles::default(),
+        troubles: outlet.troubles.clone(),
+        stalled_after: settings.stalled_after,
     };
     let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
     if let Some(archive) = archive {
@@ -110,16 +115,27 @@ pub(super) fn start(
     }
     let (readiness, ready) = watch::channel(Readiness::Starting);
     if let (Some(listener), Some(served)) = (listener, &settings.server) {
-        let (registry, own, ledger) = (registry.clone(), own.clone(), ledger.clone());
-        let view =
-            View { registry, own, ledger, budget, readiness: ready, controls, troubles: around.troubles };
+        let view = View {
+            registry: registry.clone(),
+            own: own.clone(),
+            ledger: ledger.clone(),
+            budget,
+            readiness: ready,
+            controls,
+            troubles: outlet.troubles.clone(),
+            targets: outlet.targets.clone(),
+            stages: outlet.stages.clone(),
+            stalled_after: settings.stalled_after,
+        };
         server::start(listener, served, view).map_err(StartError::Server)?;
     }
 
     let kept = settings.persist_metrics.then(|| registry.clone());
     let horizon = store.as_ref().and_then(Store::saved_before).unwrap_or_else(clock::now);
-    let saver =
-        Saver::start(store, times.clone(), settings.positions.sync_period, ledger.clone(), kept, own.clone());
+    let period = settings.positions.sync_period;
+    let (own_saver, troubles) = (own.clone(), outlet.troubles.clone());
+    let beside = Beside { times: times.clone(), registry: kept, guard: settings.limits.guard.clone() };
+    let saver = Saver::start(store, period, ledger.clone(), beside, own_saver, troubles);
     let finite = settings.stdin;
     let mut sources = Sources::new(outlet.clone(), ledger.clone(), times, own.clone(), stop.clone());
     if finite {
@@ -173,19 +189,25 @@ fn open_store(
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         StartError::Positions { error, cause }
     })?;
-    if settings.persist_metrics {
-        restore(&mut store, registry);
-    }
+    let registry = settings.persist_metrics.then_some(registry);
+    restore(&mut store, registry, settings.limits.guard.as_ref());
     let (times, damaged) = Times::open(&settings.positions.file, ledger);
     own.state_damaged.add(f64::from(store.damaged() + u32::from(damaged)));
     Ok((store, times))
 }
 
-/// Derived metrics go on from what is saved with the positions.
-fn restore(store: &mut Store, registry: &Registry) {
-    let found = store.take_companions();
-    let series = found.len();
-    let kept: Vec<Kept> = found.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+/// Derived metrics, and what is known of streams, go on from what is saved with the positions.
+fn restore(store: &mut Store, registry: Option<&Registry>, guard: Option<&Guard>) {
+    let (mut kept, mut series) = (Vec::new(), 0);
+    for value in store.take_companions() {
+        if let Ok(saved) = SavedGuard::deserialize(&value) {
+            guard.iter().for_each(|guard| guard.restore(&saved));
+        } else {
+            series += 1;
+            kept.extend(Kept::deserialize(&value));
+        }
+    }
+    let Some(registry) = registry else { return };
     // Of another version, or of a metric that is not configured any more.
     let left = series - kept.len() + registry.restore(kept);
     if series > 0 {
@@ -195,12 +217,21 @@ fn restore(store: &mut Store, registry: &Registry) {
 
 /// Standard input, through the first job's stages.
 fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken) -> Stdin {
-    let (pipeline, labels) = match settings.jobs.into_iter().next() {
-        Some(job) => (job.pipeline, job.static_labels),
+    let (name, pipeline, labels) = match settings.jobs.into_iter().next() {
+        Some(job) => (job.name, job.pipeline, job.static_labels),
         None => {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            (settings.no_stages, [("job", "stdin"), ("hostname", host.trim())].into_iter().collect())
+            let labels = [("job", "stdin"), ("hostname", host.trim())].into_iter().collect();
+            ("stdin".to_owned(), settings.no_stages, labels)
         }
     };
-    Stdin { intake: Intake::new(&pipeline, "stdin", Some(&labels), None, outlet), own, stop }
+    outlet.stages.show(vec![(name, pipeline.totals.clone())]);
+    let target = outlet.targets.add(Description {
+        job: labels.iter().find(|(name, _)| *name == "job").map_or("stdin", |(_, job)| job).to_owned(),
+        kind: stdin::KIND,
+        name: "stdin".to_owned(),
+        discovered: BTreeMap::new(),
+        labels: labels.clone(),
+    });
+    Stdin { intake: Intake::new(&pipeline, target, Some(&labels), None, outlet), own, stop }
 }

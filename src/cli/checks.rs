@@ -54,9 +54,9 @@ pub(super) fn inspect(given: &Given) -> ExitCode {
 }
 
 pub(super) fn load(given: &Given) -> Result<Loaded, ExitCode> {
-    Log::start(early_format(given));
     let registry = Registry::default();
     let own = Own::register(&registry);
+    Log::start(early_format(given), own.log_lines.clone());
     let request = request(given).map_err(|error| wrong(&error))?;
     agent::load(&request, &registry, &own).map_err(|error| refused(&error))
 }

@@ -2,6 +2,8 @@
 //! In: `admit` for each chunk read, `settle` for each ticket.  Out: the committed cursor of each track.
 //! Owns: a track per target; a track's slots are bounded by the byte budget, which each open slot holds a share of.
 
+mod backlog;
+mod claim;
 mod effect;
 mod imported;
 mod passing;
@@ -12,13 +14,15 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::custody::Cursor;
 use crate::flow::Share;
 use crate::record::UnixNanos;
 
 use effect::Cut;
 
+pub(crate) use backlog::Backlog;
+pub(crate) use claim::Claim;
 pub(crate) use effect::Effect;
 pub(crate) use imported::{Imported, in_promtails_words};
 
@@ -75,13 +79,12 @@ struct State {
     claimed: bool,
 }
 
-/// The right to read a target, given back on drop.
-#[derive(Debug)]
-pub(crate) struct Claim(Arc<Track>);
-
 #[derive(Debug)]
 struct Slot {
     cursor: Cursor,
+    /// Of the budget, and so of its lines, nearly.
+    bytes: u64,
+    admitted: Instant,
     open_tickets: u32,
     /// Those of them whose lines a stage holds back.
     held_tickets: u32,
@@ -151,14 +154,6 @@ impl Ledger {
         let has_own = |reader: &str| tracks.contains_key(&own_key(reader));
         let is_first = !has_own(reader) && seniors.iter().all(|senior| has_own(senior));
         if is_first { target.to_owned() } else { own_key(reader) }
-    }
-
-    /// The track of `key` for one reader alone; `None` while another has it. A file may be reached by two paths.
-    pub(crate) fn claim(&self, key: &str, name: &str) -> Option<Claim> {
-        let track = self.track(key, name);
-        let taken = std::mem::replace(&mut track.lock().claimed, true);
-        // Not `then_some`: a claim made and dropped would give back what another holds.
-        if taken { None } else { Some(Claim(track)) }
     }
 
     /// The read position of a track that goes by `name` and whose key is wanted.
@@ -256,6 +251,8 @@ impl Track {
         let sequence = state.first + state.slots.len() as u64;
         state.slots.push_back(Slot {
             cursor,
+            bytes: share.bytes().0,
+            admitted: Instant::now(),
             open_tickets: 1,
             held_tickets: 0,
             lost: false,
@@ -365,21 +362,6 @@ impl Seam {
 impl Drop for Seam {
     fn drop(&mut self) {
         self.track.update(|state| state.close_seam(self.sequence, self.torn));
-    }
-}
-
-impl Claim {
-    /// What is claimed.
-    pub(crate) fn track(&self) -> &Arc<Track> {
-        &self.0
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.claimed = false;
-        state.last_seen = clock::now();
     }
 }
 

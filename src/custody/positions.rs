@@ -219,7 +219,7 @@ fn load(
     };
     Ok(match parse(&text) {
         Ok((header, Body { targets, companions })) => {
-            info!(file = %path.display(), targets = targets.len(), "positions found");
+            info!(path = %path.display(), targets = targets.len(), "positions found");
             for (key, record) in targets {
                 ledger.restore(key, &record.name, record.cursor);
             }

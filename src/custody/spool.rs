@@ -299,7 +299,7 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         }
-        warn!(file = %aside.display(), "spool segment is damaged, what could be read of it was sent; it is kept");
+        warn!(path = %aside.display(), "spool segment is damaged, what could be read of it was sent; it is kept");
         self.damaged.extend(aside.file_name().map(|name| name.to_string_lossy().into_owned()));
         while self.damaged.len() > KEPT_DAMAGED
             && let Some(oldest) = self.damaged.pop_front()

@@ -68,7 +68,7 @@ impl Times {
             }
         }
         if damaged {
-            warn!(file = %journal.path.display(), "remembered times are damaged, some lines may be repeated with other times");
+            warn!(path = %journal.path.display(), "remembered times are damaged, some lines may be repeated with other times");
         }
         // What is appended behind damage would never be read.
         journal.write_anew();
@@ -201,7 +201,7 @@ impl Journal {
 
     fn fail(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.told, true) {
-            warn!(file = %self.path.display(), %error, "times of lines cannot be remembered, a kill may repeat lines with other times");
+            warn!(path = %self.path.display(), %error, "times of lines cannot be remembered, a kill may repeat lines with other times");
         }
     }
 }

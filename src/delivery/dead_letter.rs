@@ -73,7 +73,7 @@ impl DeadLetters {
                 // Opened anew the next time.
                 state.file = None;
                 if !std::mem::replace(&mut state.failing, true) {
-                    warn!(file = %self.settings.file.display(), %error, "refused entries cannot be kept");
+                    warn!(path = %self.settings.file.display(), %error, "refused entries cannot be kept");
                 }
                 0
             }

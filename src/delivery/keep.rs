@@ -17,9 +17,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How much is sent again after a kill.
 const SAVE_PLACE_EVERY: Duration = Duration::from_secs(1);
 
-/// Losses are spoken of so often at most.
-const TELL_EVERY: Duration = Duration::from_secs(60);
-
 /// The spool of one client.
 #[derive(Debug)]
 pub(super) struct Keep {
@@ -27,14 +24,13 @@ pub(super) struct Keep {
     /// The oldest record, once it was read.
     head: Option<Record>,
     metrics: ClientMetrics,
+    client: String,
+    /// What its troubles are called.
     name: String,
     troubles: Troubles,
     /// What was last said to be wrong.
     trouble: Option<&'static str>,
     again: Option<Instant>,
-    /// Entries lost since that was last said, and when it was.
-    untold: u64,
-    told: Option<Instant>,
     /// When the place of the next record is put on disk again.
     place_due: Instant,
 }
@@ -51,12 +47,11 @@ impl Keep {
             spool,
             head: None,
             metrics,
+            client: client.to_owned(),
             name,
             troubles,
             trouble: None,
             again: None,
-            untold: 0,
-            told: None,
             place_due: Instant::now(),
         };
         keep.count();
@@ -163,7 +158,7 @@ impl Keep {
     async fn save_place(&mut self) {
         if let Some(Err(error)) = self.run(Spool::sync).await {
             self.metrics.spool_errors.add(1.0);
-            debug!(who = %self.name, %error, "the place in the spool cannot be saved");
+            debug!(client = self.client, %error, "the place in the spool cannot be saved");
         }
     }
 
@@ -196,18 +191,8 @@ impl Keep {
         ] {
             if entries > 0 {
                 self.metrics.dropped(reason, entries);
-                self.untold += entries;
-                self.tell();
+                warn!(client = self.client, reason, entries, "entries are lost in the spool");
             }
-        }
-    }
-
-    /// Says that entries are lost, now and then: a full spool gives way with every push.
-    fn tell(&mut self) {
-        let now = Instant::now();
-        if self.told.is_none_or(|told| now - told >= TELL_EVERY) {
-            warn!(who = %self.name, entries = self.untold, "entries are lost in the spool, /metrics says why");
-            (self.told, self.untold) = (Some(now), 0);
         }
     }
 
@@ -215,7 +200,7 @@ impl Keep {
         self.again = None;
         if self.trouble.take().is_some() {
             self.troubles.clear(&self.name);
-            info!(who = %self.name, "the spool is of use again");
+            info!(client = self.client, "the spool is of use again");
         }
     }
 
@@ -224,7 +209,7 @@ impl Keep {
         if self.trouble.take().is_some() {
             self.again = None;
             self.troubles.clear(&self.name);
-            info!(who = %self.name, "nothing waits for the spool any more");
+            info!(client = self.client, "nothing waits for the spool any more");
         }
     }
 
@@ -233,7 +218,7 @@ impl Keep {
         if self.trouble.replace(trouble) != Some(trouble) {
             let what = what.into();
             self.troubles.set(&self.name, what.as_str());
-            warn!(who = %self.name, what, "trouble with a spool");
+            warn!(client = self.client, reason = trouble, error = what, "trouble with a spool");
         }
     }
 }

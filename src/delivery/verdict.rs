@@ -86,6 +86,7 @@ fn bad_request(body: &str) -> Verdict {
             "label_too_long"
         }
         () if body.contains("duplicate label name") => "duplicate_label",
+        () if body.contains("includes structured metadata") => "structured_metadata_disallowed",
         () if body.contains("stream") || body.contains("entry") => "other",
         // A body that Loki cannot read, or a 400 that is not Loki's.
         () => return Verdict::Refused { reason: "bad_request" },
@@ -129,6 +130,11 @@ mod tests {
             (400, "couldn't parse labels: 1:4: parse error: unexpected character", split("labels_invalid")),
             (400, "stream '{a=\"x\"}' has duplicate label name: 'a'", partly("duplicate_label")),
             (400, "entry for stream '{}' has 16 label names; limit 15", partly("too_many_labels")),
+            (
+                400,
+                "stream '{a=\"x\"}' includes structured metadata, but this feature is disallowed.",
+                partly("structured_metadata_disallowed"),
+            ),
             (400, "entry for stream '{}' has timestamp too old: 2026", partly("too_old")),
             (400, "entry for stream '{}' has timestamp too new: 2026", partly("too_new")),
             (

@@ -54,6 +54,8 @@ pub(crate) struct Around {
     pub(crate) clients: Arc<AtomicUsize>,
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
     pub(crate) troubles: Troubles,
+    /// A client that gets nothing through for so long makes the agent not ready.
+    pub(crate) stalled_after: Duration,
 }
 
 /// How a worker is told to end.
@@ -98,8 +100,6 @@ struct Worker {
 struct Failing {
     since: Instant,
     attempts: u64,
-    /// The reason that was logged last.
-    told: &'static str,
 }
 
 enum Event {

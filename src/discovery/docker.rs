@@ -95,9 +95,15 @@ impl Containers {
             () = self.look(&mut state) => {}
             () = self.stop.cancelled() => {}
         }
+        self.outlet.troubles.clear(&self.daemon());
         while let Some(ended) = state.running.join_next().await {
             self.ended(ended, &mut state);
         }
+    }
+
+    /// What it is called where there is trouble with it.
+    fn daemon(&self) -> String {
+        format!("docker {} of job {}", self.settings.host, self.reader)
     }
 
     async fn look(&self, state: &mut State) {
@@ -111,6 +117,7 @@ impl Containers {
             if let Some((docker, containers)) = self.list(state).await {
                 retry = Backoff::new(RETRY);
                 self.reconcile(&docker, containers, &shared, state).await;
+                self.show_left_out(state);
                 if let Some(until) = events.renew(&docker, asked, || self.arrivals(&docker)) {
                     pause = pause.min(until);
                 }
@@ -184,13 +191,14 @@ impl Containers {
             if let Refreshed::Refused(error) = state.networks.refresh(&containers, endpoint, &version).await?
             {
                 let (job, host) = (&self.job, &self.settings.host);
-                warn!(%job, %host, %error, "Docker does not tell about networks, their labels are left out");
+                warn!(%job, %host, error = %chain(&error), "Docker does not tell about networks, their labels are left out");
             }
             Ok::<_, ListError>((docker, containers))
         };
         match listed.await {
             Ok((docker, containers)) => {
                 if std::mem::take(&mut state.failing) {
+                    self.outlet.troubles.clear(&self.daemon());
                     info!(job = %self.job, host = %self.settings.host, "the Docker daemon answers again");
                 }
                 state.docker = Some(docker.clone());
@@ -200,6 +208,7 @@ impl Containers {
                 self.own.docker_errors.with("operation", "list").add(1.0);
                 if !std::mem::replace(&mut state.failing, true) {
                     let (job, host, error) = (&self.job, &self.settings.host, chain(&error));
+                    self.outlet.troubles.set(&self.daemon(), format!("no answer: {error}"));
                     warn!(%job, %host, error, "no answer from Docker, looking again");
                 }
                 None

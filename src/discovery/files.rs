@@ -23,6 +23,7 @@ use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
 use crate::source::file::{Decompression, Descriptors, Encoding, Packed, Place, Tail, Wake};
+use crate::targets::{Description, LeftOutJob};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use lists::fuzz as fuzz_lists;
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) lists: Vec<Lists>,
+    /// What of its own targets is not followed.
+    pub(crate) left_out: LeftOutJob,
     pub(crate) how: How,
     pub(crate) pipeline: Arc<Pipeline>,
     /// Ends its tails. Whoever cancels it has taken the job out of what is [`Wanted`] before.
@@ -59,6 +62,11 @@ impl Job {
     /// Its groups as things are now.
     fn groups(&self) -> Vec<Arc<Group>> {
         self.groups.iter().cloned().chain(self.lists.iter().flat_map(Lists::groups)).collect()
+    }
+
+    /// Its targets that are not followed.
+    fn left_out(&self) -> LeftOutJob {
+        self.lists.iter().map(Lists::left_out).fold(self.left_out.clone(), LeftOutJob::and)
     }
 }
 
@@ -193,16 +201,19 @@ impl Files {
         }
         active.groups = jobs.iter().map(|job| job.groups()).collect();
         for (index, job) in jobs.iter().enumerate() {
+            self.outlet.targets.leave_out(&job.name, job.left_out());
             active.stop_unlisted(index);
             for group in &active.groups[index].clone() {
                 let found = walk::find(group);
                 if found.failed {
                     self.own.file_errors.add(1.0);
+                    let what = "some of these files cannot be listed";
+                    self.outlet.troubles.set(&files_of(job, group), what);
                     if active.failing.insert(group.pattern.clone()) {
-                        warn!(job = %job.name, pattern = %group.pattern, "some of these files cannot be listed");
+                        warn!(job = %job.name, pattern = %group.pattern, "{what}");
                     }
-                } else {
-                    active.failing.remove(&group.pattern);
+                } else if active.failing.remove(&group.pattern) {
+                    self.outlet.troubles.clear(&files_of(job, group));
                 }
                 directories.extend(found.directories);
                 for path in found.files {
@@ -236,8 +247,16 @@ impl Files {
         let mut labels = group.labels.clone();
         labels.set("filename", path.display().to_string());
         let wake: Wake = Arc::new(Notify::new());
+        let target = self.outlet.targets.add(Description {
+            job: job.name.clone(),
+            kind: "file",
+            name: path.display().to_string(),
+            discovered: group.discovered.clone(),
+            labels: labels.clone(),
+        });
         let place = Place {
             path: path.clone(),
+            reporter: target.reporter(),
             reader: job.name.clone(),
             seniors,
             encoding: job.how.encoding,
@@ -246,8 +265,8 @@ impl Files {
             descriptors: self.descriptors.clone(),
             own: self.own.clone(),
         };
-        let intake = Intake::new(&job.pipeline, "file", Some(&labels), None, &self.outlet);
-        info!(job = %job.name, file = %path.display(), "following file");
+        let intake = Intake::new(&job.pipeline, target, Some(&labels), None, &self.outlet);
+        info!(job = %job.name, path = %path.display(), "following file");
         let stop = job.stop.child_token();
         let running = Running { wake: wake.clone(), group: group.clone(), stop: stop.clone() };
         active.tails.entry(path.clone()).or_default().insert(job.name.clone(), running);
@@ -319,6 +338,11 @@ impl Active {
         let before = std::mem::replace(&mut self.watched, directories);
         self.watched.difference(&before).cloned().collect()
     }
+}
+
+/// What a pattern of a job is called where there is trouble with it.
+fn files_of(job: &Job, group: &Group) -> String {
+    format!("files {} of job {}", group.pattern, job.name)
 }
 
 fn watcher(events: mpsc::Sender<PathBuf>) -> Option<RecommendedWatcher> {

@@ -29,6 +29,7 @@ pub(crate) struct Budget {
 /// A share of the budget; dropping it gives the bytes back.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
+    bytes: u64,
     _permit: Option<OwnedSemaphorePermit>,
     /// Of a smaller budget within.
     _within: Option<OwnedSemaphorePermit>,
@@ -47,7 +48,8 @@ impl Budget {
         let wanted = u32::try_from((bytes as u64).div_ceil(BYTES_PER_PERMIT)).unwrap_or(u32::MAX);
         let wanted = wanted.clamp(1, self.total);
         // The semaphore is never closed; were it, an unbounded share is the lesser harm.
-        Share { _permit: self.permits.clone().acquire_many_owned(wanted).await.ok(), _within: None }
+        let permit = self.permits.clone().acquire_many_owned(wanted).await.ok();
+        Share { bytes: bytes as u64, _permit: permit, _within: None }
     }
 
     /// The same, of a smaller budget first, which is waited for without keeping others from this one.
@@ -61,6 +63,13 @@ impl Budget {
         ByteCount(
             (self.total as usize).saturating_sub(self.permits.available_permits()) as u64 * BYTES_PER_PERMIT,
         )
+    }
+}
+
+impl Share {
+    /// What it was taken for.
+    pub(crate) fn bytes(&self) -> ByteCount {
+        ByteCount(self.bytes)
     }
 }
 

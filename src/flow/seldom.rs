@@ -1,4 +1,4 @@
-//! Keeps what may go wrong with every message from filling the log.
+//! Keeps what takes work to say, and may be said of every line, from being said all the time.
 //! In: something to say.  Out: whether to say it now.  Owns: when that was last.
 
 use std::time::Duration;

@@ -1,35 +1,30 @@
 //! The Prometheus text format, version 0.0.4.
-//! In: the registry.  Out: the body of `/metrics`.  Owns: nothing.
+//! In: families and their values.  Out: the body of `/metrics`.  Owns: nothing.
 
 use std::fmt::Write as _;
 
-use crate::metrics::{Family, Kind, Registry, Series};
-use crate::record::UnixNanos;
+use crate::metrics::{Kind, Reading, Shown};
 
-impl Registry {
-    /// All families that have a series, in Prometheus' text format.
-    pub(crate) fn render(&self, now: UnixNanos) -> String {
-        let mut text = String::new();
-        for family in self.families() {
-            let series = family.collect(now);
-            if series.is_empty() {
-                continue;
-            }
-            header(&family, &mut text);
-            for (pairs, series) in series {
-                match &family.kind {
-                    Kind::Histogram(bounds) => histogram(&family.name, &pairs, bounds, &series, &mut text),
-                    Kind::Counter | Kind::Gauge => {
-                        sample(&family.name, &pairs, None, series.value(), &mut text)
-                    }
+/// Prometheus' text format.
+pub(crate) fn text(families: &[Shown]) -> String {
+    let mut text = String::new();
+    for family in families {
+        header(family, &mut text);
+        for (pairs, reading) in &family.samples {
+            match (reading, &family.kind) {
+                (Reading::Histogram { counts, sum }, Kind::Histogram(bounds)) => {
+                    histogram(&family.name, pairs, bounds, counts, *sum, &mut text);
+                }
+                (Reading::Number(value) | Reading::Histogram { sum: value, .. }, _) => {
+                    sample(&family.name, pairs, None, *value, &mut text);
                 }
             }
         }
-        text
     }
+    text
 }
 
-fn header(family: &Family, text: &mut String) {
+fn header(family: &Shown, text: &mut String) {
     let kind = match family.kind {
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",
@@ -40,13 +35,19 @@ fn header(family: &Family, text: &mut String) {
     let _ = writeln!(text, "# HELP {0} {help}\n# TYPE {0} {kind}", family.name);
 }
 
-fn histogram(name: &str, pairs: &[(String, String)], bounds: &[f64], series: &Series, text: &mut String) {
-    let counts = series.cumulative();
+fn histogram(
+    name: &str,
+    pairs: &[(String, String)],
+    bounds: &[f64],
+    counts: &[u64],
+    sum: f64,
+    text: &mut String,
+) {
     let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-    for (bound, count) in bounds.zip(&counts) {
+    for (bound, count) in bounds.zip(counts) {
         sample(&format!("{name}_bucket"), pairs, Some(bound), *count as f64, text);
     }
-    sample(&format!("{name}_sum"), pairs, None, series.value(), text);
+    sample(&format!("{name}_sum"), pairs, None, sum, text);
     sample(&format!("{name}_count"), pairs, None, counts.last().copied().unwrap_or(0) as f64, text);
 }
 
@@ -59,14 +60,17 @@ fn sample(name: &str, pairs: &[(String, String)], bound: Option<f64>, value: f64
         open = true;
         text.push_str(name);
         text.push_str("=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
+        let mut rest = value.as_str();
+        while let Some(at) = rest.find(['\\', '"', '\n']) {
+            text.push_str(&rest[..at]);
+            text.push_str(match rest.as_bytes()[at] {
+                b'\\' => "\\\\",
+                b'"' => "\\\"",
+                _ => "\\n",
+            });
+            rest = &rest[at + 1..];
         }
+        text.push_str(rest);
         text.push('"');
     }
     if open {
@@ -88,6 +92,8 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Registry;
+    use crate::record::UnixNanos;
 
     #[test]
     fn families_are_written_as_prometheus_reads_them() {
@@ -100,7 +106,7 @@ mod tests {
         seconds.single().observe(7.0, &[0.5, 1.0]);
         registry.family("unused", "", Kind::Gauge, None).unwrap();
         assert_eq!(
-            registry.render(UnixNanos(0)),
+            text(&registry.shown(UnixNanos(0))),
             r#"# HELP lines_total Lines\nread
 # TYPE lines_total counter
 lines_total{path="a\"\\\nb"} 3

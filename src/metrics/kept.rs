@@ -129,7 +129,7 @@ fn kept(family: &Family) -> Vec<Kept> {
             family.kind != Kind::Gauge && value == 0.0 && buckets.iter().all(|count| *count == 0);
         (!says_nothing).then(|| Kept {
             name: family.name.clone(),
-            labels,
+            labels: Arc::unwrap_or_clone(labels),
             value,
             buckets,
             bounds: bounds.clone(),

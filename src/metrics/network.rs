@@ -48,6 +48,14 @@ impl Network {
         self.connections_ended.with_two([("source", source), ("reason", reason)])
     }
 
+    /// A connection begins, or has ended for a reason.
+    pub(crate) fn connection(&self, source: &str, ended: Option<&str>) {
+        self.connections_active(source).add(if ended.is_some() { -1.0 } else { 1.0 });
+        if let Some(reason) = ended {
+            self.connections_ended(source, reason).add(1.0);
+        }
+    }
+
     /// Datagrams the kernel had no room for.
     pub(crate) fn datagrams_lost(&self, source: &str) -> Arc<Series> {
         self.datagrams_lost.with("source", source)

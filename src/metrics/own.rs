@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::archive::ArchiveMetrics;
+use crate::metrics::cardinality::Cardinality;
+use crate::metrics::log_lines::LogLines;
 use crate::metrics::network::Network;
 use crate::metrics::process::Process;
-use crate::metrics::registry::{Family, Kind, Pairs, Registry, Series};
+use crate::metrics::registry::{Family, Kind, Registry, Series, pairs};
+
+pub(crate) use client::ClientMetrics;
 
 /// Handles on every own metric.
 #[derive(Clone, Debug)]
@@ -57,6 +61,11 @@ pub(crate) struct Own {
     pub(crate) push_answers: Arc<Family>,
     /// Of sources that others send to.
     pub(crate) network: Network,
+    /// Of streams and label values.
+    pub(crate) cardinality: Cardinality,
+    /// Of the wall clock, by `direction` (forward, backward).
+    pub(crate) clock_jumps: Arc<Family>,
+    pub(crate) log_lines: LogLines,
     process: Process,
     /// Files and globs that could not be read.
     pub(crate) file_errors: Arc<Series>,
@@ -109,38 +118,6 @@ pub(crate) struct Own {
     gap: Arc<Family>,
     /// Of all clients there have been, by name.
     clients: Arc<Mutex<BTreeMap<String, ClientMetrics>>>,
-}
-
-/// One client's share of the own metrics.
-#[derive(Clone, Debug)]
-pub(crate) struct ClientMetrics {
-    refused_entries: Arc<Family>,
-    dropped_entries: Arc<Family>,
-    retries: Arc<Family>,
-    request_seconds: Arc<Family>,
-    client: String,
-    /// Entries handed to the client.
-    pub(crate) received_entries: Arc<Series>,
-    /// Those of them in memory, not settled.
-    pub(crate) in_flight_entries: Arc<Series>,
-    /// Entries left to the client that took its place.
-    pub(crate) left_entries: Arc<Series>,
-    /// Entries Loki acknowledged.
-    pub(crate) sent_entries: Arc<Series>,
-    /// Compressed bytes of acknowledged pushes.
-    pub(crate) sent_bytes: Arc<Series>,
-    /// Pushes split in two because Loki cannot take that size.
-    pub(crate) splits: Arc<Series>,
-    /// Entries found in the spool at start.
-    pub(crate) spool_recovered: Arc<Series>,
-    /// Entries put into the spool.
-    pub(crate) spooled_entries: Arc<Series>,
-    /// Entries in the spool.
-    pub(crate) spool_entries: Arc<Series>,
-    /// Bytes of the spool's files.
-    pub(crate) spool_bytes: Arc<Series>,
-    /// Failed reads and writes of the spool.
-    pub(crate) spool_errors: Arc<Series>,
 }
 
 /// Bounds of `tailwater_request_duration_seconds`: Prometheus' default ones.
@@ -237,6 +214,12 @@ impl Own {
             ),
             push_answers: counter("tailwater_push_answers_total", "Answers to pushes that came in"),
             network: Network::register(counter, gauge),
+            cardinality: Cardinality::register(counter, gauge),
+            clock_jumps: counter(
+                "tailwater_clock_jumps_total",
+                "Jumps of the wall clock by more than a second",
+            ),
+            log_lines: LogLines::register(counter),
             process: Process::register(counter, gauge),
             file_errors: counter(
                 "tailwater_file_errors_total",
@@ -333,31 +316,6 @@ impl Own {
         }
     }
 
-    /// The metrics of the client called `client`.
-    pub(crate) fn client(&self, client: &str) -> ClientMetrics {
-        let labels = || pairs([("client", client)]);
-        let metrics = ClientMetrics {
-            refused_entries: self.refused_entries.clone(),
-            dropped_entries: self.dropped_entries.clone(),
-            retries: self.retries.clone(),
-            request_seconds: self.request_seconds.clone(),
-            client: client.to_owned(),
-            received_entries: self.received_entries.series(labels()),
-            in_flight_entries: self.in_flight_entries.series(labels()),
-            left_entries: self.left_entries.series(labels()),
-            sent_entries: self.sent_entries.series(labels()),
-            sent_bytes: self.sent_bytes.series(labels()),
-            splits: self.splits.series(labels()),
-            spool_recovered: self.spool_recovered.series(labels()),
-            spooled_entries: self.spooled_entries.series(labels()),
-            spool_entries: self.spool_entries.series(labels()),
-            spool_bytes: self.spool_bytes.series(labels()),
-            spool_errors: self.spool_errors.series(labels()),
-        };
-        self.clients().insert(client.to_owned(), metrics.clone());
-        metrics
-    }
-
     /// Looks at the process, and takes stock: what came in must be settled or under way. Right at any quiet moment; while
     /// lines flow it is off by what moves between two readings.
     pub(crate) fn take_stock(&self) {
@@ -374,22 +332,5 @@ impl Own {
 
     fn clients(&self) -> MutexGuard<'_, BTreeMap<String, ClientMetrics>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Label pairs from string slices.
-fn pairs<const N: usize>(labels: [(&str, &str); N]) -> Pairs {
-    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-impl Family {
-    /// The series with one label.
-    pub(crate) fn with(&self, name: &str, value: &str) -> Arc<Series> {
-        self.series(pairs([(name, value)]))
-    }
-
-    /// The series with two labels.
-    pub(crate) fn with_two(&self, labels: [(&str, &str); 2]) -> Arc<Series> {
-        self.series(pairs(labels))
     }
 }

@@ -56,7 +56,8 @@ pub(crate) struct Family {
     derived: bool,
     /// Series it may have.
     limit: AtomicUsize,
-    series: Mutex<HashMap<Pairs, Arc<Series>>>,
+    /// A page is made of all of them while others look for theirs: so labels are shared, not copied.
+    series: Mutex<HashMap<Arc<Pairs>, Arc<Series>>>,
 }
 
 /// One label set of a family. Updates never lock.
@@ -139,15 +140,28 @@ impl Family {
     pub(crate) fn series(&self, mut pairs: Pairs) -> Arc<Series> {
         pairs.sort();
         let mut series = lock(&self.series);
-        if !series.contains_key(&pairs) && series.len() >= self.limit.load(Ordering::Relaxed) {
+        if let Some(known) = series.get(&pairs) {
+            return known.clone();
+        }
+        if series.len() >= self.limit.load(Ordering::Relaxed) {
             pairs = vec![("overflow".to_owned(), "true".to_owned())];
         }
-        series.entry(pairs).or_insert_with(|| Arc::new(Series::new(&self.kind))).clone()
+        series.entry(Arc::new(pairs)).or_insert_with(|| Arc::new(Series::new(&self.kind))).clone()
     }
 
     /// Lets it have so many series.
     pub(crate) fn limit_to(&self, series: usize) {
         self.limit.store(series, Ordering::Relaxed);
+    }
+
+    /// The series with one label.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Arc<Series> {
+        self.series(pairs([(name, value)]))
+    }
+
+    /// The series with two labels.
+    pub(crate) fn with_two(&self, labels: [(&str, &str); 2]) -> Arc<Series> {
+        self.series(pairs(labels))
     }
 
     /// The series without labels.
@@ -174,7 +188,7 @@ impl Family {
     }
 
     /// Every series, sorted by labels.
-    pub(super) fn all(&self) -> Vec<(Pairs, Arc<Series>)> {
+    pub(super) fn all(&self) -> Vec<(Arc<Pairs>, Arc<Series>)> {
         let mut all: Vec<_> =
             lock(&self.series).iter().map(|(pairs, series)| (pairs.clone(), series.clone())).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -182,7 +196,7 @@ impl Family {
     }
 
     /// The series alive at `now`, sorted by labels; idle ones are taken out first.
-    pub(crate) fn collect(&self, now: UnixNanos) -> Vec<(Pairs, Arc<Series>)> {
+    pub(crate) fn collect(&self, now: UnixNanos) -> Vec<(Arc<Pairs>, Arc<Series>)> {
         if let Some(idle) = self.idle {
             let before = now.minus(idle).0;
             lock(&self.series).retain(|_, series| {
@@ -267,6 +281,11 @@ impl Series {
         });
         counts.collect()
     }
+}
+
+/// Label pairs from string slices.
+pub(super) fn pairs<const N: usize>(labels: [(&str, &str); N]) -> Pairs {
+    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The number of the bucket that an observation falls into.

@@ -4,11 +4,17 @@
 use std::sync::Arc;
 
 use crate::config::{Invalid, Node, Position, nearest};
-use crate::metrics::{Own, Registry, Series};
+use crate::metrics::{Own, Registry, Series, Site, Stages};
 use crate::pipeline::entry::Symbol;
+use crate::pipeline::guard::Guard;
 use crate::pipeline::lane::MemoryKind;
 use crate::pipeline::limits::Limits;
 use crate::pipeline::stages::{STAGES, Stage};
+
+/// Characters of a stage's options that it is recognised by.
+const ABOUT_LIMIT: usize = 120;
+/// Stands for the job's name where there is no job.
+const NO_JOB: &str = "stdin";
 
 /// A job's stages, compiled once and shared by its targets.
 #[derive(Debug)]
@@ -16,12 +22,16 @@ pub(crate) struct Pipeline {
     /// In the order a line meets them. What is nested in a `match` stands behind it, and is skipped by those it does
     /// not pick: so an entry that was held back at a step goes on with all that stand after it.
     pub(crate) steps: Vec<Step>,
-    /// The stages as they are configured, nested ones too.
-    pub(crate) sites: Vec<Site>,
+    /// The stages as they are configured, nested ones too, and what they have done.
+    pub(crate) totals: Arc<Stages>,
     /// Names by symbol.
     pub(crate) names: Vec<Arc<str>>,
     /// What a lane has to remember, by [`Memory`](crate::pipeline::lane::Memory) index.
     pub(crate) memories: Vec<MemoryKind>,
+    /// Whose it is.
+    pub(crate) job: Arc<str>,
+    /// What keeps labels from making too many streams.
+    pub(crate) guard: Option<Guard>,
     /// Counts label values that were cut, once for each stream they made.
     pub(crate) label_values_cut: Arc<Series>,
     /// Counts lines that became part of another entry.
@@ -38,14 +48,6 @@ pub(crate) struct Step {
     pub(crate) site: usize,
 }
 
-/// A stage as it is configured.
-#[derive(Clone, Debug)]
-pub(crate) struct Site {
-    pub(crate) name: &'static str,
-    /// How many `match` stages it is nested in.
-    pub(crate) depth: usize,
-}
-
 /// What stages need while they are built.
 pub(crate) struct Compiler<'m> {
     names: Vec<Arc<str>>,
@@ -54,7 +56,8 @@ pub(crate) struct Compiler<'m> {
     sites: Vec<Site>,
     /// The stage being compiled.
     site: usize,
-    depth: usize,
+    /// Numbers of the lists' items that are being compiled, outermost first.
+    place: Vec<usize>,
     registry: &'m Registry,
     own: &'m Own,
 }
@@ -93,7 +96,7 @@ impl Pipeline {
             compiler.stages(list)?;
         }
         if !limits.is_empty() {
-            compiler.begin("limits_config");
+            compiler.begin(Site { name: "limits_config", ..Site::default() });
             limits.add_to(&mut compiler);
         }
         if compiler.names.len() > usize::from(u16::MAX) {
@@ -103,13 +106,20 @@ impl Pipeline {
         let Compiler { names, memories, steps, sites, .. } = compiler;
         Ok(Pipeline {
             steps,
-            sites,
+            totals: Arc::new(Stages::new(sites)),
             names,
             memories,
+            job: NO_JOB.into(),
+            guard: limits.guard.clone().filter(Guard::is_enabled),
             label_values_cut: own.label_values_cut.clone(),
             lines_merged: own.lines_merged.clone(),
             entries_held: own.entries_held.clone(),
         })
+    }
+
+    /// The same, of this job.
+    pub(crate) fn of_job(self, name: &str) -> Pipeline {
+        Pipeline { job: name.into(), ..self }
     }
 }
 
@@ -122,14 +132,19 @@ impl<'m> Compiler<'m> {
             steps: Vec::new(),
             sites: Vec::new(),
             site: 0,
-            depth: 0,
+            place: Vec::new(),
             registry,
             own,
         }
     }
 
     fn stages(&mut self, list: &Node) -> Result<(), Invalid> {
-        list.list()?.iter().try_for_each(|item| self.stage(item))
+        for (number, item) in list.list()?.iter().enumerate() {
+            self.place.push(number + 1);
+            self.stage(item)?;
+            self.place.pop();
+        }
+        Ok(())
     }
 
     fn stage(&mut self, item: &Node) -> Result<(), Invalid> {
@@ -142,13 +157,24 @@ impl<'m> Compiler<'m> {
         let Some(kind) = STAGES.iter().find(|kind| kind.name == name) else {
             return Err(unknown_stage(key, name));
         };
-        self.begin(kind.name);
-        (kind.build)(options, self)
+        let place: Vec<String> = self.place.iter().map(usize::to_string).collect();
+        let site = self.begin(Site {
+            name: kind.name,
+            place: place.join("."),
+            depth: place.len() - 1,
+            line: Some(key.at.line).filter(|line| *line > 0),
+            about: about(kind.name, options),
+            ..Site::default()
+        });
+        (kind.build)(options, self)?;
+        self.sites[site].nested = self.sites.len() - site - 1;
+        Ok(())
     }
 
-    fn begin(&mut self, name: &'static str) {
+    fn begin(&mut self, site: Site) -> usize {
         self.site = self.sites.len();
-        self.sites.push(Site { name, depth: self.depth });
+        self.sites.push(site);
+        self.site
     }
 
     /// Adds the next step of the stage being compiled.
@@ -165,9 +191,7 @@ impl<'m> Compiler<'m> {
     ) -> Result<(), Invalid> {
         let site = self.site;
         let before = std::mem::take(&mut self.steps);
-        self.depth += 1;
         self.stages(list)?;
-        self.depth -= 1;
         let nested = std::mem::replace(&mut self.steps, before);
         self.site = site;
         self.add(branch(nested.len()));
@@ -205,6 +229,12 @@ impl<'m> Compiler<'m> {
     pub(crate) fn own(&self) -> &'m Own {
         self.own
     }
+}
+
+/// What a stage is recognised by.
+fn about(name: &str, options: &Node) -> String {
+    let shown = if name == "match" { options.under("selector") } else { options };
+    shown.brief(ABOUT_LIMIT)
 }
 
 fn unknown_stage(key: &Node, name: &str) -> Invalid {

@@ -13,9 +13,9 @@ use crate::custody::{Cursor, Head, Ledger};
 use crate::flow::Budget;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::compile::Pipeline;
+use crate::pipeline::counting::{Counting, Naive};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
 use crate::pipeline::limits::{Limits, LineLimit};
-use crate::pipeline::observe::Unobserved;
 use crate::record::{ByteCount, Labels, Metadata, UnixNanos};
 
 /// The time the recorded entries came in with.
@@ -85,7 +85,8 @@ struct Seen {
 
 enum Run {
     Refused(String),
-    Ran(Seen),
+    /// What it came to, and whether what stages did was counted right.
+    Ran(Seen, Result<(), String>),
 }
 
 /// The only block that cases have beside their stages.
@@ -99,7 +100,7 @@ fn limits(extra_yaml: &str, own: &Own) -> Limits {
     let block = node.block(&ROOT).unwrap().block("limits_config").unwrap();
     let truncate = block.optional("max_line_size_truncate", Node::boolean).unwrap().unwrap_or(false);
     let size = block.optional("max_line_size", Node::bytes).unwrap();
-    Limits { rate: None, line: size.map(|size| LineLimit::new(size, truncate, own)) }
+    Limits { line: size.map(|size| LineLimit::new(size, truncate, own)), ..Limits::default() }
 }
 
 fn run(case: &Case) -> Run {
@@ -118,11 +119,13 @@ fn run(case: &Case) -> Run {
     let cursor = Cursor::File { offset: 1, head: Head::default() };
     let ticket = [Ledger::default().track("file:1:1", "a.log").admit(cursor, share)];
     let mut moment = crate::clock::moment();
+    let (mut naive, mut counting) = (Naive::new(&pipeline), Counting::new(&pipeline, moment.wall));
+    let mut observer = (&mut naive, &mut counting);
     for input in &case.entries {
         if let Some(seconds) = input.sleep_s {
             moment.instant += Duration::from_secs_f64(seconds);
             for lane in lanes.values_mut() {
-                lane.let_go(Some(moment.instant), moment, &mut scratch, &mut output, &mut Unobserved);
+                lane.let_go(Some(moment.instant), moment, &mut scratch, &mut output, &mut observer);
             }
         }
         let Some(line) = &input.line else { continue };
@@ -131,11 +134,13 @@ fn run(case: &Case) -> Run {
         lane.enter(&mut scratch);
         let time = if input.ts.as_deref() == Some("now") { crate::clock::now() } else { INCOMING };
         let line = Incoming { bytes: line.as_bytes(), timestamp: time, metadata: Metadata::default() };
-        lane.run(line, moment, &ticket, &mut scratch, &mut output, &mut Unobserved);
+        lane.run(line, moment, &ticket, &mut scratch, &mut output, &mut observer);
     }
     for lane in lanes.values_mut() {
-        lane.let_go(None, moment, &mut scratch, &mut output, &mut Unobserved);
+        lane.let_go(None, moment, &mut scratch, &mut output, &mut observer);
     }
+    counting.finish();
+    let counted = naive.compare(&pipeline.totals.report());
     let mut streams: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for group in output.groups.iter() {
         let key = format!("{} {:?}", pairs(&group.stream.text), group.stream.tenant);
@@ -155,7 +160,8 @@ fn run(case: &Case) -> Run {
             streams.entry(key.clone()).or_default().push(seen);
         }
     }
-    Run::Ran(Seen { streams, metrics: metrics(&registry.render(crate::clock::now())) })
+    let page = crate::metrics::text(&registry.shown(crate::clock::now()));
+    Run::Ran(Seen { streams, metrics: metrics(&page) }, counted)
 }
 
 /// Label pairs in a canonical order: the recording's order is its own.
@@ -225,10 +231,11 @@ fn compare(text: &str) {
             (Run::Refused(_), "error" | "panic") => {}
             (Run::Refused(_), _) if DIFFERENT.iter().any(|(id, _)| *id == case.id) => {}
             (Run::Refused(why), _) => wrong.push(format!("{}: refused: {why}", case.id)),
-            (Run::Ran(_), "error" | "panic") => {
+            (Run::Ran(..), "error" | "panic") => {
                 wrong.push(format!("{}: accepted, Promtail refuses it", case.id))
             }
-            (Run::Ran(seen), _) => {
+            (Run::Ran(seen, counted), _) => {
+                wrong.extend(counted.err().map(|why| format!("{}: {why}", case.id)));
                 let wanted = expected(case);
                 let same_metrics = case.expected.metrics.is_none() || seen.metrics == wanted.metrics;
                 let deliberate = DIFFERENT.iter().any(|(id, _)| *id == case.id);

@@ -82,6 +82,11 @@ impl Base {
         }
         base
     }
+
+    /// A label's value.
+    pub(crate) fn label(&self, name: Symbol) -> Option<&[u8]> {
+        self.labels[name.0 as usize].map(|span| &self.buffer[span.start as usize..span.end as usize])
+    }
 }
 
 impl Entry {
@@ -200,6 +205,11 @@ impl Entry {
     pub(crate) fn give_metadata(&mut self, name: &str, value: &str) {
         let pair = (Name::Given(self.store(name.as_bytes())), self.store(value.as_bytes()));
         self.metadata.push(pair);
+    }
+
+    /// Whether there is structured metadata of that name.
+    pub(crate) fn has_metadata(&self, name: &str, names: &[Arc<str>]) -> bool {
+        self.metadata(names).any(|(known, _)| known == name)
     }
 
     /// Structured metadata, in the order added; `names` are those of the pipeline's symbols.

@@ -11,6 +11,8 @@ use crate::pipeline::stages::logfmt_pairs;
 use crate::pipeline::template::{Fields, Template};
 use crate::pipeline::{compile_anchored_dotall, re2};
 
+pub(crate) use crate::pipeline::redact::fuzz as redact;
+
 /// What a rendering may write; `template` has the same bound.
 const RENDERED_LIMIT: usize = 1 << 20;
 

@@ -97,13 +97,15 @@ impl Inspector {
 }
 
 impl Observer for Inspector {
+    fn begun(&mut self) {}
+
     fn before(&mut self, step: &Step, entry: &Entry, context: &mut Context<'_>) {
         context.failures = Some(Vec::new());
         if self.open.as_ref().is_some_and(|(site, ..)| *site == step.site) {
             return;
         }
         self.close(Outcome::Continued);
-        let site = &context.pipeline.sites[step.site];
+        let site = &context.pipeline.totals.sites[step.site];
         let report = Report {
             stage: site.name,
             depth: site.depth,
@@ -128,9 +130,17 @@ impl Observer for Inspector {
         }
     }
 
-    fn resumed(&mut self, step: &Step, entry: &Entry, pipeline: &Pipeline, fixed: &Labels, flow: &Flow<'_>) {
+    fn resumed(
+        &mut self,
+        step: &Step,
+        _: usize,
+        entry: &Entry,
+        pipeline: &Pipeline,
+        fixed: &Labels,
+        flow: &Flow<'_>,
+    ) {
         self.close(Outcome::Continued);
-        let site = &pipeline.sites[step.site];
+        let site = &pipeline.totals.sites[step.site];
         let outcome = match flow {
             Flow::Drop(reason) => Outcome::Dropped(reason.name.to_string()),
             _ => Outcome::Released,
@@ -191,8 +201,8 @@ fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     changes.extend(single("line", json!(before.line), json!(after.line)));
     changes.extend(single(
         "timestamp",
-        json!(show::time(before.timestamp)),
-        json!(show::time(after.timestamp)),
+        json!(before.timestamp.to_string()),
+        json!(after.timestamp.to_string()),
     ));
     let as_json = |labels: &BTreeMap<String, String>| {
         labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<BTreeMap<_, _>>()

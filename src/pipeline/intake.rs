@@ -12,15 +12,16 @@ use crate::clock::{self, Instant};
 use crate::custody::{Cursor, Outcome, Ticket, Track};
 use crate::flow::{Budget, TARGET_LIMIT};
 use crate::metrics::{Series, Tally};
-use crate::pipeline::compile::Pipeline;
+use crate::pipeline::compile::{DropReason, Pipeline};
+use crate::pipeline::counting::Counting;
 use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::inspect::{Inspector, Trace, show_text};
 use crate::pipeline::lane::{Incoming, Lane, Output, Scratch};
-use crate::pipeline::observe::Unobserved;
 use crate::pipeline::origins::{DROPPED, Origins};
 use crate::pipeline::outlet::{Inlet, Outlet};
 use crate::pipeline::relabel::Rule;
 use crate::record::{Chunk, Labels, Origin};
+use crate::targets::Target;
 
 /// One target's entrance.
 #[derive(Debug)]
@@ -34,13 +35,14 @@ pub(crate) struct Intake {
     /// Prints what stages do, where that is wanted.
     inspector: Option<Inspector>,
     outlet: Outlet,
+    target: Target,
     /// What this target may have in flight.
     budget: Budget,
     /// Outputs so far; each has a number, so that caches can tell them apart.
     outputs: u64,
     lines_read: Arc<Series>,
     bytes_read: Arc<Series>,
-    relabelled_away: Arc<Series>,
+    relabelled_away: DropReason,
 }
 
 /// Nobody takes chunks any more: the agent is stopping.
@@ -48,37 +50,37 @@ pub(crate) struct Intake {
 pub(crate) struct IntakeClosed;
 
 impl Intake {
-    /// An entrance for a target of kind `source` whose lines start with these labels; `None` where relabelling drops
+    /// An entrance for a target whose lines start with these labels; `None` where relabelling drops
     /// the output.
     pub(crate) fn new(
         pipeline: &Arc<Pipeline>,
-        source: &str,
+        target: Target,
         stdout: Option<&Labels>,
         stderr: Option<&Labels>,
         outlet: &Outlet,
     ) -> Intake {
         let lane = |labels: &Labels| Lane::new(pipeline.clone(), labels);
         let lanes = [stdout, stderr].map(|labels| labels.map(lane)).into();
-        Intake::with(lanes, None, pipeline, source, outlet)
+        Intake::with(lanes, None, pipeline, target, outlet)
     }
 
-    /// An entrance for a target of kind `source` whose lines come with labels of their own, which go through `rules`
+    /// An entrance for a target whose lines come with labels of their own, which go through `rules`
     /// first; [`origin`](Self::origin) says what to push them with.
     pub(crate) fn mixed(
         pipeline: &Arc<Pipeline>,
         rules: Arc<Vec<Rule>>,
-        source: &str,
+        target: Target,
         outlet: &Outlet,
     ) -> Intake {
         let origins = Origins::new(pipeline.clone(), rules);
-        Intake::with(vec![None], Some(origins), pipeline, source, outlet)
+        Intake::with(vec![None], Some(origins), pipeline, target, outlet)
     }
 
     fn with(
         lanes: Vec<Option<Lane>>,
         origins: Option<Origins>,
         pipeline: &Arc<Pipeline>,
-        source: &str,
+        target: Target,
         outlet: &Outlet,
     ) -> Intake {
         Intake {
@@ -90,9 +92,10 @@ impl Intake {
             outlet: outlet.clone(),
             budget: Budget::new(TARGET_LIMIT),
             outputs: 0,
-            lines_read: outlet.own.lines_read.with("source", source),
-            bytes_read: outlet.own.bytes_read.with("source", source),
-            relabelled_away: outlet.own.lines_dropped.with("reason", "relabel"),
+            lines_read: outlet.own.lines_read.with("source", target.kind()),
+            bytes_read: outlet.own.bytes_read.with("source", target.kind()),
+            relabelled_away: DropReason::new("relabel", &outlet.own),
+            target,
         }
     }
 
@@ -140,6 +143,7 @@ impl Intake {
             self.let_go(Some(now)).await?;
         }
         let ticket = track.admit(cursor, share);
+        self.target.read(chunk.len(), chunk.size(), track);
         self.lines_read.add(chunk.len() as f64);
         self.bytes_read.add(chunk.size() as f64);
         let (mut done, mut cost) = (0, chunk.cost());
@@ -199,6 +203,9 @@ impl Intake {
         if self.lanes.iter().zip(&labels).any(differs) {
             self.finish().await?;
         }
+        if let Some(labels) = stdout.or(stderr) {
+            self.target.relabel(labels);
+        }
         for (lane, labels) in self.lanes.iter_mut().zip(labels) {
             match (lane.as_mut(), labels) {
                 (Some(lane), Some(labels)) => lane.relabel(labels),
@@ -229,6 +236,11 @@ impl Intake {
         Ok(())
     }
 
+    /// As people see it.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
         self.lanes.iter_mut().flatten()
     }
@@ -240,13 +252,16 @@ impl Intake {
 
     async fn let_go(&mut self, by: Option<Instant>) -> Result<(), IntakeClosed> {
         let (mut output, moment) = (self.output(), clock::moment());
+        let mut counting = Counting::new(&self.pipeline, moment.wall);
         for lane in self.lanes.iter_mut().flatten() {
             if let Some(inspector) = &mut self.inspector {
-                lane.let_go(by, moment, &mut self.scratch, &mut output, inspector);
+                let mut both = (inspector, &mut counting);
+                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut both);
             } else {
-                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut Unobserved);
+                lane.let_go(by, moment, &mut self.scratch, &mut output, &mut counting);
             }
         }
+        counting.finish();
         if let Some(inspector) = self.inspector.as_mut().filter(|_| !output.tickets.is_empty()) {
             print("held back before", "", &inspector.take());
         }
@@ -266,7 +281,8 @@ impl Intake {
         ticket: Ticket,
         cost: &mut usize,
     ) -> Result<(), IntakeClosed> {
-        let Output { groups, mut tickets, changes, .. } = output;
+        let Output { groups, mut tickets, changes, dropped, .. } = output;
+        self.target.dropped(dropped);
         changes.count_with(&ticket);
         tickets.push(ticket);
         let mut outcome = Outcome::DroppedByRule;
@@ -296,10 +312,12 @@ impl Intake {
     fn run(&mut self, chunk: &Chunk, from: usize, ticket: &Ticket, output: &mut Output) -> usize {
         let moment = clock::moment();
         let carried = std::slice::from_ref(ticket);
-        let mut entered = None;
+        let mut counting = Counting::new(&self.pipeline, moment.wall);
+        let (mut entered, mut next) = (None, chunk.len());
         for (number, (bytes, line)) in chunk.lines().enumerate().skip(from) {
             let Some(lane) = self.lanes.get_mut(line.origin.0 as usize).and_then(Option::as_mut) else {
-                self.relabelled_away.add(1.0);
+                output.drop(&self.relabelled_away);
+                counting.relabelled_away();
                 continue;
             };
             if entered != Some(line.origin) {
@@ -308,16 +326,19 @@ impl Intake {
             }
             let line = Incoming { bytes, timestamp: line.timestamp, metadata: chunk.metadata(number) };
             if let Some(inspector) = &mut self.inspector {
-                lane.run(line, moment, carried, &mut self.scratch, output, inspector);
+                let mut both = (&mut *inspector, &mut counting);
+                lane.run(line, moment, carried, &mut self.scratch, output, &mut both);
                 print("line", &String::from_utf8_lossy(bytes), &inspector.take());
             } else {
-                lane.run(line, moment, carried, &mut self.scratch, output, &mut Unobserved);
+                lane.run(line, moment, carried, &mut self.scratch, output, &mut counting);
             }
             if !output.pause.is_zero() {
-                return number + 1;
+                next = number + 1;
+                break;
             }
         }
-        chunk.len()
+        counting.finish();
+        next
     }
 }
 

@@ -1,15 +1,14 @@
 //! A lane: the pipeline as one target's lines with one starting label set go through it.
 //! In: lines.  Out: encoded entries in their stream's group.  Owns: what stages remember between lines of the lane,
-//! and the cache from label values to streams; both bounded.
+//! bounded.
 
 mod memory;
 mod output;
+mod streams;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::Groups;
 use crate::clock::{Instant, Moment};
 use crate::custody::Ticket;
 use crate::metrics::{Changes, Series};
@@ -18,15 +17,16 @@ use crate::pipeline::derived::CountWith as _;
 use crate::pipeline::entry::{Base, Entry};
 use crate::pipeline::held::{Held, Holds};
 use crate::pipeline::json_path::Extraction;
+use crate::pipeline::lane::streams::{Start, Streams};
 use crate::pipeline::observe::Observer;
 use crate::pipeline::stages::Flow;
-use crate::record::{Labels, Metadata, Stream, UnixNanos};
+use crate::record::{Labels, Metadata, UnixNanos};
 
 pub(crate) use memory::{Memory, MemoryKind};
 pub(crate) use output::Output;
 
-/// Label sets a lane remembers; a lane with more starts over, which costs time but loses nothing.
-const CACHED_STREAMS: usize = 1000;
+/// Series whose label sets are remembered; a lane with more starts over, which costs time but loses nothing.
+const CACHED_SERIES: usize = 1000;
 
 /// Label sets whose last good timestamp is remembered, as in Promtail.
 const CACHED_TIMES: usize = 10_000;
@@ -41,16 +41,10 @@ pub(crate) struct Lane {
     /// Labels that no stage speaks of: the same on every line.
     fixed: Labels,
     base: Base,
+    /// All of these came with lines, and are no target's.
+    from_lines: bool,
     memories: Vec<Memory>,
-    streams: HashMap<Box<[u8]>, Cached, foldhash::fast::RandomState>,
-}
-
-#[derive(Debug)]
-struct Cached {
-    stream: Arc<Stream>,
-    /// Number of the chunk that last had this stream, and the group it got there.
-    chunk: u64,
-    group: usize,
+    streams: Streams,
 }
 
 /// Buffers that lines use one after the other; one per task.
@@ -86,7 +80,9 @@ pub(crate) struct Context<'l> {
     pub(crate) pause: &'l mut Duration,
     /// What becomes of derived metrics, where that is kept.
     pub(crate) changes: &'l mut Changes,
-    /// What stages could not do, where somebody wants to know.
+    /// What the stage at hand could not do.
+    pub(crate) failure: Option<&'static str>,
+    /// The same in detail, where somebody wants to know.
     pub(crate) failures: Option<Vec<String>>,
 }
 
@@ -99,11 +95,17 @@ pub(crate) struct Incoming<'c> {
 }
 
 impl Lane {
-    /// A lane for lines that start with `labels`.
+    /// A lane for a target's lines, which start with its `labels`.
     pub(crate) fn new(pipeline: Arc<Pipeline>, labels: &Labels) -> Lane {
         let (fixed, base) = Base::split(&pipeline.names, labels);
         let memories = pipeline.memories.iter().map(|kind| Memory::new(*kind)).collect();
-        Lane { pipeline, fixed, base, memories, streams: HashMap::default() }
+        let streams = Streams::new(&pipeline, &fixed);
+        Lane { pipeline, fixed, base, from_lines: false, memories, streams }
+    }
+
+    /// A lane for lines that came with `labels` of their own, which may have values without bound.
+    pub(crate) fn of_lines(pipeline: Arc<Pipeline>, labels: &Labels) -> Lane {
+        Lane { from_lines: true, ..Lane::new(pipeline, labels) }
     }
 
     /// True where stages take lines that start with `labels` for another label set.
@@ -115,7 +117,7 @@ impl Lane {
     pub(crate) fn relabel(&mut self, labels: &Labels) {
         (self.fixed, self.base) = Base::split(&self.pipeline.names, labels);
         // Both are looked up by the labels that stages speak of only.
-        self.streams.clear();
+        self.streams = Streams::new(&self.pipeline, &self.fixed);
         for series in self.memories.iter_mut().filter(|memory| matches!(memory, Memory::Series(_))) {
             *series = Memory::new(MemoryKind::Series);
         }
@@ -138,6 +140,7 @@ impl Lane {
     ) {
         scratch.entry.begin(&self.base, line.bytes, line.timestamp);
         line.metadata.iter().for_each(|(name, value)| scratch.entry.give_metadata(name, value));
+        observer.begun();
         self.advance(0, moment, carried, scratch, output, observer);
         scratch.entry.shrink(SCRATCH_LIMIT);
     }
@@ -206,6 +209,7 @@ impl Lane {
                 released: Vec::new(),
                 pause: &mut output.pause,
                 changes: &mut output.changes,
+                failure: None,
                 failures: None,
             };
             let flow = run(&pipeline.steps, &mut at, entry, &mut context, observer);
@@ -214,9 +218,9 @@ impl Lane {
             }
             match flow {
                 Flow::Continue if at < pipeline.steps.len() => {}
-                Flow::Continue => return self.emit(scratch, output, observer),
+                Flow::Continue => return self.emit(moment.instant, scratch, output, observer),
                 Flow::Skip(steps) => at += steps,
-                Flow::Drop(reason) => return reason.count(),
+                Flow::Drop(reason) => return output.drop(reason),
                 Flow::Held => return,
             }
         }
@@ -232,16 +236,16 @@ impl Lane {
         output: &mut Output,
         observer: &mut O,
     ) {
-        let Held { mut entry, text, tickets, .. } = held;
+        let Held { mut entry, text, lines, tickets, .. } = held;
         entry.line = entry.store(&text);
         std::mem::swap(&mut scratch.entry, &mut entry);
         let pipeline = self.pipeline.clone();
         let step = &pipeline.steps[at];
         let of_others = std::mem::take(&mut output.changes);
         let flow = step.stage.resume(&mut scratch.entry);
-        observer.resumed(step, &scratch.entry, &pipeline, &self.fixed, &flow);
+        observer.resumed(step, lines, &scratch.entry, &pipeline, &self.fixed, &flow);
         match flow {
-            Flow::Drop(reason) => reason.count(),
+            Flow::Drop(reason) => output.drop(reason),
             _ => self.advance(at + 1, moment, &tickets, scratch, output, observer),
         }
         std::mem::swap(&mut scratch.entry, &mut entry);
@@ -253,40 +257,34 @@ impl Lane {
         output.tickets.extend(tickets);
     }
 
-    fn emit<O: Observer>(&mut self, scratch: &mut Scratch, output: &mut Output, observer: &mut O) {
+    fn emit<O: Observer>(
+        &mut self,
+        now: Instant,
+        scratch: &mut Scratch,
+        output: &mut Output,
+        observer: &mut O,
+    ) {
         let Scratch { entry, tools } = scratch;
-        let groups = &mut output.groups;
-        let group = self.group(entry, &mut tools.key, groups);
-        groups.append(group, entry.timestamp, entry.line_bytes(), entry.metadata(&self.pipeline.names));
-        observer.emitted(entry, &self.pipeline, &self.fixed);
-    }
-
-    fn group(&mut self, entry: &Entry, key: &mut Vec<u8>, groups: &mut Groups) -> usize {
-        entry.label_key(key);
-        if let Some(cached) = self.streams.get_mut(key.as_slice()) {
-            if cached.chunk != groups.chunk() {
-                cached.chunk = groups.chunk();
-                cached.group = groups.open(cached.stream.clone());
-            }
-            return cached.group;
-        }
-        let (labels, cut) = labels(entry, &self.pipeline, &self.fixed);
-        self.pipeline.label_values_cut.add(cut as f64);
-        let stream = Arc::new(Stream::new(labels));
-        let group = groups.open(stream.clone());
-        if self.streams.len() >= CACHED_STREAMS {
-            self.streams.clear();
-        }
-        self.streams.insert(key.as_slice().into(), Cached { stream, chunk: groups.chunk(), group });
-        group
+        let Lane { pipeline, fixed, base, from_lines, streams, .. } = self;
+        let start = Start { pipeline, fixed, base, from_lines: *from_lines };
+        let group = streams.group(start, entry, &mut tools.key, now, &mut output.groups);
+        let metadata = entry.metadata(&pipeline.names);
+        output.groups.append(group, entry.timestamp, entry.line_bytes(), metadata);
+        observer.emitted(entry, pipeline, fixed);
     }
 }
 
 impl Context<'_> {
     /// Says what the stage at hand cannot do for this entry.
-    pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
+    pub(crate) fn fail(&mut self, what: &'static str) {
+        self.fail_with(what, || what.to_owned());
+    }
+
+    /// The same where more can be said to somebody who sees the line as well: `what` may be shown to others.
+    pub(crate) fn fail_with(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
+        self.failure = self.failure.or(Some(what));
         if let Some(failures) = &mut self.failures {
-            failures.push(what());
+            failures.push(detail());
         }
     }
 
@@ -338,7 +336,7 @@ impl Context<'_> {
     /// Remembers a series under the key of the last `recall_series`.
     pub(crate) fn remember_series(&mut self, memory: usize, found: Arc<Series>) {
         let Memory::Series(series) = &mut self.memories[memory] else { return };
-        if series.len() >= CACHED_STREAMS {
+        if series.len() >= CACHED_SERIES {
             series.clear();
         }
         series.insert(self.tools.key.as_slice().into(), found);

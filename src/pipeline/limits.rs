@@ -7,6 +7,7 @@ use crate::flow::TokenBucket;
 use crate::metrics::{Own, Series};
 use crate::pipeline::compile::{Compiler, DropReason};
 use crate::pipeline::entry::{Entry, Span};
+use crate::pipeline::guard::Guard;
 use crate::pipeline::lane::Context;
 use crate::pipeline::stages::{Flow, Stage};
 
@@ -15,6 +16,8 @@ use crate::pipeline::stages::{Flow, Stage};
 pub(crate) struct Limits {
     pub(crate) rate: Option<RateLimit>,
     pub(crate) line: Option<LineLimit>,
+    /// How many streams labels may make. No step of a pipeline: lanes ask it, where it is enabled.
+    pub(crate) guard: Option<Guard>,
 }
 
 /// How many entries may leave all pipelines together.
@@ -45,7 +48,12 @@ impl Limits {
         }
     }
 
-    /// True where there is nothing to add.
+    /// Says in metrics what they are.
+    pub(crate) fn announce(&self, own: &Own) {
+        self.guard.iter().for_each(|guard| guard.announce(own));
+    }
+
+    /// True where there is nothing to add to a pipeline.
     pub(super) fn is_empty(&self) -> bool {
         self.rate.is_none() && self.line.is_none()
     }

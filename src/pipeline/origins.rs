@@ -79,7 +79,7 @@ impl Origins {
     pub(super) fn lane(&mut self, labels: Labels, lanes: &mut Vec<Option<Lane>>) -> Origin {
         let is_empty = labels.iter().next().is_none();
         let origin = *self.lanes.entry(labels).or_insert_with_key(|labels| {
-            lanes.push(Some(Lane::new(self.pipeline.clone(), labels)));
+            lanes.push(Some(Lane::of_lines(self.pipeline.clone(), labels)));
             Origin(lanes.len() as u32 - 1)
         });
         if is_empty {

@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc;
 
 use crate::batch::Inbound;
-use crate::flow::Budget;
-use crate::metrics::{Own, Series};
+use crate::flow::{Budget, Troubles};
+use crate::metrics::{Own, Series, StageBoard};
+use crate::targets::Targets;
 
 /// The way to one client, or to the archive.
 #[derive(Clone, Debug)]
@@ -30,12 +31,19 @@ pub(crate) struct Outlet {
     /// Print to standard error what stages do to each line.
     pub(crate) inspect: bool,
     pub(crate) own: Own,
+    /// What is read.
+    pub(crate) targets: Targets,
+    /// What stages do.
+    pub(crate) stages: StageBoard,
+    pub(crate) troubles: Troubles,
 }
 
 impl Outlet {
     /// A way out that leads nowhere yet.
     pub(crate) fn new(budget: Budget, inspect: bool, own: Own) -> Outlet {
-        Outlet { inlets: Arc::new(RwLock::new(Arc::new([]))), budget, inspect, own }
+        let inlets = Arc::new(RwLock::new(Inlets::from([])));
+        let (targets, stages, troubles) = (Targets::default(), StageBoard::default(), Troubles::default());
+        Outlet { inlets, budget, inspect, own, targets, stages, troubles }
     }
 
     /// The queues there are, to hand one thing to all of them. A queue that is taken out closes when the last of these

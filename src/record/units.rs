@@ -1,6 +1,7 @@
 //! Units as types, so that bytes cannot be subtracted from milliseconds.
 //! In: raw numbers at the edges.  Out: `ByteCount`, `UnixNanos`.  Owns: nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,14 @@ impl UnixNanos {
     /// This moment less `age`, saturating.
     pub(crate) fn minus(self, age: Duration) -> Self {
         UnixNanos(self.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC; as many digits as there are, or as the precision says.
+impl fmt::Display for UnixNanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every number of nanoseconds is within the calendar's range.
+        jiff::Timestamp::from_nanosecond(self.0.into()).unwrap_or_default().fmt(f)
     }
 }
 

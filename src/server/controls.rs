@@ -22,6 +22,9 @@ pub(crate) trait LogLevel: Send + Sync {
     fn level(&self) -> LevelFilter;
 
     fn set_level(&self, level: LevelFilter);
+
+    /// Says how many lines were left out until now.
+    fn catch_up(&self);
 }
 
 /// What the pages may ask for.
@@ -57,7 +60,7 @@ pub(super) async fn config(State(view): State<View>) -> Response {
 
 pub(super) async fn log_level(State(view): State<View>) -> Response {
     let message = format!("Current log level is {}", view.controls.log.level());
-    in_json(StatusCode::OK, &json!({"message": message}))
+    in_json(&json!({"message": message}))
 }
 
 /// `log_level=debug`, in the address or as a form.
@@ -79,15 +82,16 @@ pub(super) async fn set_log_level(
                 "unrecognized level {:?}: one of debug, info, warn, error",
                 other.unwrap_or_default()
             );
-            return in_json(StatusCode::BAD_REQUEST, &json!({"status": "error", "message": message}));
+            let refusal = in_json(&json!({"status": "error", "message": message}));
+            return (StatusCode::BAD_REQUEST, refusal).into_response();
         }
     };
     view.controls.log.set_level(level);
     info!(%level, "the log level was changed");
     let message = format!("Log level set to {level}");
-    in_json(StatusCode::OK, &json!({"status": "success", "message": message}))
+    in_json(&json!({"status": "success", "message": message}))
 }
 
-fn in_json(status: StatusCode, value: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+pub(super) fn in_json(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::clock::Instant;
-use crate::flow::Seldom;
 use crate::http::ServerTls;
 use crate::metrics::Own;
 use crate::source::arrivals::{Arrivals, LAST_WORDS_WITHIN, SILENCE};
@@ -62,7 +61,6 @@ struct Shared {
     names: Arc<Names>,
     queue: mpsc::Sender<Arrivals>,
     own: Own,
-    complaint: Mutex<Seldom>,
 }
 
 /// Why a connection ended.
@@ -116,7 +114,7 @@ impl Connections {
         own: &Own,
     ) -> Connections {
         let own = own.clone();
-        Connections(Arc::new(Shared { tcp, source, names, queue, own, complaint: Mutex::default() }))
+        Connections(Arc::new(Shared { tcp, source, names, queue, own }))
     }
 
     /// Accepts connections until it is told to stop, and then ends them.
@@ -182,10 +180,10 @@ impl Shared {
     fn ended(&self, peer: SocketAddr, end: &End) {
         self.own.network.connections_ended(self.source, end.reason()).add(1.0);
         if matches!(end, End::Closed | End::Stopped | End::Idle) {
-            debug!(%peer, %end, "connection ended");
-        } else if let Some(before) = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).speak() {
-            // Scanners, and senders that are set up wrongly, come again and again.
-            warn!(source = self.source, %peer, %end, silent_before = before, "a connection was given up");
+            debug!(source = self.source, sender = %peer, error = %end, "connection ended");
+        } else {
+            let reason = end.reason();
+            warn!(source = self.source, reason, sender = %peer, error = %end, "a connection was given up");
         }
     }
 

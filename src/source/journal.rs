@@ -121,6 +121,7 @@ impl Journal {
 impl Worker {
     async fn run(mut self, mut reader: Reader, stop: &CancellationToken) -> Result<(), IntakeClosed> {
         let mut watch = Watch::new();
+        let reporter = self.intake.target().reporter();
         loop {
             // Reading a disk takes as long as it takes.
             let reading = spawn_blocking(move || {
@@ -138,6 +139,10 @@ impl Worker {
                 }
                 None => break,
             };
+            match reader.trouble() {
+                Some(trouble) => reporter.fails(trouble),
+                None => reporter.works(),
+            }
             self.take(&batch).await?;
             if stop.is_cancelled() {
                 break;

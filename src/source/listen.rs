@@ -2,6 +2,7 @@
 //! before has let go of them.
 //! In: addresses.  Out: sockets.  Owns: a socket from its start to its source.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::flow::{Backoff, BackoffSettings};
 use crate::metrics::Own;
+use crate::targets::Reporter;
 
 /// Between two attempts to take a port.
 const RETRY: BackoffSettings =
@@ -79,6 +81,12 @@ pub(crate) trait Take {
     fn take(&self) -> Result<(), PortError>;
 }
 
+impl<S> fmt::Display for Port<S> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(out)
+    }
+}
+
 impl<S: Socket> Take for Port<S> {
     fn take(&self) -> Result<(), PortError> {
         let socket = self.bind()?;
@@ -103,6 +111,7 @@ impl<S: Socket> Port<S> {
         job: &str,
         source: &str,
         own: &Own,
+        reporter: &Reporter,
         stop: &CancellationToken,
     ) -> Option<S> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -114,12 +123,14 @@ impl<S: Socket> Port<S> {
                     if let Ok(address) = socket.local_address() {
                         info!(job, source, %address, protocol = S::PROTOCOL, "listening");
                     }
+                    reporter.works();
                     return Some(socket);
                 }
                 Err(error) => {
                     attempts += 1;
                     own.source_errors.with("source", source).add(1.0);
                     if attempts == ATTEMPTS_IN_SILENCE {
+                        reporter.fails(&error);
                         warn!(job, source, %error, "still trying");
                     }
                 }
@@ -159,6 +170,7 @@ pub(crate) fn address(text: &str) -> io::Result<SocketAddr> {
 mod tests {
     use super::*;
     use crate::metrics::Registry;
+    use crate::targets::Target;
 
     #[test]
     fn an_address_without_a_host_is_every_address() {
@@ -185,7 +197,8 @@ mod tests {
         assert!(port.take().is_err(), "it is taken");
         let (own, stop) = (Own::register(&Registry::default()), CancellationToken::new());
         let errors = own.source_errors.with("source", "x");
-        let opened = port.open("job", "x", &own, &stop);
+        let reporter = Target::of_nobody("x").reporter();
+        let opened = port.open("job", "x", &own, &reporter, &stop);
         let release = async {
             while errors.value() < 2.0 {
                 tokio::task::yield_now().await;
@@ -202,6 +215,7 @@ mod tests {
         let port = Port::<UdpSocket>::new(before.local_addr().unwrap());
         let (own, stop) = (Own::register(&Registry::default()), CancellationToken::new());
         stop.cancel();
-        assert!(port.open("job", "x", &own, &stop).await.is_none());
+        let reporter = Target::of_nobody("x").reporter();
+        assert!(port.open("job", "x", &own, &reporter, &stop).await.is_none());
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::custody::Track;
-use crate::http::ServerTls;
+use crate::http::{Limits, ServerTls};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, IntakeClosed};
 use crate::record::{Chunk, Labels, Origin, UnixNanos};
@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     /// What comes before every path.
     pub(crate) prefix: String,
     pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) limits: Limits,
     /// Set on every line, over what it came with.
     pub(crate) labels: Labels,
     /// Lines keep the time they came with.
@@ -92,10 +93,13 @@ impl Push {
     /// Runs until it is told to stop.
     pub(crate) async fn run(self) {
         let Push { job, settings, intake, own, stop } = self;
-        let Some(socket) = settings.port.open(&job, KIND, &own, &stop).await else { return };
+        let Some(socket) = settings.port.open(&job, KIND, &own, &intake.target().reporter(), &stop).await
+        else {
+            return;
+        };
         let (arrivals, queue) = mpsc::channel(QUEUE);
         let pages = pages::Pages::new(arrivals, settings.largest, own.clone(), stop.clone());
-        let served = pages::serve(socket, settings.tls.clone(), &settings.prefix, pages);
+        let served = pages::serve(socket, settings.tls.clone(), &settings.prefix, settings.limits, pages);
         let worker = Worker {
             intake,
             own,

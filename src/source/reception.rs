@@ -4,6 +4,7 @@
 //! Where a new configuration changes only what becomes of messages, the new source inherits all of this from the one before:
 //! no connection is closed, and no port is without a listener for a moment.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
@@ -24,6 +25,7 @@ pub(crate) use crate::source::connections::Tcp;
 use crate::source::datagrams::{self, Split};
 use crate::source::listen::{Port, Take};
 use crate::source::names::Names;
+use crate::targets::Reporter;
 
 /// Batches that wait for the pipeline, each of about [`Arrivals::ENOUGH`] bytes at most.
 const QUEUE: usize = 64;
@@ -66,6 +68,15 @@ enum Next {
     End,
 }
 
+impl fmt::Display for Reception {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.transport {
+            Transport::Tcp { port, .. } => write!(out, "tcp {port}"),
+            Transport::Udp { port, .. } => write!(out, "udp {port}"),
+        }
+    }
+}
+
 impl Reception {
     pub(crate) fn new(source: &'static str, transport: Transport, names: bool) -> Reception {
         Reception { source, transport, names, heir: Mutex::default(), inheritance: Mutex::default() }
@@ -103,7 +114,13 @@ impl Reception {
     }
 
     /// Begins to receive for job `job`, or goes on with what it inherits. `None` when it is told to stop before.
-    pub(crate) async fn open(&self, job: &str, own: &Own, stop: &CancellationToken) -> Option<Running> {
+    pub(crate) async fn open(
+        &self,
+        job: &str,
+        own: &Own,
+        reporter: &Reporter,
+        stop: &CancellationToken,
+    ) -> Option<Running> {
         let inheritance = self.inheritance.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(inheritance) = inheritance
             && let Ok(running) = inheritance.await
@@ -116,12 +133,12 @@ impl Reception {
         let (source, stopping) = (self.source, ending.clone());
         let receiving: Pin<Box<dyn Future<Output = io::Result<()>> + Send>> = match &self.transport {
             Transport::Tcp { port, tcp } => {
-                let socket = port.open(job, source, own, stop).await?;
+                let socket = port.open(job, source, own, reporter, stop).await?;
                 let connections = Connections::new(tcp.clone(), source, names.clone(), sender, own);
                 Box::pin(async move { connections.serve(socket, &stopping).await })
             }
             Transport::Udp { port, longest, split } => {
-                let socket = port.open(job, source, own, stop).await?;
+                let socket = port.open(job, source, own, reporter, stop).await?;
                 let (own, longest, split) = (own.clone(), *longest, *split);
                 Box::pin(async move {
                     datagrams::receive(socket, source, &own, &sender, &stopping, longest, split).await
@@ -129,12 +146,14 @@ impl Reception {
             }
         };
         let (active, known) = (own.targets_active.with("source", source), names.clone());
+        let reporter = reporter.clone();
         let serving = tokio::spawn(async move {
             active.add(1.0);
             tokio::select! {
                 received = receiving => {
                     if let Err(error) = received {
                         warn!(source, %error, "nothing is received any more");
+                        reporter.fails(&error);
                     }
                 }
                 () = questions.answer(&known) => {}

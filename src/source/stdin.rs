@@ -17,6 +17,9 @@ use crate::source::{cut, fresh};
 /// Chunks that wait for the pipeline.
 const QUEUE: usize = 2;
 
+/// The kind of source, as metrics and the log call it.
+pub(crate) const KIND: &str = "stdin";
+
 /// The input as a source.
 pub(crate) struct Stdin {
     pub(crate) intake: Intake,

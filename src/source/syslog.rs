@@ -67,7 +67,10 @@ impl Syslog {
     /// Runs until it is told to stop and has taken in what was there.
     pub(crate) async fn run(self) {
         let Syslog { job, settings, intake, own, stop } = self;
-        let Some(running) = settings.reception.open(&job, &own, &stop).await else { return };
+        let Some(running) = settings.reception.open(&job, &own, &intake.target().reporter(), &stop).await
+        else {
+            return;
+        };
         let decoder = Decoder::new(&settings, running.names.clone(), &own);
         settings.reception.take_in(running, decoder, Lines::new(intake, &own), &stop).await;
     }

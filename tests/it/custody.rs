@@ -524,16 +524,20 @@ async fn patience_with_streams_above_lokis_limit_ends_and_what_is_refused_is_cou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_gets_nothing_through_for_a_minute_makes_the_agent_not_ready_until_it_does() {
+async fn a_client_that_gets_nothing_through_for_long_makes_the_agent_not_ready_until_it_does() {
     let directory = tempfile::tempdir().unwrap();
     let loki = FakeLoki::start(Limits::any_time());
     loki.answer_all(Fault::Status(401, "no org id".to_owned()));
     let mut writer = Writer::new(&directory.path().join("app.log"), "app");
     writer.lines(100);
-    let agent = start(directory.path(), &client(&loki.url()));
+    let job = file_job(&format!("{}/*.log", directory.path().display()));
+    let text = configuration(directory.path(), &client(&loki.url()), &job);
+    let text = text.replace("http_listen_port: 0", "http_listen_port: 0, stalled_after: 5s");
+    let agent = Agent::start(directory.path(), &text);
     agent.wait_for_metric("tailwater_push_retries_total", |pushes| pushes > 0.0);
-    assert_eq!(agent.get("/ready").0, 200, "it may pass");
-    agent.wait_for_page_within(OVER_A_MINUTE, "/ready", |(status, why)| {
+    let (status, body) = agent.get("/ready");
+    assert!(status == 200 && body.contains("warning: ") && body.contains("unauthorized"), "{body}");
+    agent.wait_for_page_within(PATIENCE, "/ready", |(status, why)| {
         *status == 503 && why.contains("nothing gets through: unauthorized")
     });
     loki.heal();

@@ -90,10 +90,10 @@ fn refusal(directory: &Path, text: &str, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_served_over_https_and_who_does_not_speak_it_is_not_kept() {
     let scene = Scene::new();
-    let agent = scene.start("http_tls_config: $TLS", "");
+    let agent = scene.start("http_server_read_timeout: 5s, http_tls_config: $TLS", "");
     let address = agent.address();
     let mut silent = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..200 {
         silent.push(TcpStream::connect(address).await.unwrap());
     }
     let mut plain = TcpStream::connect(address).await.unwrap();
@@ -104,7 +104,7 @@ async fn pages_are_served_over_https_and_who_does_not_speak_it_is_not_kept() {
     // Closed, with a word about TLS or without.
     drop(timeout(PATIENCE, plain.read_to_end(&mut rest)).await.expect("the connection is closed"));
     assert!(!rest.starts_with(b"HTTP"));
-    // They have 10 s for their handshake.
+    // A handshake has the time of a request's head.
     let read = timeout(PATIENCE, silent[0].read_to_end(&mut rest)).await;
     drop(read.expect("a silent connection is closed"));
     assert!(agent.terminate().0.success());

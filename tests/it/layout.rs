@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("cli", &["agent", "clock", "config", "metrics", "pipeline", "record", "retention"]),
     (
         "agent",
@@ -25,13 +25,18 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "retention",
             "server",
             "source",
+            "targets",
         ],
     ),
     ("fuzzing", &["agent", "config", "custody", "discovery", "metrics", "pipeline", "source"]),
-    ("server", &["clock", "custody", "flow", "http", "metrics"]),
-    ("discovery", &["clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record", "source"]),
-    ("source", &["batch", "clock", "custody", "flow", "http", "metrics", "pipeline", "record"]),
-    ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record"]),
+    ("server", &["clock", "custody", "flow", "http", "metrics", "record", "targets"]),
+    ("targets", &["clock", "custody", "flow", "record"]),
+    (
+        "discovery",
+        &["clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record", "source", "targets"],
+    ),
+    ("source", &["batch", "clock", "custody", "flow", "http", "metrics", "pipeline", "record", "targets"]),
+    ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record", "targets"]),
     ("batch", &["clock", "custody", "flow", "metrics", "record"]),
     ("delivery", &["batch", "clock", "custody", "flow", "http", "metrics", "record"]),
     ("retention", &["batch", "clock", "custody", "flow", "metrics", "pipeline", "record"]),

@@ -134,8 +134,8 @@ fn job(node: &Node, reader: &mut Reader<'_>) -> Result<Job, Invalid> {
         return Err(invalid.help("give it a source, such as `docker_sd_configs` or `static_configs`"));
     }
     Ok(Job {
+        pipeline: Arc::new(pipeline.of_job(&name)),
         name,
-        pipeline: Arc::new(pipeline),
         rules,
         docker: docker.unwrap_or_default(),
         files: files.unwrap_or_default(),

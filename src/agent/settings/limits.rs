@@ -61,6 +61,7 @@ pub(super) fn decode(block: &Block<'_>, own: &Own, running: Option<&RateLimit>) 
             rate: limited
                 .then(|| RateLimit::over_all(rate, burst.unwrap_or(10_000), drops, own).or_running(running)),
             line: max_line.map(|size| LineLimit::new(size, truncate, own)),
+            guard: None,
         },
         max_streams: max_streams.map(|streams| usize::try_from(streams).unwrap_or(usize::MAX)),
     })

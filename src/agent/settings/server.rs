@@ -5,10 +5,12 @@ mod https;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Block, Invalid, Kind, Node, Row, Table, row};
+use crate::http::Limits;
 use crate::server;
 
 /// What the block says.
@@ -18,7 +20,11 @@ pub(super) struct Server {
     pub(super) log_level: LevelFilter,
     pub(super) log_format: LogFormat,
     pub(super) runtime_reload: bool,
+    pub(super) stalled_after: Duration,
 }
+
+/// How long nothing may get through before the agent is not ready.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// How the agent writes its own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,16 @@ pub(crate) enum LogFormat {
 /// Promtail listens on port 80 unless told otherwise; its packages, and everyone's configurations, say 9080.
 const DEFAULT_PORT: u16 = 9080;
 
+/// Connections at a time, unless configured: a quarter of 1024 descriptors is not for files, and shared.
+const MOST_CONNECTIONS: usize = 100;
+
+const READ_WITHIN: Duration = Duration::from_secs(30);
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(120);
+
+/// Bytes of a request's head.
+const LONGEST_HEAD: usize = 16 * 1024;
+
 const fn ignored(key: &'static str, kind: Kind, default: &'static str) -> Row {
     row(key, kind, default, "").without_effect()
 }
@@ -42,6 +58,12 @@ pub(super) static SERVER: Table = Table(&[
     row("http_path_prefix", Kind::Text, "", "What comes before every path, such as `/tailwater`"),
     row("register_instrumentation", Kind::Boolean, "true", "Whether there is a /metrics page"),
     row("disable", Kind::Boolean, "false", "No server at all"),
+    row(
+        "stalled_after",
+        Kind::Duration,
+        "60s",
+        "`/ready` says no when lines are behind and for so long nothing was acknowledged, by a client or of all lines",
+    ),
     row("log_level", Kind::Text, "info", "debug, info, warn or error"),
     row("log_format", Kind::Text, "logfmt", "logfmt or json"),
     row(
@@ -62,12 +84,27 @@ pub(super) static SERVER: Table = Table(&[
         "false",
         "A /reload page, and a look at the configuration file when it changes; SIGHUP reloads in any case",
     ),
+    row(
+        "http_listen_conn_limit",
+        Kind::Count,
+        "0",
+        "Connections at a time, 2 at least; 0 means 100. Where they are not enough, the one that waits longest is closed",
+    ),
+    row(
+        "http_server_read_timeout",
+        Kind::Duration,
+        "30s",
+        "Longest reading of a request; 0 means the default, here and below",
+    ),
+    row("http_server_read_header_timeout", Kind::Duration, "0s", "Of its head, where that is to be shorter"),
+    row("http_server_write_timeout", Kind::Duration, "30s", "From a request until its answer is taken"),
+    row(
+        "http_server_idle_timeout",
+        Kind::Duration,
+        "2m",
+        "Between an answer and the next request of a connection",
+    ),
     ignored("http_listen_network", Kind::Text, "tcp"),
-    ignored("http_listen_conn_limit", Kind::Count, "0"),
-    ignored("http_server_read_timeout", Kind::Duration, "30s"),
-    ignored("http_server_read_header_timeout", Kind::Duration, "0s"),
-    ignored("http_server_write_timeout", Kind::Duration, "30s"),
-    ignored("http_server_idle_timeout", Kind::Duration, "2m"),
     ignored("http_log_closed_connections_without_response_enabled", Kind::Boolean, "false"),
     ignored("graceful_shutdown_timeout", Kind::Duration, "30s"),
     ignored("external_url", Kind::Text, ""),
@@ -127,13 +164,43 @@ pub(super) fn decode(block: &Block<'_>) -> Result<Server, Invalid> {
         prefix: block.optional("http_path_prefix", prefix)?.unwrap_or_default(),
         metrics: block.optional("register_instrumentation", Node::boolean)?.unwrap_or(true),
         tls: tls.map(Arc::new),
+        limits: limits(block)?,
     };
     Ok(Server {
         http: (!disabled).then_some(http),
         log_level: block.optional("log_level", log_level)?.unwrap_or(LevelFilter::INFO),
         log_format: block.optional("log_format", log_format)?.unwrap_or(LogFormat::Logfmt),
+        stalled_after: block.optional("stalled_after", positive)?.unwrap_or(STALLED_AFTER),
         runtime_reload: block.optional("enable_runtime_reload", Node::boolean)?.unwrap_or(false),
     })
+}
+
+fn positive(node: &Node) -> Result<Duration, Invalid> {
+    let duration = node.duration()?;
+    if duration.is_zero() { Err(node.invalid("it must be above 0")) } else { Ok(duration) }
+}
+
+fn limits(block: &Block<'_>) -> Result<Limits, Invalid> {
+    let duration = |key| Ok(block.optional(key, Node::duration)?.filter(|duration| !duration.is_zero()));
+    let read = duration("http_server_read_timeout")?.unwrap_or(READ_WITHIN);
+    Ok(Limits {
+        most: connection_limit(block)?.unwrap_or(MOST_CONNECTIONS),
+        head: duration("http_server_read_header_timeout")?.unwrap_or(read).min(read),
+        answer: Some(duration("http_server_write_timeout")?.unwrap_or(WRITE_WITHIN)),
+        idle: duration("http_server_idle_timeout")?.unwrap_or(IDLE),
+        longest_head: LONGEST_HEAD,
+    })
+}
+
+/// Connections at a time, where it is said how many.
+pub(super) fn connection_limit(block: &Block<'_>) -> Result<Option<usize>, Invalid> {
+    let most = block.optional("http_listen_conn_limit", |node| match node.count()? {
+        1 => Err(node
+            .invalid("one place is kept free for whoever comes next")
+            .help("2 at least, or 0 for the default")),
+        most => Ok(usize::try_from(most).unwrap_or(usize::MAX)),
+    })?;
+    Ok(most.filter(|most| *most > 0))
 }
 
 fn prefix(node: &Node) -> Result<String, Invalid> {

@@ -171,3 +171,15 @@ fn a_group_that_names_no_files_is_passed_over_with_a_warning() {
     assert_eq!(settings.jobs[0].files.groups.len(), 1);
     assert_eq!(settings.warnings.len(), 1);
 }
+
+#[test]
+fn the_bound_on_streams_is_on_unless_it_is_switched_off() {
+    let is_enabled = |text: &str| decode(text).unwrap().no_stages.guard.is_some();
+    assert!(is_enabled(""));
+    assert!(is_enabled("cardinality: {max_streams: 7}"));
+    assert!(!is_enabled("cardinality: {enabled: false, max_streams: 7}"));
+    let at = |text: &str| refusal(&format!("cardinality: {{{text}}}"));
+    assert_eq!(at("max_streams: 0"), "f:1:28: this number must be above 0");
+    assert_eq!(at("max_label_values: 0"), "f:1:33: this number must be above 0");
+    assert_eq!(at("above: drop"), "f:1:22: `drop` is no place for values above the limits");
+}

@@ -2,12 +2,44 @@
 //! In: effects of chunks.  Out: effects made good, in one step with the position.  Owns: nothing.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::custody::ledger::{Ledger, State, Ticket, Track};
 
-/// Held while a position moves; exclusively by whoever wants to see all positions, and what goes with them, at one moment.
-pub(super) type Cut = Arc<RwLock<()>>;
+/// Shared by all tracks of a ledger.
+pub(super) type Cut = Arc<AtRest>;
+
+#[derive(Debug)]
+pub(super) struct AtRest {
+    /// Held while a position moves; exclusively by whoever wants to see all positions, and what goes with them, at one
+    /// moment.
+    moves: RwLock<()>,
+    began: Instant,
+    /// When something was last settled, in milliseconds from then.
+    settled: AtomicU64,
+}
+
+impl Default for AtRest {
+    fn default() -> Self {
+        AtRest { moves: RwLock::default(), began: Instant::now(), settled: AtomicU64::default() }
+    }
+}
+
+impl AtRest {
+    /// For how long nothing was settled.
+    pub(super) fn still_for(&self) -> Duration {
+        let settled = Duration::from_millis(self.settled.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(settled)
+    }
+
+    fn note_settled(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.settled.fetch_max(now, Ordering::Relaxed);
+    }
+}
 
 /// What counts with a position.
 pub(crate) trait Effect: fmt::Debug + Send {
@@ -18,7 +50,7 @@ pub(crate) trait Effect: fmt::Debug + Send {
 impl Ledger {
     /// Looks at something while no position moves.
     pub(crate) fn at_rest<T>(&self, look: impl FnOnce() -> T) -> T {
-        let _rest = self.cut.write().unwrap_or_else(PoisonError::into_inner);
+        let _rest = self.cut.moves.write().unwrap_or_else(PoisonError::into_inner);
         look()
     }
 }
@@ -35,11 +67,15 @@ impl Ticket {
 impl Track {
     /// Changes the account, and says so to those who wait when nothing is open any more.
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
-        let _moves = self.cut.read().unwrap_or_else(PoisonError::into_inner);
+        let _moves = self.cut.moves.read().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
+        let before = state.first;
         change(&mut state);
-        let done = state.slots.is_empty();
+        let (done, moved) = (state.slots.is_empty(), state.first != before);
         drop(state);
+        if moved {
+            self.cut.note_settled();
+        }
         if done {
             self.settled.notify_waiters();
         }

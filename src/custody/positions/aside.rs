@@ -21,9 +21,9 @@ pub(super) fn set_aside(disk: &dyn Disk, path: &Path, reason: &str) {
     aside.push(format!("{MARK}{}", clock::now().seconds()));
     let aside = PathBuf::from(aside);
     let moved = disk.rename(path, &aside).map_err(|error| error.to_string());
-    warn!(file = %path.display(), reason, set_aside = %aside.display(), moved = ?moved.err(), "positions are damaged");
+    warn!(path = %path.display(), reason, set_aside = %aside.display(), error = moved.err(), "positions are damaged");
     if let Err(error) = remove_oldest(disk, path) {
-        warn!(file = %path.display(), %error, "older damaged positions cannot be removed");
+        warn!(path = %path.display(), %error, "older damaged positions cannot be removed");
     }
 }
 

@@ -106,7 +106,7 @@ impl Shared {
             }
         };
         if positions.of_alloy {
-            info!(file = %path.display(), "these are positions of Alloy: they are read and never written");
+            info!(path = %path.display(), "these are positions of Alloy: they are read and never written");
             shared.leave_alone = true;
         }
         let (mut entries, mut journals) = (BTreeMap::new(), BTreeMap::new());
@@ -131,7 +131,7 @@ impl Shared {
             let as_of = stat.map_or_else(|_| clock::now(), |stat| stat.modified);
             let others = if written_by_another { ledger.import(&entries, as_of) } else { 0 };
             let targets = others + of_journals;
-            info!(file = %path.display(), targets, "positions of Promtail taken over");
+            info!(path = %path.display(), targets, "positions of Promtail taken over");
             found.imported_as_of = Some(as_of);
         }
         Ok((shared, found))
@@ -167,7 +167,7 @@ impl Shared {
             Err(error) => {
                 self.failures += 1;
                 if !std::mem::replace(&mut self.failing, true) {
-                    warn!(file = %self.path.display(), %error, "positions for Promtail cannot be written, trying again");
+                    warn!(path = %self.path.display(), %error, "positions for Promtail cannot be written, trying again");
                 }
             }
         }

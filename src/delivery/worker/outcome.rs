@@ -21,9 +21,6 @@ use crate::flow::Backoff;
 /// A server may ask for a pause, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// A client that gets nothing through for so long makes the agent not ready.
-const UNREADY_AFTER: Duration = Duration::from_secs(60);
-
 impl Worker {
     /// Acts on the answer to the piece under way, and goes on with what is left of the same parcel.
     pub(super) async fn judge(&mut self, answer: Answer) {
@@ -109,10 +106,12 @@ impl Worker {
         self.client.metrics.retried(reason);
         sending.failures += 1;
         let now = Instant::now();
-        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0, told: "" });
+        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0 });
         failing.attempts += 1;
-        if now - failing.since >= UNREADY_AFTER {
+        if now - failing.since >= self.around.stalled_after {
             self.around.troubles.set(name, format!("nothing gets through: {reason}"));
+        } else {
+            self.around.troubles.warn(name, format!("pushes fail and are tried again: {reason}"));
         }
         if self.client.settings.give_up_after.is_some_and(|most| sending.failures >= most) {
             let reason = if reason == "rate_limited" { reason } else { "ingester_error" };
@@ -122,11 +121,8 @@ impl Worker {
             self.finish(piece, Outcome::DroppedByRule).await;
             return self.go_on(sending);
         }
-        if let Some(failing) = self.failing.as_mut().filter(|failing| failing.told != reason) {
-            failing.told = reason;
-            warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
-                "push failed, its lines are kept and tried again");
-        }
+        warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
+            "push failed, its lines are kept and tried again");
         sending.pieces.push_front(piece);
         sending.push(&self.client, pause);
         self.sending = Some(sending);

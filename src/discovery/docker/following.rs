@@ -12,8 +12,10 @@ use crate::discovery::docker::listed::Container;
 use crate::discovery::docker::networks::Networks;
 use crate::discovery::docker::state::{Facts, Followed, Shared, State};
 use crate::discovery::docker::{Containers, meta, short};
+use crate::pipeline::relabel::LabelMap;
 use crate::pipeline::{Intake, relabel};
 use crate::source::docker::{Follow, FoundStarted, OutputLabels};
+use crate::targets::{Description, LeftOutJob};
 
 impl Containers {
     /// A container was started and looked at.
@@ -69,7 +71,7 @@ impl Containers {
     /// The labels of a container that is to be followed.
     fn wanted(&self, facts: &Facts, state: &mut State) -> Option<OutputLabels> {
         let container = &facts.container;
-        let is_known = state.dropped.get(&container.id).is_some_and(|before| before == facts);
+        let is_known = state.dropped.get(&container.id).is_some_and(|(before, _)| before == facts);
         if is_known || state.mute.contains(&container.id) {
             return None;
         }
@@ -77,9 +79,9 @@ impl Containers {
         let labels = if allowed { self.labels(container, &state.networks) } else { [None, None] };
         // Decided before the log is opened: what relabelling drops is not even read.
         if labels.iter().all(Option::is_none) {
-            let reason = if allowed { "relabelling" } else { "its own labels" };
+            let reason = if allowed { "relabelling drops it" } else { "its own labels say so" };
             debug!(job = %self.job, container = %meta::name(container), reason, "container is left alone");
-            state.dropped.insert(container.id.clone(), facts.clone());
+            state.dropped.insert(container.id.clone(), (facts.clone(), reason));
             return None;
         }
         state.dropped.remove(&container.id);
@@ -102,7 +104,14 @@ impl Containers {
             self.ledger.track(&key, &name).begin_at(cursor);
         }
         let [stdout, stderr] = &labels;
-        let intake = Intake::new(&self.pipeline, "docker", stdout.as_ref(), stderr.as_ref(), &self.outlet);
+        let target = self.outlet.targets.add(Description {
+            job: self.job.clone(),
+            kind: "docker",
+            name: name.clone(),
+            discovered: self.discovered(&facts.container, &state.networks),
+            labels: stdout.as_ref().or(stderr.as_ref()).cloned().unwrap_or_default(),
+        });
+        let intake = Intake::new(&self.pipeline, target, stdout.as_ref(), stderr.as_ref(), &self.outlet);
         let (labels, changed) = watch::channel(labels);
         let (stop, ended) = (self.stop.child_token(), Arc::new(Notify::new()));
         let (finds, receiver) = mpsc::channel(1);
@@ -153,6 +162,20 @@ impl Containers {
         if changed {
             info!(job = %self.job, container = %name, "container has other labels now");
         }
+    }
+
+    /// Shows what is left alone.
+    pub(super) fn show_left_out(&self, state: &State) {
+        let mut left_out = LeftOutJob::default();
+        for (facts, reason) in state.dropped.values() {
+            left_out.add(*reason, || self.discovered(&facts.container, &state.networks));
+        }
+        self.outlet.targets.leave_out(&self.reader, left_out);
+    }
+
+    /// Labels of stdout before relabelling.
+    fn discovered(&self, container: &Container, networks: &Networks) -> LabelMap {
+        meta::labels(container, networks, "stdout", &self.settings)
     }
 
     /// Labels of stdout and of stderr after relabelling.

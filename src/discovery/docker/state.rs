@@ -33,8 +33,8 @@ pub(super) struct State {
     gone: VecDeque<String>,
     /// Containers whose log cannot be read.
     pub(super) mute: HashSet<String>,
-    /// Containers that relabelling or their own labels drop, as they looked then.
-    pub(super) dropped: HashMap<String, Facts>,
+    /// Containers that relabelling or their own labels drop, as they looked then, and which of the two.
+    pub(super) dropped: HashMap<String, (Facts, &'static str)>,
     /// Containers that were started again while they were followed: a follower that ended may have missed it.
     pub(super) restarted: HashSet<String>,
     /// The daemon did not answer the last time.

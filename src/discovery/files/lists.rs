@@ -16,6 +16,7 @@ use crate::discovery::files::target::{Group, Unusable};
 use crate::discovery::files::walk;
 use crate::metrics::Own;
 use crate::pipeline::relabel::{LabelMap, Rule};
+use crate::targets::LeftOutJob;
 
 /// Longer files list nothing that could be followed.
 const LONGEST: u64 = 16 << 20;
@@ -40,6 +41,8 @@ struct State {
     groups: BTreeMap<PathBuf, Vec<Arc<Group>>>,
     /// Where such files are, or may appear.
     directories: BTreeSet<PathBuf>,
+    /// By file, what of that is not followed.
+    left_out: BTreeMap<PathBuf, LeftOutJob>,
     /// What was told of a file, so that it is told once.
     told: BTreeMap<PathBuf, String>,
 }
@@ -61,6 +64,11 @@ impl Lists {
     /// The groups of all files, in the order of their names.
     pub(super) fn groups(&self) -> Vec<Arc<Group>> {
         self.lock().groups.values().flatten().cloned().collect()
+    }
+
+    /// Targets that are not followed.
+    pub(super) fn left_out(&self) -> LeftOutJob {
+        self.lock().left_out.values().cloned().fold(LeftOutJob::default(), LeftOutJob::and)
     }
 
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
@@ -102,13 +110,15 @@ impl Lists {
             let there: BTreeSet<&PathBuf> = found.iter().flat_map(|found| &found.files).collect();
             state.groups.retain(|file, _| there.contains(file));
             state.told.retain(|file, _| there.contains(file));
+            state.left_out.retain(|file, _| there.contains(file));
         }
         state.directories = found.iter().flat_map(|found| found.directories.clone()).collect();
         for file in found.into_iter().flat_map(|found| found.files).collect::<BTreeSet<_>>() {
             match self.read(&file) {
-                Ok((groups, troubles)) => {
+                Ok((groups, troubles, left_out)) => {
+                    state.left_out.insert(file.clone(), left_out);
                     if !state.groups.get(&file).is_some_and(|before| are_same(before, &groups)) {
-                        info!(job, file = %file.display(), groups = groups.len(), "targets read");
+                        info!(job, path = %file.display(), groups = groups.len(), "targets read");
                         state.groups.insert(file.clone(), groups);
                     }
                     state.tell(job, file, troubles);
@@ -122,25 +132,30 @@ impl Lists {
         }
     }
 
-    /// What a file says, and what of that cannot be followed.
-    fn read(&self, file: &Path) -> Result<(Vec<Arc<Group>>, String), String> {
+    /// What a file says, what of that cannot be followed, and what else is not.
+    fn read(&self, file: &Path) -> Result<(Vec<Arc<Group>>, String, LeftOutJob), String> {
         let text = read(file).map_err(|error| error.to_string())?;
         let mut groups: Vec<Arc<Group>> = Vec::new();
-        let mut troubles = Vec::new();
+        let (mut troubles, mut left_out) = (Vec::new(), LeftOutJob::default());
         for mut labels in targets(&text, file.extension().is_some_and(|extension| extension == "json"))? {
             labels.insert("__meta_filepath".to_owned(), file.display().to_string());
+            let discovered = labels.clone();
             match Group::of(labels, &self.rules) {
                 // Targets differ in their address alone, most often.
                 Ok(Some(group)) if !groups.iter().any(|other| other.is_same(&group)) => {
                     groups.push(Arc::new(group))
                 }
-                Ok(_) => {}
-                Err(unusable) => troubles.push(unusable.to_string()),
+                Ok(Some(_)) => {}
+                Ok(None) => left_out.add("relabelling drops it", || discovered),
+                Err(unusable) => {
+                    troubles.push(unusable.to_string());
+                    left_out.add(unusable.to_string(), || discovered);
+                }
             }
         }
         troubles.dedup();
         troubles.truncate(5);
-        Ok((groups, troubles.join("; ")))
+        Ok((groups, troubles.join("; "), left_out))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,7 +169,7 @@ impl State {
         if trouble.is_empty() {
             self.told.remove(&file);
         } else if self.told.get(&file) != Some(&trouble) {
-            warn!(job, file = %file.display(), %trouble, "not all targets can be followed");
+            warn!(job, path = %file.display(), error = trouble, "not all targets can be followed");
             self.told.insert(file, trouble);
         }
     }

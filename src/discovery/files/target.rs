@@ -17,6 +17,8 @@ pub(crate) struct Group {
     pub(super) exclude: Option<GlobMatcher>,
     /// After relabelling, without `filename`.
     pub(super) labels: Labels,
+    /// Before relabelling.
+    pub(super) discovered: LabelMap,
 }
 
 /// Why a target has no files.
@@ -33,6 +35,7 @@ pub(crate) enum Unusable {
 impl Group {
     /// The files of a target; `None` where a rule drops it.
     pub(crate) fn of(labels: LabelMap, rules: &[Rule]) -> Result<Option<Group>, Unusable> {
+        let discovered = labels.clone();
         let Some(mut labels) = relabel::apply(rules, labels) else { return Ok(None) };
         if let Some(host) = labels.remove("__host__").filter(|host| *host != hostname()) {
             return Err(Unusable::OtherHost(host));
@@ -41,14 +44,15 @@ impl Group {
         let exclude =
             labels.remove("__path_exclude__").map(|pattern| glob(&absolute(&pattern))).transpose()?;
         let include = glob(&pattern)?;
-        Ok(Some(Group { pattern, include, exclude, labels: relabel::visible(labels) }))
+        Ok(Some(Group { pattern, include, exclude, labels: relabel::visible(labels), discovered }))
     }
 
     /// All files that this pattern matches.
     pub(super) fn all(pattern: &str) -> Result<Group, Unusable> {
         let pattern = absolute(pattern);
         let include = glob(&pattern)?;
-        Ok(Group { pattern, include, exclude: None, labels: Labels::default() })
+        let (labels, discovered) = (Labels::default(), LabelMap::new());
+        Ok(Group { pattern, include, exclude: None, labels, discovered })
     }
 
     pub(super) fn matches(&self, path: &Path) -> bool {

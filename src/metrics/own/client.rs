@@ -1,8 +1,69 @@
 //! What is counted of one client.
 //! In: outcomes of its entries and requests.  Out: its series.  Owns: nothing.
 
-use crate::metrics::own::{ClientMetrics, REQUEST_BOUNDS, pairs};
-use crate::metrics::registry::{Family, Pairs};
+use std::sync::Arc;
+
+use crate::metrics::own::{Own, REQUEST_BOUNDS};
+use crate::metrics::registry::{Family, Pairs, Series, pairs};
+
+/// One client's share of the own metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientMetrics {
+    refused_entries: Arc<Family>,
+    dropped_entries: Arc<Family>,
+    retries: Arc<Family>,
+    request_seconds: Arc<Family>,
+    client: String,
+    /// Entries handed to the client.
+    pub(crate) received_entries: Arc<Series>,
+    /// Those of them in memory, not settled.
+    pub(crate) in_flight_entries: Arc<Series>,
+    /// Entries left to the client that took its place.
+    pub(crate) left_entries: Arc<Series>,
+    /// Entries Loki acknowledged.
+    pub(crate) sent_entries: Arc<Series>,
+    /// Compressed bytes of acknowledged pushes.
+    pub(crate) sent_bytes: Arc<Series>,
+    /// Pushes split in two because Loki cannot take that size.
+    pub(crate) splits: Arc<Series>,
+    /// Entries found in the spool at start.
+    pub(crate) spool_recovered: Arc<Series>,
+    /// Entries put into the spool.
+    pub(crate) spooled_entries: Arc<Series>,
+    /// Entries in the spool.
+    pub(crate) spool_entries: Arc<Series>,
+    /// Bytes of the spool's files.
+    pub(crate) spool_bytes: Arc<Series>,
+    /// Failed reads and writes of the spool.
+    pub(crate) spool_errors: Arc<Series>,
+}
+
+impl Own {
+    /// The metrics of the client called `client`.
+    pub(crate) fn client(&self, client: &str) -> ClientMetrics {
+        let labels = || pairs([("client", client)]);
+        let metrics = ClientMetrics {
+            refused_entries: self.refused_entries.clone(),
+            dropped_entries: self.dropped_entries.clone(),
+            retries: self.retries.clone(),
+            request_seconds: self.request_seconds.clone(),
+            client: client.to_owned(),
+            received_entries: self.received_entries.series(labels()),
+            in_flight_entries: self.in_flight_entries.series(labels()),
+            left_entries: self.left_entries.series(labels()),
+            sent_entries: self.sent_entries.series(labels()),
+            sent_bytes: self.sent_bytes.series(labels()),
+            splits: self.splits.series(labels()),
+            spool_recovered: self.spool_recovered.series(labels()),
+            spooled_entries: self.spooled_entries.series(labels()),
+            spool_entries: self.spool_entries.series(labels()),
+            spool_bytes: self.spool_bytes.series(labels()),
+            spool_errors: self.spool_errors.series(labels()),
+        };
+        self.clients().insert(client.to_owned(), metrics.clone());
+        metrics
+    }
+}
 
 impl ClientMetrics {
     /// Counts entries Loki refused for good.

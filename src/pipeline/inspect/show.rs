@@ -1,11 +1,9 @@
 //! Shows what stages did to a line, to people and to machines.
 //! In: a trace.  Out: text with or without colours, or JSON.  Owns: nothing.
 
-use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::pipeline::inspect::{Change, Outcome, Report, Snapshot, Trace};
-use crate::record::UnixNanos;
 
 const GREEN: &str = "\u{1b}[32m";
 const RED: &str = "\u{1b}[31m";
@@ -35,7 +33,7 @@ pub(crate) fn show_text(title: &str, input: &str, trace: &Trace, coloured: bool)
         let labels: Vec<String> =
             entry.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         let labels = format!("{{{}}}", labels.join(", "));
-        out.push_str(&format!("  = {} {labels} {}\n", time(entry.timestamp), safe(&entry.line)));
+        out.push_str(&format!("  = {} {labels} {}\n", entry.timestamp, safe(&entry.line)));
     }
     out
 }
@@ -103,17 +101,11 @@ fn json_report(report: &Report) -> Json {
 
 fn json_entry(entry: &Snapshot) -> Json {
     json!({
-        "timestamp": time(entry.timestamp),
+        "timestamp": entry.timestamp.to_string(),
         "labels": entry.labels,
         "line": entry.line,
         "metadata": entry.metadata,
     })
-}
-
-/// RFC 3339 with as many digits as there are.
-pub(super) fn time(time: UnixNanos) -> String {
-    Timestamp::new(time.seconds(), time.subsec_nanos())
-        .map_or_else(|_| time.0.to_string(), |time| time.to_string())
 }
 
 /// A text on one line that cannot steer the terminal it is shown on.

@@ -94,15 +94,15 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
 }
 
 impl Stage for Split {
-    fn apply<'s>(&'s self, entry: &mut Entry, _: &mut Context<'_>) -> Flow<'s> {
+    fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
         let line = entry.searchable(entry.line);
-        if let Some(parts) = parts(entry.bytes(line)) {
-            for (name, (from, to)) in
-                [self.time, self.stream, self.flags, self.content].into_iter().zip(parts)
-            {
-                let span = Span { start: line.start + from as u32, end: line.start + to as u32 };
-                entry.extract(name, Value::Text(span));
-            }
+        let Some(parts) = parts(entry.bytes(line)) else {
+            context.fail("no line of a container runtime");
+            return Flow::Continue;
+        };
+        for (name, (from, to)) in [self.time, self.stream, self.flags, self.content].into_iter().zip(parts) {
+            let span = Span { start: line.start + from as u32, end: line.start + to as u32 };
+            entry.extract(name, Value::Text(span));
         }
         Flow::Continue
     }

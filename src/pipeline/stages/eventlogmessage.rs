@@ -59,8 +59,13 @@ fn build(options: &Node, compiler: &mut Compiler<'_>) -> Result<(), Invalid> {
 }
 
 impl EventLogMessage {
-    fn extract(&self, line: &str, entry: &mut Entry, context: &Context<'_>) {
-        let Some((key, value)) = line.split_once(':') else { return };
+    fn extract(&self, line: &str, entry: &mut Entry, context: &mut Context<'_>) {
+        let Some((key, value)) = line.split_once(':') else {
+            if !line.trim().is_empty() {
+                context.fail("a line of the message has no key");
+            }
+            return;
+        };
         let mut key = match labels::is_label_name(key) {
             true => key.to_owned(),
             false if self.drop_invalid_labels => return,
@@ -93,7 +98,10 @@ impl Stage for EventLogMessage {
         if entry.extracted(self.source) == Value::Absent {
             return Flow::Continue;
         }
-        let Some(span) = entry.text(self.source) else { return Flow::Drop(&self.unusable) };
+        let Some(span) = entry.text(self.source) else {
+            context.fail("its `source` is null");
+            return Flow::Drop(&self.unusable);
+        };
         let Ok(text) = std::str::from_utf8(entry.bytes(span)).map(str::to_owned) else {
             return Flow::Continue;
         };

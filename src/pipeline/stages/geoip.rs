@@ -168,7 +168,7 @@ impl GeoIp {
 impl Stage for GeoIp {
     fn apply<'s>(&'s self, entry: &mut Entry, context: &mut Context<'_>) -> Flow<'s> {
         let Some(source) = self.source else {
-            context.fail(|| "no `source` says where the address is".to_owned());
+            context.fail("no `source` says where the address is");
             return Flow::Continue;
         };
         let Some(span) = entry.text(source) else { return Flow::Continue };
@@ -176,15 +176,21 @@ impl Stage for GeoIp {
         let Some(address) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok())
         else {
             self.no_address.add(1.0);
-            context.fail(|| format!("`{}` is no IP address", String::from_utf8_lossy(text)));
+            context.fail_with("no IP address", || {
+                format!("`{}` is no IP address", String::from_utf8_lossy(text))
+            });
             return Flow::Continue;
         };
         match self.look_up(address, entry) {
             Ok(true) => {}
-            Ok(false) => context.fail(|| format!("{address} is not in the database")),
+            Ok(false) => {
+                context.fail_with("not in the database", || format!("{address} is not in the database"))
+            }
             Err(error) => {
                 self.damaged.add(1.0);
-                context.fail(|| format!("the record of {address} cannot be read: {error}"));
+                context.fail_with("the record in the database cannot be read", || {
+                    format!("the record of {address} cannot be read: {error}")
+                });
             }
         }
         Flow::Continue

@@ -94,7 +94,10 @@ impl Json {
     /// Evaluates the expressions that are no plain paths. The text is known to be an object or null.
     fn search(&self, entry: &mut Entry, input: &[u8], context: &mut Context<'_>) {
         let text = String::from_utf8_lossy(input);
-        let Ok(data) = jmespath::Variable::from_json(&text) else { return };
+        // Such as one nested more deeply than is read into memory.
+        let Ok(data) = jmespath::Variable::from_json(&text) else {
+            return context.fail("an object that expressions cannot be evaluated on");
+        };
         let data = jmespath::Rcvar::new(data);
         for (name, expression) in &self.expressions {
             // An expression that cannot be evaluated on this line (a function on the wrong type) leaves the name alone.
@@ -104,7 +107,9 @@ impl Json {
                         store_found(entry, *name, &value);
                     }
                 }
-                Err(error) => context.fail(|| format!("{}: {}", expression.as_str(), error.reason)),
+                Err(error) => context.fail_with("an expression cannot be evaluated", || {
+                    format!("{}: {}", expression.as_str(), error.reason)
+                }),
             }
         }
     }
@@ -115,7 +120,7 @@ impl Stage for Json {
         let Some(input) = entry.input(self.source) else { return Flow::Continue };
         let found = &mut context.tools.extraction;
         if self.tree.read(entry.bytes(input), found).is_err() {
-            context.fail(|| "no JSON object".to_owned());
+            context.fail("no JSON object");
             return match &self.malformed {
                 Some(reason) => Flow::Drop(reason),
                 None => Flow::Continue,

@@ -150,8 +150,8 @@ impl Stage for Logfmt {
                 entry.extract(*name, Value::Text(span));
             }
         });
-        if read.is_err() {
-            context.fail(|| "no logfmt from some place on".to_owned());
+        if read.is_err() || text.len() < entry.bytes(input).len() {
+            context.fail("no logfmt from some place on");
         }
         Flow::Continue
     }

@@ -269,7 +269,9 @@ impl Metric {
 
     fn give_up(&self, value: &str, context: &mut Context<'_>) {
         self.unusable.add(1.0);
-        context.fail(|| format!("{value:?} is of no use to {}", self.family.name));
+        context.fail_with("a value is of no use to its metric", || {
+            format!("{value:?} is of no use to {}", self.family.name)
+        });
     }
 
     /// How much to add, set or observe; `None` when this line does not count.

@@ -102,7 +102,7 @@ impl Stage for Replace {
         let (text, became) = match self.replaced(entry, context, input, &matches) {
             Ok(replaced) => replaced,
             Err(error) => {
-                context.fail(|| error.to_string());
+                context.fail_with(error.kind(), || error.to_string());
                 return Flow::Continue;
             }
         };

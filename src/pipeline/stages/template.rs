@@ -130,7 +130,7 @@ impl Stage for TemplateStage {
                 let span = entry.store(rendered.as_bytes());
                 entry.extract(self.source, Value::Text(span));
             }
-            Err(error) => context.fail(|| error.to_string()),
+            Err(error) => context.fail_with(error.kind(), || error.to_string()),
         }
         Flow::Continue
     }

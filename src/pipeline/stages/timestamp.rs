@@ -86,12 +86,15 @@ impl Timestamp {
     }
 
     fn parse(&self, entry: &mut Entry, context: &mut Context<'_>) -> Option<UnixNanos> {
-        let span = entry.text(self.source)?;
+        let Some(span) = entry.text(self.source) else {
+            context.fail("nothing is extracted under its `source`");
+            return None;
+        };
         let text = String::from_utf8_lossy(entry.bytes(span));
         let now = context.now.0;
         let found = self.formats.iter().find_map(|format| format.parse(&text, now).ok()).map(UnixNanos);
         if found.is_none() {
-            context.fail(|| format!("{text:?} is in none of its formats"));
+            context.fail_with("in none of its formats", || format!("{text:?} is in none of its formats"));
         }
         found
     }

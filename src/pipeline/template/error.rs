@@ -36,6 +36,19 @@ impl RenderError {
     pub(super) fn new(offset: usize, problem: Problem) -> Self {
         Self { offset, problem }
     }
+
+    /// What it is, without anything that the data says.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.problem {
+            Problem::Said(Cow::Borrowed(sentence)) => sentence,
+            Problem::Said(Cow::Owned(_)) => "the template cannot be rendered",
+            Problem::WrongType { .. } => "wrong type for a value",
+            Problem::NoValue { .. } => "no value where one is expected",
+            Problem::Count { .. } => "wrong number of arguments",
+            Problem::Limit { .. } => "a limit of templates is exceeded",
+            Problem::NoField { .. } => "a value has no such field",
+        }
+    }
 }
 
 impl fmt::Display for RenderError {

@@ -204,6 +204,7 @@ impl Follow {
                     continue;
                 }
             };
+            self.intake.target().reporter().works();
             let mut decoder = Decoder::new(tty, place);
             let read = self.read(&mut stream, &mut decoder, tty, running, track).await;
             match &read {
@@ -352,6 +353,7 @@ impl Follow {
     /// Counts a failure, and says so once until something is read again.
     fn note_failure(&self, operation: &str, error: &str, told: &mut bool) {
         self.own.docker_errors.with("operation", operation).add(1.0);
+        self.intake.target().reporter().fails(format_args!("{operation}: {error}"));
         if *told {
             debug!(container = %self.name, operation, error, "still failing");
         } else {

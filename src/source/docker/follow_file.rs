@@ -144,10 +144,13 @@ impl Follow {
         place: &mut Place,
         track: &Arc<Track>,
     ) -> Read {
+        let reporter = self.intake.target().reporter();
+        reporter.works();
         let mut messages = Messages::from(*place, inspected.has_tty());
         let mut chunk = Chunk::default();
         let mut pause = Backoff::new(LOOK);
         let mut asking = Asking::new(!inspected.is_running());
+        let mut reported = None;
         loop {
             self.forget_finds();
             let looked = log.look();
@@ -162,6 +165,10 @@ impl Follow {
             }
             if !chunk.is_empty() {
                 pause = Backoff::new(LOOK);
+            }
+            if reported != Some(log.position()) {
+                reported = Some(log.position());
+                log.report(&reporter);
             }
             if self.hand_on_file(&mut chunk, &mut messages, &mut log, track).await.is_err() {
                 return Read::Closed;
@@ -212,6 +219,7 @@ impl Follow {
         log: &mut JsonFile,
         track: &Arc<Track>,
     ) -> Result<(), IntakeClosed> {
+        let reporter = self.intake.target().reporter();
         let seen = log.take_seen();
         if seen.gaps > 0 {
             self.own.docker_log_gaps.add(seen.gaps as f64);
@@ -229,8 +237,11 @@ impl Follow {
             tokio::select! {
                 biased;
                 handed_on = &mut handing_on => return handed_on,
-                // What a look finds out is found out by the next one too.
-                () = sleep(LOOK_WAITING) => drop(log.look()),
+                () = sleep(LOOK_WAITING) => {
+                    // What a look finds out is found out by the next one too.
+                    drop(log.look());
+                    log.report(&reporter);
+                }
             }
         }
     }

@@ -2,6 +2,8 @@
 //! In: the path.  Out: those that are not drained, oldest first, so that lines go out in the order they were written.
 //! Owns: these files, open; or what is known of one that was closed to make room.
 
+mod telling;
+
 use std::collections::{HashSet, VecDeque};
 use std::fs::{File, Metadata};
 use std::io;
@@ -9,8 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::io::Errno;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::clock::{self, Instant};
 use crate::custody::{Claim, Cursor, Head, Imported, Ledger, Taken, Times};
@@ -23,6 +24,7 @@ use crate::source::file::reader::Reader;
 use crate::source::file::replay::Replay;
 use crate::source::file::rotation::{ROTATED_WAIT, Rotated, open_rotated};
 use crate::source::file::takeover::take_over;
+use crate::targets::Reporter;
 
 /// A file renamed while its directory is read may be missed by one look and found by a later one; and file times come
 /// from a coarser clock than ours.
@@ -44,6 +46,7 @@ pub(crate) struct Place {
     pub(crate) times: Arc<Times>,
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) own: Own,
+    pub(crate) reporter: Reporter,
 }
 
 pub(super) struct Open {
@@ -88,6 +91,11 @@ pub(super) struct Lookout {
     resting: Option<Resting>,
     /// Files that there was no room for.
     passed_over: HashSet<Identity>,
+    /// Bytes read of all of them, and of those before them.
+    pub(super) read: u64,
+    /// Something failed since success or failure was last told, and before that.
+    failed: bool,
+    failing: bool,
     /// The error last logged, so that it is logged once.
     told: Option<io::ErrorKind>,
 }
@@ -101,6 +109,9 @@ impl Lookout {
             inserted: false,
             resting: None,
             passed_over: HashSet::new(),
+            read: 0,
+            failed: false,
+            failing: false,
             told: None,
         }
     }
@@ -120,9 +131,6 @@ impl Lookout {
         match result {
             Ok(there) => {
                 self.looked = now;
-                if self.told.take().is_some() {
-                    info!(file = %self.place.path.display(), "file can be read again");
-                }
                 there
             }
             Err(error) => {
@@ -152,19 +160,6 @@ impl Lookout {
         }
         self.resting = None;
         self.open_current()
-    }
-
-    pub(super) fn fail(&mut self, error: &io::Error) {
-        let place = &self.place;
-        place.own.file_errors.add(1.0);
-        // Where there are too many files, they do not all say so.
-        let crowded = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
-        if crowded.contains(&error.raw_os_error()) {
-            return;
-        }
-        if self.told.replace(error.kind()) != Some(error.kind()) {
-            warn!(file = %place.path.display(), %error, "file cannot be read, trying again");
-        }
     }
 
     fn open_current(&mut self) -> io::Result<()> {
@@ -265,7 +260,7 @@ impl Lookout {
         let lost = before - self.passed_over.len();
         if lost > 0 {
             self.place.own.files_lost.add(lost as f64);
-            warn!(file = %self.place.path.display(), files = lost, "rotated files were deleted before they could be read");
+            warn!(path = %self.place.path.display(), files = lost, "rotated files were deleted before they could be read");
         }
     }
 

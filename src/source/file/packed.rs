@@ -143,7 +143,10 @@ impl Packed {
             *looked = clock::now();
             match std::fs::metadata(&self.place.path) {
                 Ok(metadata) => match self.see(Version::of(&metadata), &mut read).await {
-                    Ok(()) => told = None,
+                    Ok(()) => {
+                        told = None;
+                        self.place.reporter.works();
+                    }
                     Err(Failed::Closed) => return,
                     Err(Failed::Io(error)) => self.fail(&error, &mut told),
                 },
@@ -157,8 +160,9 @@ impl Packed {
 
     fn fail(&self, error: &io::Error, told: &mut Option<io::ErrorKind>) {
         self.place.own.file_errors.add(1.0);
+        self.place.reporter.fails(error);
         if told.replace(error.kind()) != Some(error.kind()) {
-            warn!(file = %self.place.path.display(), %error, "file cannot be read, trying again");
+            warn!(path = %self.place.path.display(), %error, "file cannot be read, trying again");
         }
     }
 
@@ -215,7 +219,7 @@ impl Packed {
         }
         let Some(format) = self.how.format.or(Format::of(&file)?) else {
             place.own.files_damaged.add(1.0);
-            warn!(file = %place.path.display(), "file is not compressed in a format that is known");
+            warn!(path = %place.path.display(), "file is not compressed in a format that is known");
             return Ok(Some((None, claim)));
         };
         let replay = Replay::of(place.times.from(&key, offset), &file, u64::MAX)?;
@@ -285,7 +289,7 @@ impl Packed {
     ) -> Result<(), Failed> {
         if let Some(error) = damage {
             self.place.own.files_damaged.add(1.0);
-            warn!(file = %self.place.path.display(), %error, "compressed file is damaged, what could be unpacked is sent");
+            warn!(path = %self.place.path.display(), %error, "compressed file is damaged, what could be unpacked is sent");
         }
         let start = reading.reader.offset();
         self.last_stamp = fresh(self.last_stamp);

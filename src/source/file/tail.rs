@@ -95,6 +95,7 @@ impl Tail {
             if self.drain().await.is_err() || (!there && self.lookout.files.is_empty()) {
                 return;
             }
+            self.lookout.tell();
             self.lookout.make_room(UNFINISHED_LINE_WAIT);
             if self.last_stamp == before {
                 pause = (pause * 2).min(longest);
@@ -177,6 +178,7 @@ impl Tail {
             }
             if self.last_look.elapsed() >= LOOK_PERIOD {
                 self.lookout.look();
+                self.lookout.report();
                 self.last_look = Instant::now();
             }
             // A backlog is read in many steps, and others want to run between them.
@@ -197,7 +199,7 @@ impl Tail {
         }
         // Truncated, and perhaps filled again beyond where it was read to.
         if length < reader.read_to() || !begins_with(reader.content(), *head)? {
-            info!(file = %lookout.place.path.display(), "file was truncated, reading it from its beginning");
+            info!(path = %lookout.place.path.display(), "file was truncated, reading it from its beginning");
             *truncated = Some((reader.offset(), *head));
             reader.rewind();
             *head = read_head(reader.content())?;
@@ -251,6 +253,7 @@ impl Tail {
         let Some(time) = first else { return Ok(()) };
         let (end, head) = (open.reader.offset(), open.head);
         place.times.note(&open.key, Note { start: self.start, end, time, head });
+        self.lookout.read += end - self.start;
         let cursor = Cursor::File { offset: end, head };
         let track = open.claim.track().clone();
         let accepted = self.intake.accept(&self.chunk, cursor, &track);
@@ -274,6 +277,7 @@ async fn look_meanwhile<T>(
             () = sleep(LOOK_PERIOD) => {}
         }
         lookout.look();
+        lookout.report();
         *last_look = Instant::now();
     }
 }

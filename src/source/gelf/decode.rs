@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use tracing::warn;
 
 use crate::clock::Instant;
-use crate::flow::Seldom;
 use crate::metrics::Own;
 use crate::record::Labels;
 use crate::source::arrivals::{Arrival, Decode, Lines};
@@ -21,18 +20,11 @@ pub(super) struct Decoder {
     keep_time: bool,
     chunks: Chunks,
     own: Own,
-    complaint: Seldom,
 }
 
 impl Decoder {
     pub(super) fn new(labels: Labels, keep_time: bool, own: &Own) -> Decoder {
-        Decoder {
-            labels,
-            keep_time,
-            chunks: Chunks::default(),
-            own: own.clone(),
-            complaint: Seldom::default(),
-        }
+        Decoder { labels, keep_time, chunks: Chunks::default(), own: own.clone() }
     }
 
     fn take(&mut self, payload: &[u8], sender: IpAddr, lines: &mut Lines) {
@@ -57,9 +49,7 @@ impl Decoder {
 
     fn drop(&mut self, reason: &str, sender: IpAddr, error: &str) {
         self.own.network.messages_dropped(KIND, reason).add(1.0);
-        if let Some(before) = self.complaint.speak() {
-            warn!(%sender, reason, error, silent_before = before, "not a GELF message, dropped");
-        }
+        warn!(source = KIND, reason, %sender, error, "not a GELF message, dropped");
     }
 
     fn expire(&mut self, now: Instant) {

@@ -27,8 +27,23 @@ pub(super) struct Message {
     pub(super) facility: Option<String>,
 }
 
+/// The text is no message. Nothing of it is repeated: the agent's own log is no place for it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("it is no JSON: {0}")]
+    Syntax(serde_json::Error),
+    #[error("it is JSON, but no object")]
+    NoObject,
+}
+
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Malformed {
+        if error.is_data() { Malformed::NoObject } else { Malformed::Syntax(error) }
+    }
+}
+
 /// Reads a message. Bytes that are no UTF-8 become U+FFFD, as in Go.
-pub(super) fn parse(json: &[u8]) -> Result<Message, serde_json::Error> {
+pub(super) fn parse(json: &[u8]) -> Result<Message, Malformed> {
     let text = String::from_utf8_lossy(json);
     // Senders end it as they do over TCP.
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text.trim_end_matches('\0'))?;

@@ -7,7 +7,7 @@
 
 mod known;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use tracing::{info, warn};
@@ -58,7 +58,7 @@ pub(super) struct Reader {
     horizon: HashMap<u128, u64>,
     directories: Vec<PathBuf>,
     /// Directories that cannot be read.
-    failing: BTreeSet<PathBuf>,
+    failing: BTreeMap<PathBuf, String>,
     /// Files have been looked for.
     begun: bool,
     store: Store,
@@ -90,7 +90,7 @@ impl Reader {
             opened: 0,
             horizon: HashMap::new(),
             directories: Vec::new(),
-            failing: BTreeSet::new(),
+            failing: BTreeMap::new(),
             begun: false,
             store: Store::default(),
             render: Render::new(wants),
@@ -101,6 +101,11 @@ impl Reader {
     /// The directories that files were found in.
     pub(super) fn directories(&self) -> &[PathBuf] {
         &self.directories
+    }
+
+    /// A directory that cannot be read, and why.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.failing.iter().next().map(|(path, error)| format!("{}: {error}", path.display()))
     }
 
     /// What comes next; nothing where the journal is read to its end.
@@ -206,14 +211,15 @@ impl Reader {
                 self.files.push(Known::new(found));
             }
         }
-        let failing = listing.failures.iter().map(|(path, _)| path.clone()).collect();
+        let failing: BTreeMap<_, _> =
+            listing.failures.iter().map(|(path, error)| (path.clone(), error.to_string())).collect();
         for (path, error) in &listing.failures {
             self.own.source_errors.with("source", KIND).add(1.0);
-            if !self.failing.contains(path) {
+            if !self.failing.contains_key(path) {
                 warn!(job = self.job, directory = %path.display(), %error, "the journal cannot be read, trying again");
             }
         }
-        for path in self.failing.difference(&failing) {
+        for path in self.failing.keys().filter(|path| !failing.contains_key(*path)) {
             info!(job = self.job, directory = %path.display(), "the journal can be read again");
         }
         (self.failing, self.directories) = (failing, listing.directories);

@@ -17,11 +17,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::Budget;
-use crate::http::{ServerTls, TlsListener};
+use crate::http::{self, Limits, ServerTls};
 use crate::metrics::Own;
 use crate::record::ByteCount;
 use crate::source::push::body::{BodyError, decode, inflate};
-use crate::source::push::{Arrival, Content};
+use crate::source::push::{Arrival, Content, KIND};
 
 /// Compressed bytes of all pushes that are being read.
 const BODIES: ByteCount = ByteCount::mib(64);
@@ -124,9 +124,10 @@ pub(super) async fn serve(
     socket: TcpListener,
     tls: Option<Arc<ServerTls>>,
     prefix: &str,
+    limits: Limits,
     pages: Pages,
 ) -> io::Result<()> {
-    let stop = pages.stop.clone();
+    let (stop, network) = (pages.stop.clone(), pages.own.network.clone());
     let mut router = Router::new()
         .route("/loki/api/v1/push", post(push))
         .route("/promtail/api/v1/raw", post(raw))
@@ -136,12 +137,7 @@ pub(super) async fn serve(
         router = Router::new().nest(prefix, router);
     }
     let router = router.with_state(pages);
-    let socket = tokio::net::TcpListener::from_std(socket)?;
-    let stopped = async move { stop.cancelled().await };
-    match tls {
-        None => axum::serve(socket, router).with_graceful_shutdown(stopped).await,
-        Some(tls) => axum::serve(TlsListener::new(socket, tls), router).with_graceful_shutdown(stopped).await,
-    }
+    http::serve(socket, tls, router, limits, |ended| network.connection(KIND, ended), stop).await
 }
 
 async fn push(State(pages): State<Pages>, headers: HeaderMap, body: Body) -> Answer {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::clock;
-use crate::flow::Seldom;
 use crate::metrics::Own;
 use crate::record::Labels;
 use crate::source::arrivals::{Arrival, Decode, Lines};
@@ -36,7 +35,6 @@ pub(super) struct Decoder {
     /// The sender of the message before, and how it is written.
     sender: (Option<IpAddr>, String),
     own: Own,
-    complaint: Seldom,
 }
 
 impl Decoder {
@@ -51,7 +49,6 @@ impl Decoder {
             zone: TimeZone::system(),
             sender: (None, String::new()),
             own: own.clone(),
-            complaint: Seldom::default(),
         }
     }
 
@@ -69,11 +66,11 @@ impl Decoder {
             Err(malformed) => malformed,
         };
         self.drop("malformed");
-        if let Some(before) = self.complaint.speak() {
-            let shown = &arrival.bytes[..arrival.bytes.len().min(SHOWN)];
-            warn!(sender = %arrival.sender, error = %malformed, text = %shown.escape_ascii(), silent_before = before,
-                "not a message of RFC 5424, dropped; `syslog_format: rfc3164` takes any");
-        }
+        // What it says is nobody's business who reads this log, but for whoever asked for all of it.
+        let shown = &arrival.bytes[..arrival.bytes.len().min(SHOWN)];
+        debug!(source = KIND, sender = %arrival.sender, text = %shown.escape_ascii(), "malformed message");
+        warn!(source = KIND, sender = %arrival.sender, error = %malformed,
+            "not a message of RFC 5424, dropped; `syslog_format: rfc3164` takes any");
         None
     }
 }

@@ -10,12 +10,15 @@ use crate::discovery::files::{self, Group, How, Lists, Unusable};
 use crate::pipeline::relabel::{LabelMap, Rule};
 use crate::record::Labels;
 use crate::source::file::{Decompression, Encoding, Format};
+use crate::targets::LeftOutJob;
 
 /// The files of a job.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) lists: Vec<Lists>,
+    /// Targets of `static_configs` that are not followed.
+    pub(crate) left_out: LeftOutJob,
     pub(crate) how: How,
 }
 
@@ -53,7 +56,7 @@ pub(super) static DECOMPRESSION: Table = Table(&[
 impl Files {
     /// True where there is nothing to follow.
     pub(crate) fn is_none(&self) -> bool {
-        self.groups.is_empty() && self.lists.is_empty()
+        self.groups.is_empty() && self.lists.is_empty() && self.left_out.count == 0
     }
 }
 
@@ -64,8 +67,9 @@ pub(super) fn decode(
     static_labels: &mut Labels,
     reader: &mut Reader<'_>,
 ) -> Result<Option<Files>, Invalid> {
+    let mut left_out = LeftOutJob::default();
     let groups = block.optional("static_configs", |list| {
-        list.list_of(|group| static_group(group, rules, static_labels, reader))
+        list.list_of(|group| static_group(group, rules, static_labels, &mut left_out, reader))
     })?;
     let lists = block.optional("file_sd_configs", |list| list.list_of(|item| listed(item, rules)))?;
     let encoding = block.optional("encoding", |node| {
@@ -81,6 +85,7 @@ pub(super) fn decode(
     Ok(Some(Files {
         groups: groups.unwrap_or_default().into_iter().flatten().map(Arc::new).collect(),
         lists: lists.unwrap_or_default(),
+        left_out,
         how: How { encoding, decompression },
     }))
 }
@@ -90,6 +95,7 @@ fn static_group(
     node: &Node,
     rules: &[Rule],
     all_labels: &mut Labels,
+    left_out: &mut LeftOutJob,
     reader: &mut Reader<'_>,
 ) -> Result<Option<Group>, Invalid> {
     let block = node.block(&STATIC)?;
@@ -104,10 +110,16 @@ fn static_group(
             all_labels.set(key.text()?, value.text()?);
         }
     }
+    let discovered = labels.clone();
     let unusable = match Group::of(labels, rules) {
-        Ok(group) => return Ok(group),
+        Ok(Some(group)) => return Ok(Some(group)),
+        Ok(None) => {
+            left_out.add("relabelling drops it", || discovered);
+            return Ok(None);
+        }
         Err(unusable) => unusable,
     };
+    left_out.add(unusable.to_string(), || discovered);
     let invalid = node.invalid(unusable.to_string());
     // Promtail counts it as a failed target and goes on with the others.
     reader.warnings.push(match unusable {

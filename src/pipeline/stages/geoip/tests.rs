@@ -58,6 +58,7 @@ fn seen_with(geoip: &str, address: &str) -> Seen {
         released: Vec::new(),
         pause: &mut pause,
         changes: &mut Changes::default(),
+        failure: None,
         failures: Some(Vec::new()),
     };
     for step in &pipeline.steps {

@@ -11,6 +11,7 @@ use crate::record::Chunk;
 use crate::source::docker::json_file::log_file::{LogFile, highest_number};
 use crate::source::docker::json_file::record;
 use crate::source::docker::messages::Messages;
+use crate::targets::Reporter;
 
 const READ_SIZE: usize = 64 * 1024;
 
@@ -155,6 +156,17 @@ impl JsonFile {
     /// What happened since this was last asked.
     pub(in crate::source::docker) fn take_seen(&mut self) -> Seen {
         std::mem::take(&mut self.seen)
+    }
+
+    /// How many bytes were taken since it was opened.
+    pub(in crate::source::docker) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Tells how far reading is behind. What is compressed counts as it is.
+    pub(in crate::source::docker) fn report(&self, reporter: &Reporter) {
+        let unread: u64 = self.files.iter().map(LogFile::unread).sum();
+        reporter.behind(self.position, unread + (self.buffer.len() - self.taken) as u64);
     }
 
     fn take_records(&mut self, messages: &mut Messages, chunk: &mut Chunk) {

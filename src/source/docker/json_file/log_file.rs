@@ -112,6 +112,16 @@ impl LogFile {
         Ok(!ours.is_empty() && ours == theirs[..length])
     }
 
+    /// Bytes that were not read, as far as anybody can tell.
+    pub(super) fn unread(&self) -> u64 {
+        let length = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
+        match &self.content {
+            Content::Plain(file) => length(file).saturating_sub(self.read_to),
+            Content::Compressed(decoder) if self.read_to == 0 => length(decoder.get_ref()),
+            Content::Compressed(_) => 0,
+        }
+    }
+
     pub(super) fn is_compressed(&self) -> bool {
         matches!(self.content, Content::Compressed(_))
     }

@@ -191,7 +191,7 @@ impl Known {
         own.source_errors.with("source", KIND).add(1.0);
         if !std::mem::replace(&mut self.told, true) {
             let file = self.found.path.display();
-            warn!(%file, error = %damage, "a file of the journal cannot be read, or not all of it, going on with the rest");
+            warn!(path = %file, error = %damage, "a file of the journal cannot be read, or not all of it, going on with the rest");
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Lines of the log, as other programs will read them.
 
+use std::sync::{Arc, Mutex};
+
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use super::*;
 
@@ -8,7 +13,7 @@ use super::*;
 const TIME: UnixNanos = UnixNanos(1_795_445_084_893_192_189);
 
 fn line(message: &str, fields: Vec<(&'static str, Value)>) -> Line {
-    Line { time: TIME, level: "info".to_owned(), message: message.to_owned(), fields }
+    Line { time: TIME, level: Level::INFO, message: message.to_owned(), fields }
 }
 
 fn text(value: &str) -> Value {
@@ -61,15 +66,14 @@ fn values_are_quoted_where_go_quotes_them() {
 
 #[test]
 fn fields_keep_their_kind() {
-    struct Seen(Arc<std::sync::Mutex<Vec<String>>>);
-    impl<S: Subscriber> tracing_subscriber::Layer<S> for Seen {
-        fn on_event(&self, event: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-            let mut line = line("", Vec::new());
-            event.record(&mut line);
+    struct Seen(Arc<Mutex<Vec<String>>>);
+    impl<S: Subscriber> Layer<S> for Seen {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let line = Line::of(event, TIME);
             self.0.lock().unwrap().extend([line.json(), line.logfmt()]);
         }
     }
-    let seen = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let seen = Arc::<Mutex<Vec<String>>>::default();
     let subscriber = tracing_subscriber::registry().with(Seen(seen.clone()));
     tracing::subscriber::with_default(subscriber, || {
         let (nothing, error) = (f64::NAN, std::fmt::Error);
