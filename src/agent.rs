@@ -66,10 +66,11 @@ pub(crate) struct Parts {
 /// Runs until a signal, or until delivery has no one to deliver to.
 pub(crate) async fn run(parts: Parts) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    let Parts { loaded, request, registry, own, set_log, log } = parts;
+    let Parts { mut loaded, request, registry, own, set_log, log } = parts;
+    let taken = wire::take(&mut loaded.settings)?;
     let (mut reloads, controls) =
         Reloads::new(&loaded, request, registry.clone(), own.clone(), set_log, log.clone());
-    let mut running = wire::start(loaded.settings, registry, own.clone(), controls)?;
+    let mut running = wire::start(loaded.settings, taken, (registry, own.clone()), controls)?;
     let mut jumps = Jumps::new(&own);
     let mut looks = interval(jumps::LOOK_EVERY);
     running.readiness.send_replace(Readiness::Ready);

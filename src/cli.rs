@@ -95,6 +95,8 @@ fn run(given: &Given) -> ExitCode {
         // Without clients lines are printed and positions left alone.
         loaded.settings.clients.clear();
         loaded.settings.retention = None;
+    } else {
+        loaded.settings.archive_by_default();
     }
     use_ring();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -20,8 +20,9 @@ use crate::delivery::DeadLetterSettings;
 use crate::metrics::{Own, Registry};
 use crate::pipeline::{Limits as PipelineLimits, Pipeline};
 use crate::record::{ByteCount, Labels};
+use crate::retention::Settings as RetentionSettings;
 use crate::server::Settings as ServerSettings;
-use crate::{custody, delivery, retention as archive};
+use crate::{custody, delivery};
 
 pub(super) use clients::{CLIENT, nodes as clients};
 pub(crate) use jobs::{Files, Job};
@@ -41,7 +42,7 @@ pub(crate) struct Settings {
     pub(crate) positions: custody::Settings,
     pub(crate) clients: Vec<delivery::Settings>,
     /// Without it and without clients lines are printed.
-    pub(crate) retention: Option<Arc<archive::Settings>>,
+    pub(crate) retention: Option<Arc<RetentionSettings>>,
     /// Where refused entries are kept, if they are.
     pub(crate) dead_letters: Option<DeadLetterSettings>,
     pub(crate) jobs: Vec<Job>,
@@ -75,7 +76,12 @@ pub(super) struct Reader<'r> {
 pub(super) static ROOT: Table = Table(&[
     row("server", Kind::Block(&server::SERVER), "", "The agent's own pages and its log"),
     row("positions", Kind::Block(&POSITIONS), "", "Where it is kept how far each target was read"),
-    row("clients", Kind::List(&clients::CLIENT), "", "Where lines are pushed; without any they are printed"),
+    row(
+        "clients",
+        Kind::List(&clients::CLIENT),
+        "",
+        "Where lines are pushed; without any, and without `retention`, they are archived beside the positions file, or printed where that cannot be written",
+    ),
     row(
         "client",
         Kind::Block(&clients::CLIENT),
@@ -244,7 +250,7 @@ impl Settings {
 
     /// Lines go to an archive where nothing else is configured to take them.
     pub(crate) fn archive_by_default(&mut self) {
-        if self.prints() {
+        if self.prints() && !self.stdin && !self.inspect {
             self.retention = Some(Arc::new(retention::embedded(&self.positions.file)));
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use serde::Deserialize as _;
@@ -58,15 +59,27 @@ pub(super) struct Running {
     pub(super) readiness: watch::Sender<Readiness>,
 }
 
+/// What nobody else may have.
+pub(super) struct Taken {
+    listener: Option<TcpListener>,
+    archive: Option<Archive>,
+}
+
+/// Takes ports and the archive.
+pub(super) fn take(settings: &mut Settings) -> Result<Taken, StartError> {
+    let listener = settings.server.as_ref().map(server::bind).transpose()?;
+    take_ports(settings)?;
+    Ok(Taken { listener, archive: open_archive(settings)? })
+}
+
 /// Starts everything. What can fail comes before what runs.
 pub(super) fn start(
     settings: Settings,
-    registry: Arc<Registry>,
-    own: Own,
+    taken: Taken,
+    (registry, own): (Arc<Registry>, Own),
     controls: server::Controls,
 ) -> Result<Running, StartError> {
-    let listener = settings.server.as_ref().map(server::bind).transpose()?;
-    take_ports(&settings)?;
+    let Taken { listener, archive } = taken;
     settings.limits.announce(&own);
     let ledger = Arc::new(Ledger::default());
     let printing = settings.prints();
@@ -92,7 +105,7 @@ pub(super) fn start(
         stalled_after: settings.stalled_after,
     };
     let mut clients = Clients::new(outlet.clone(), own.clone(), stop.clone(), around.clone(), state);
-    if let Some(archive) = open_archive(&settings)? {
+    if let Some(archive) = archive {
         clients.archive(archive);
     }
     if printing {
@@ -139,13 +152,23 @@ pub(super) fn start(
     Ok(Running { finite, stop, sources, clients, saver, ledger, readiness })
 }
 
-/// A second agent that pushes its standard input must not take what belongs to the first.
-fn open_archive(settings: &Settings) -> Result<Option<Archive>, StartError> {
-    let Some(retention) = settings.retention.as_ref().filter(|_| !settings.stdin) else { return Ok(None) };
+/// Opens the archive. One that nobody asked for is taken out of the settings where it cannot be opened.
+fn open_archive(settings: &mut Settings) -> Result<Option<Archive>, StartError> {
+    // A second agent that pushes its standard input must not take what belongs to the first.
+    let Some(retention) = settings.retention.clone().filter(|_| !settings.stdin) else { return Ok(None) };
     let Some((_, store)) = retention.stores().next() else { return Ok(None) };
-    let archive = Archive::open(Arc::new(RealDisk), retention.clone(), store)?;
-    info!(store = %store.display(), "lines are archived");
-    Ok(Some(archive))
+    match Archive::open(Arc::new(RealDisk), retention.clone(), store) {
+        Ok(archive) => {
+            info!(store = %store.display(), "lines are archived, `tailwater archive query` finds them");
+            Ok(Some(archive))
+        }
+        Err(error) if retention.by_default => {
+            warn!(error = %http::chain(&error), "without clients lines would be archived, but they cannot be");
+            settings.retention = None;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Takes the ports of all sources. Standard input replaces them.

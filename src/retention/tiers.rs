@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) seal_size: ByteCount,
     /// An entry is sealed at this age at the latest.
     pub(crate) seal_age: Duration,
+    /// Nobody asked for it: where it cannot be, lines are printed.
+    pub(crate) by_default: bool,
     /// What the archive's paths call this host.
     pub(crate) host: String,
 }

@@ -351,3 +351,65 @@ async fn a_store_is_of_one_agent_and_a_reader_that_goes_away_ends_it_quietly() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     assert!(agent.terminate().0.success());
 }
+
+/// What DuckDB and pyarrow make of a store, in one line of JSON.
+const OTHER_ENGINES: &str = r#"
+import sys, json, duckdb, pyarrow.parquet as pq, pyarrow.dataset as ds
+store = sys.argv[1]
+files = store + "/**/*.parquet"
+con = duckdb.connect()
+table = f"read_parquet('{files}', hive_partitioning = true)"
+one = lambda sql: con.execute(sql).fetchone()
+out = {}
+out["count"], out["first"], out["last"] = one(f"select count(*), epoch_ns(min(timestamp)), epoch_ns(max(timestamp)) from {table}")
+out["errors"] = one(f"select count(*) from {table} where service = 'api' and level = 'ERROR' and line like '%number 1%'")[0]
+out["hosts"] = [row[0] for row in con.execute(f"select distinct host from {table}").fetchall()]
+out["job"] = one(f"select distinct labels->>'$.job' from {table}")[0]
+out["type"] = one(f"select typeof(timestamp) from {table} limit 1")[0]
+table = ds.dataset(store, format="parquet", exclude_invalid_files=True, partitioning=None).to_table(columns=["timestamp", "line"])
+out["arrow_count"], out["arrow_type"] = table.num_rows, str(table.schema.field("timestamp").type)
+print(json.dumps(out))
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_engines_read_the_same_from_the_files() {
+    let python = std::env::var("TAILWATER_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let able = Command::new(&python).args(["-c", "import duckdb, pyarrow"]).output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "SKIPPED: {python} has no duckdb and pyarrow; name one that has with TAILWATER_TEST_PYTHON"
+        );
+        return;
+    }
+    let mut scene = Scene::new();
+    let agent = scene.start("seal_age: 100ms");
+    for number in 0..2000 {
+        let (service, level) = (["api", "a/b=c", "\u{e4} %"][number % 3], ["ERROR", "INFO"][number % 2]);
+        let line =
+            format!("{{\"service\":\"{service}\",\"level\":\"{level}\",\"message\":\"number {number}\"}}\n");
+        scene.writer.raw(&line);
+    }
+    agent.wait_for_metric("tailwater_archive_entries_total", |entries| entries == 2000.0);
+    assert!(agent.terminate().0.success());
+    let output = Command::new(&python).args(["-c", OTHER_ENGINES]).arg(scene.store()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let exported: Vec<serde_json::Value> =
+        scene.ask(&["export"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let nanos = |entry: Option<&serde_json::Value>| {
+        let time: jiff::Timestamp = entry.unwrap()["timestamp"].as_str().unwrap().parse().unwrap();
+        i64::try_from(time.as_nanosecond()).unwrap()
+    };
+    assert_eq!(found["count"], 2000);
+    assert_eq!(found["first"], nanos(exported.first()));
+    assert_eq!(found["last"], nanos(exported.last()));
+    let errors = scene.ask(&["query", r#"{service="api", level="ERROR"} |= "number 1""#, "-count"]);
+    assert_eq!(found["errors"].to_string(), errors);
+    assert_eq!(found["hosts"], serde_json::json!(["web-1"]));
+    assert_eq!(found["job"], "files");
+    assert!(found["type"].as_str().unwrap().starts_with("TIMESTAMP"), "{found}");
+    assert_eq!(
+        (&found["arrow_count"], &found["arrow_type"]),
+        (&2000.into(), &"timestamp[ns, tz=UTC]".into())
+    );
+}

@@ -291,17 +291,37 @@ fn a_port_that_is_taken_is_said_at_start() {
 }
 
 #[test]
-fn without_clients_lines_are_shown_on_the_terminal() {
+fn without_clients_lines_are_archived_and_where_that_cannot_be_or_on_trial_shown_on_the_terminal() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("app.log"), "hello\n").unwrap();
     let text = configuration(directory.path(), " []", &job(&directory)).replace("clients:\n", "clients:");
-    let agent = Agent::start(directory.path(), &text);
-    let shown = agent.wait_for_output("hello");
     let filename = directory.path().join("app.log").display().to_string();
-    let fields: Vec<&str> = shown.trim_end().split('\t').collect();
-    assert_eq!(fields[1..], [&format!("{{filename=\"{filename}\", job=\"files\"}}"), "hello"]);
-    agent.terminate();
-    assert!(!directory.path().join("positions.state").exists(), "what was only shown is not remembered");
+    let assert_shown = |agent: Agent| {
+        let shown = agent.wait_for_output("hello");
+        let fields: Vec<&str> =
+            shown.trim_end().rsplit_once('\n').map_or(&*shown, |(_, last)| last).trim().split('\t').collect();
+        assert_eq!(fields[1..], [&format!("{{filename=\"{filename}\", job=\"files\"}}"), "hello"]);
+        agent.terminate();
+        assert!(!directory.path().join("positions.state").exists(), "what was only shown is not remembered");
+    };
+    let file = format!("-config.file={}/tailwater.yaml", directory.path().display());
+    fs::write(directory.path().join("tailwater.yaml"), &text).unwrap();
+    assert_shown(Agent::spawn(&["-dry-run", &file]));
+    // A file is where the archive would be.
+    fs::write(directory.path().join("archive"), "").unwrap();
+    let agent = Agent::spawn(&[&file]);
+    agent.wait_for_log("without clients lines would be archived, but they cannot be");
+    assert_shown(agent);
+    fs::remove_file(directory.path().join("archive")).unwrap();
+
+    let agent = Agent::start(directory.path(), &text);
+    agent.wait_for_metric("tailwater_archive_log_entries", |entries| entries == 1.0);
+    agent.assert_nothing_is_missing();
+    assert!(agent.terminate().0.success());
+    let asked = crate::agent::program().args(["archive", "query", &file]).output().unwrap();
+    let found = String::from_utf8(asked.stdout).unwrap();
+    assert!(found.ends_with(&format!("\t{{filename=\"{filename}\", job=\"files\"}}\thello\n")), "{found}");
+    assert!(directory.path().join("positions.state").exists(), "what is archived is done");
 }
 
 #[test]
@@ -313,7 +333,7 @@ fn a_terminal_that_nobody_reads_does_not_keep_the_agent_from_stopping() {
     let text = configuration(directory.path(), " []", &job(&directory)).replace("clients:\n", "clients:");
     fs::write(&file, text).unwrap();
     let mut child = crate::agent::program()
-        .arg(format!("-config.file={}", file.display()))
+        .args(["-dry-run", &format!("-config.file={}", file.display())])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -337,6 +357,8 @@ fn a_reader_that_leaves_ends_the_agent() {
     let file = directory.path().join("c.yaml");
     let text = configuration(directory.path(), " []", &job(&directory)).replace("clients:\n", "clients:");
     fs::write(&file, text).unwrap();
+    // A file is where the archive would be.
+    fs::write(directory.path().join("archive"), "").unwrap();
     let mut child = crate::agent::program()
         .arg(format!("-config.file={}", file.display()))
         .stdout(std::process::Stdio::piped())

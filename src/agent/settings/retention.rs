@@ -80,6 +80,7 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
         rules: rules.unwrap_or_default(),
         seal_size: seal_size.unwrap_or(ByteCount::mib(16)),
         seal_age: block.optional("seal_age", above_zero)?.unwrap_or(Duration::from_secs(600)),
+        by_default: false,
         host: host.map_or_else(host_name, str::to_owned),
     })
 }
@@ -92,6 +93,7 @@ pub(super) fn embedded(positions: &Path) -> Settings {
         rules: Vec::new(),
         seal_size: ByteCount::mib(16),
         seal_age: Duration::from_secs(600),
+        by_default: true,
         host: host_name(),
     }
 }

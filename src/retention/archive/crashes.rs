@@ -30,6 +30,7 @@ pub(crate) fn settings(seal_size: u64) -> Arc<Settings> {
         rules: Vec::new(),
         seal_size: ByteCount(seal_size),
         seal_age: Duration::from_secs(1),
+        by_default: false,
         host: "h".into(),
     })
 }
