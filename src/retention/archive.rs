@@ -31,7 +31,7 @@ pub(crate) use entry::Entry;
 pub(super) use entry::Streams;
 pub(super) use layout::{LOG, PARTIAL, date_of, service_directory};
 pub(crate) use manifest::show_time;
-pub(super) use manifest::{Manifest, digest};
+pub(super) use manifest::{Manifest, Seal};
 pub(super) use object::{Group, Object, ObjectError};
 pub(crate) use store::{Archive, ArchiveError};
 pub(crate) use worker::run;

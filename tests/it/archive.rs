@@ -266,13 +266,13 @@ async fn sources_wait_for_an_archive_that_cannot_be_written_and_loki_gets_what_w
 async fn damage_is_named_and_what_is_left_is_still_found() {
     let mut scene = Scene::new();
     let agent = scene.start("seal_age: 1h");
-    for service in ["a", "b", "c"] {
+    for service in ["a", "b", "c", "d", "e"] {
         (0..50)
             .for_each(|number| scene.writer.raw(&format!("{{\"service\":\"{service}\",\"n\":{number}}}\n")));
     }
-    agent.wait_for_metric("tailwater_archive_log_entries", |entries| entries == 150.0);
+    agent.wait_for_metric("tailwater_archive_log_entries", |entries| entries == 250.0);
     assert!(agent.terminate().0.success());
-    assert!(scene.ask(&["verify"]).ends_with("3 objects with 150 lines are whole, 0 are not"));
+    assert!(scene.ask(&["verify"]).ends_with("5 objects with 250 lines are whole, 0 are not"));
     let objects = files(&scene.store(), "parquet");
     let mut bytes = fs::read(&objects[0]).unwrap();
     let middle = bytes.len() / 2;
@@ -280,20 +280,20 @@ async fn damage_is_named_and_what_is_left_is_still_found() {
     fs::write(&objects[0], &bytes).unwrap();
     fs::write(&objects[1], b"short").unwrap();
     fs::remove_file(objects[2].with_extension("json")).unwrap();
+    fs::write(objects[3].with_extension("json"), "{}").unwrap();
     let said = scene.run(&["verify"]);
     assert_eq!(said.status.code(), Some(1));
     let said = String::from_utf8(said.stdout).unwrap();
     for (object, problem) in objects.iter().zip(["its SHA-256 is", "it has 5 bytes", "it has no manifest"]) {
         assert!(said.contains(&format!("{}: {problem}", object.display())), "{said}");
     }
-    fs::write(&objects[0], {
-        bytes[middle] ^= 1;
-        bytes
-    })
-    .unwrap();
+    assert!(said.contains(&format!("{}: ", objects[3].with_extension("json").display())), "{said}");
     let said = scene.run(&["query", "-count"]);
     assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(1), b"50\n".as_slice()));
-    assert!(String::from_utf8_lossy(&said.stderr).contains(&objects[1].display().to_string()));
+    let said = String::from_utf8(said.stderr).unwrap();
+    for broken in [&objects[0], &objects[1], &objects[3].with_extension("json")] {
+        assert!(said.contains(&broken.display().to_string()), "{said}");
+    }
 }
 
 #[test]

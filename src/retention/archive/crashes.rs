@@ -14,7 +14,7 @@ use crate::custody::{Record, SimDisk};
 use crate::record::{ByteCount, Labels, UnixNanos};
 use crate::retention::archive::seal::seal;
 use crate::retention::archive::store::Archive;
-use crate::retention::archive::{Object, Streams};
+use crate::retention::archive::{Manifest, Object, Streams};
 use crate::retention::filter::Filter;
 use crate::retention::query::{Answer, Place, check};
 use crate::retention::tiers::{Settings, Tier};
@@ -67,7 +67,8 @@ fn sealed_lines(root: &Path) -> Vec<String> {
             if path.is_dir() && !path.ends_with(".wal") {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "json") {
-                let object = Object::open(&path.with_extension("parquet")).unwrap();
+                let manifest = Manifest::decode(&fs::read(&path).unwrap()).unwrap();
+                let object = Object::open(&path.with_extension("parquet"), &manifest.seal()).unwrap();
                 for group in object.groups() {
                     let entries = object.read(group, &Filter::everything(), &mut Streams::default()).unwrap();
                     lines.extend(

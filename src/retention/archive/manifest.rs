@@ -2,6 +2,7 @@
 //! In: entries, or bytes of any kind.  Out: the other of the two.  Owns: the format.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -79,7 +80,7 @@ impl Manifest {
             last_time: time(entries.last()),
             lines: entries.len() as u64,
             bytes: object.len() as u64,
-            sha256: digest(object),
+            sha256: HEXLOWER.encode(&Sha256::digest(object)),
             streams,
             labels: listed.into_iter().cloned().collect(),
             until_seconds: origin.kept_for.map(|kept_for| kept_for.as_secs()),
@@ -106,15 +107,37 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// What tells whether the object is whole.
+    pub(crate) fn seal(&self) -> Seal {
+        Seal { bytes: self.bytes, sha256: self.sha256.clone() }
+    }
+
     /// The label sets, if all are known.
     pub(crate) fn label_sets(&self) -> Option<&[BTreeMap<String, String>]> {
         (self.labels.len() as u64 == self.streams).then_some(&self.labels)
     }
 }
 
-/// SHA-256 in hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    HEXLOWER.encode(&Sha256::digest(bytes))
+/// How an object is known to be what was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Seal {
+    pub(crate) bytes: u64,
+    /// In hexadecimal.
+    pub(crate) sha256: String,
+}
+
+/// SHA-256 of all that can be read.
+pub(super) fn digest_of(mut bytes: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match bytes.read(&mut buffer) {
+            Ok(0) => return Ok(HEXLOWER.encode(&hasher.finalize())),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A time with all its digits: `2026-11-18T10:30:00.123456789Z`.

@@ -16,6 +16,7 @@ use parquet::file::statistics::Statistics;
 
 use crate::record::UnixNanos;
 use crate::retention::archive::entry::{Entry, Stream, Streams};
+use crate::retention::archive::manifest::{Seal, digest_of};
 use crate::retention::archive::schema::Column;
 use crate::retention::filter::Filter;
 
@@ -40,6 +41,10 @@ pub(crate) struct Group {
 pub(crate) enum ObjectError {
     #[error("{0}")]
     Open(#[from] io::Error),
+    #[error("it has {length} bytes, its manifest says {wanted}")]
+    Length { length: u64, wanted: u64 },
+    #[error("its SHA-256 is {digest}, its manifest says {wanted}")]
+    Digest { digest: String, wanted: String },
     #[error("{0}")]
     Damaged(#[from] ParquetError),
     #[error("it is no object of an archive")]
@@ -47,8 +52,19 @@ pub(crate) enum ObjectError {
 }
 
 impl Object {
-    pub(crate) fn open(path: &Path) -> Result<Object, ObjectError> {
-        let reader = SerializedFileReader::new(File::open(path)?)?;
+    /// Opens one that is still what its manifest says. Nothing else is looked into: of bytes that are not what was written
+    /// the reader of Parquet may panic.
+    pub(crate) fn open(path: &Path, seal: &Seal) -> Result<Object, ObjectError> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        if length != seal.bytes {
+            return Err(ObjectError::Length { length, wanted: seal.bytes });
+        }
+        let digest = digest_of(&file)?;
+        if digest != seal.sha256 {
+            return Err(ObjectError::Digest { digest, wanted: seal.sha256.clone() });
+        }
+        let reader = SerializedFileReader::new(file)?;
         let columns = reader.metadata().file_metadata().schema_descr().num_columns();
         if columns <= Column::Tenant as usize { Err(ObjectError::Foreign) } else { Ok(Object { reader }) }
     }

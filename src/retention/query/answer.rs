@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::custody::{Peek, RealDisk, Record};
 use crate::record::UnixNanos;
-use crate::retention::archive::{Entry, Group, LOG, Object, ObjectError, Streams};
+use crate::retention::archive::{Entry, Group, LOG, Object, ObjectError, Seal, Streams};
 use crate::retention::filter::Filter;
 use crate::retention::query::listing::{Place, files, manifest};
 use crate::retention::query::merge::{Merge, Next};
@@ -31,6 +31,8 @@ pub(crate) struct Answer<'f> {
     rules: &'f [Rule],
     merge: Merge<Source>,
     streams: Streams,
+    /// Files that cannot be read, not told yet.
+    problems: Vec<QueryError>,
     /// Sources that were read, of how many.
     progress: (usize, usize),
 }
@@ -38,7 +40,7 @@ pub(crate) struct Answer<'f> {
 /// Where entries are.
 enum Source {
     Log(Record),
-    Object(PathBuf),
+    Object(PathBuf, Seal),
     /// A row group of one.
     Group(Arc<(PathBuf, Object)>, Group),
 }
@@ -52,7 +54,7 @@ impl<'f> Answer<'f> {
         forward: bool,
     ) -> Result<Answer<'f>, QueryError> {
         let (merge, streams) = (Merge::new(forward), Streams::default());
-        let mut answer = Answer { filter, rules, merge, streams, progress: (0, 0) };
+        let mut answer = Answer { filter, rules, merge, streams, problems: Vec::new(), progress: (0, 0) };
         for place in places {
             if !place.root.is_dir() {
                 return Err(QueryError::Missing(place.root.display().to_string()));
@@ -61,7 +63,7 @@ impl<'f> Answer<'f> {
             answer.add_log(&place.root.join(LOG))?;
             let read = |error| QueryError::Read { path: place.root.display().to_string(), error };
             for path in files(&place.root, filter, "json").map_err(read)? {
-                answer.add_object(&path)?;
+                answer.add_object(&path);
             }
         }
         Ok(answer)
@@ -81,22 +83,22 @@ impl<'f> Answer<'f> {
         Ok(())
     }
 
-    fn add_object(&mut self, path: &Path) -> Result<(), QueryError> {
+    fn add_object(&mut self, path: &Path) {
         let manifest = match manifest(path) {
             // It is being replaced: its entries are in the log.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            manifest => {
-                manifest.map_err(|error| QueryError::Read { path: path.display().to_string(), error })?
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                return self.problems.push(QueryError::Read { path: path.display().to_string(), error });
             }
+            Ok(manifest) => manifest,
         };
         let streams = manifest.label_sets();
         if self.filter.overlaps(manifest.first_time, manifest.last_time)
             && streams.is_none_or(|sets| sets.iter().any(|set| self.filter.wants_stream(set)))
         {
-            let object = Source::Object(path.with_extension("parquet"));
+            let object = Source::Object(path.with_extension("parquet"), manifest.seal());
             self.add(manifest.first_time, manifest.last_time, object);
         }
-        Ok(())
     }
 
     fn add(&mut self, first: UnixNanos, last: UnixNanos, source: Source) {
@@ -106,6 +108,9 @@ impl<'f> Answer<'f> {
 
     /// The next entry; `tell` is told of progress meanwhile. After an error about a file the rest can still be had.
     pub(crate) fn next(&mut self, tell: &mut dyn FnMut(usize, usize)) -> Option<Result<Entry, QueryError>> {
+        if let Some(problem) = self.problems.pop() {
+            return Some(Err(problem));
+        }
         loop {
             match self.merge.next() {
                 Next::Entry(entry) => return Some(Ok(entry)),
@@ -133,8 +138,8 @@ impl<'f> Answer<'f> {
                 entries.sort_by_key(|entry| entry.time);
                 self.merge.open(entries);
             }
-            Source::Object(path) => {
-                let object = Object::open(&path).map_err(|error| broken(&path, error))?;
+            Source::Object(path, seal) => {
+                let object = Object::open(&path, &seal).map_err(|error| broken(&path, error))?;
                 let object = Arc::new((path, object));
                 for group in object.1.groups() {
                     if self.filter.overlaps(group.first, group.last) {
