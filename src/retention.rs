@@ -9,8 +9,6 @@
 
 mod archive;
 mod filter;
-#[allow(dead_code, reason = "what moves and expires objects comes next")]
-mod objects;
 mod query;
 mod tiers;
 

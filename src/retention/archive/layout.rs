@@ -12,7 +12,7 @@ use crate::record::UnixNanos;
 pub(crate) const LOG: &str = ".wal";
 
 /// Where files are until they are whole.
-pub(crate) const PARTIAL: &str = ".tmp";
+pub(super) const PARTIAL: &str = ".tmp";
 
 /// Beside the log: whose numbers its entries have.
 pub(super) const AGENT: &str = "agent";
