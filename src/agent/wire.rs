@@ -160,6 +160,9 @@ fn open_archive(settings: &mut Settings) -> Result<Option<Archive>, StartError> 
     match Archive::open(Arc::new(RealDisk), retention.clone(), store) {
         Ok(archive) => {
             info!(store = %store.display(), "lines are archived, `tailwater archive query` finds them");
+            if retention.by_default {
+                warn!("no clients are configured: the archive grows until somebody removes its old days");
+            }
             Ok(Some(archive))
         }
         Err(error) if retention.by_default => {

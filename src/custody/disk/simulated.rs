@@ -119,9 +119,6 @@ impl SimDisk {
 
     /// Power is cut: of what was not synced, any part is there afterwards.
     pub(crate) fn crash(&self) {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("CRASH");
-        }
         let state = &mut *self.state();
         let State { dice, files, names, durable_names, pending_names, faults, spared } = state;
         for naming in pending_names.drain(..) {
@@ -268,9 +265,6 @@ impl Disk for SimDisk {
     }
 
     fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("    write_at {:?} faults={}", (path, offset,), self.state().faults);
-        }
         let state = &mut *self.state();
         let fault = state.fault(true);
         let mut blocks = usize::MAX;
@@ -297,9 +291,6 @@ impl Disk for SimDisk {
     }
 
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("    truncate {:?} faults={}", (path, length,), self.state().faults);
-        }
         let state = &mut *self.state();
         let fault = state.fault(true);
         if fault.is_ok() || state.dice.coin() {
@@ -309,9 +300,6 @@ impl Disk for SimDisk {
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("    sync {:?} faults={}", (path,), self.state().faults);
-        }
         let state = &mut *self.state();
         let fault = state.fault(true);
         let mut dice = state.dice.clone();
@@ -338,9 +326,6 @@ impl Disk for SimDisk {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("    sync_directory {:?} faults={}", (directory,), self.state().faults);
-        }
         let state = &mut *self.state();
         let fault = state.fault(true);
         let within = format!("{}/", directory.display());
@@ -358,18 +343,12 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("    rename {:?} faults={}", (from, to,), self.state().faults);
-        }
         let state = &mut *self.state();
         let file = *state.names.get(&name(from)).ok_or(io::ErrorKind::NotFound)?;
         state.rename(Naming { from: Some(name(from)), to: Some((name(to), file)) })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("    remove {:?} faults={}", (path,), self.state().faults);
-        }
         let state = &mut *self.state();
         if !state.names.contains_key(&name(path)) {
             return Err(io::ErrorKind::NotFound.into());
