@@ -107,6 +107,8 @@ struct Active {
     watcher: Option<RecommendedWatcher>,
     /// Patterns in trouble, told once.
     failing: BTreeSet<String>,
+    /// Those that `/ready` tells of.
+    troubled: BTreeSet<String>,
     /// When everything was last looked at.
     scanned: UnixNanos,
 }
@@ -141,6 +143,7 @@ impl Files {
             watched: BTreeSet::new(),
             watcher: watcher(events),
             failing: BTreeSet::new(),
+            troubled: BTreeSet::new(),
             scanned: self.horizon,
         };
         let mut next_scan = Instant::now();
@@ -193,7 +196,7 @@ impl Files {
 
     fn scan(&self, active: &mut Active) {
         let now = clock::now();
-        let mut failed = false;
+        let (mut failed, mut troubled) = (false, BTreeSet::new());
         let mut directories = BTreeSet::new();
         let jobs = active.wanted.jobs.clone();
         for job in &jobs {
@@ -212,11 +215,12 @@ impl Files {
                     failed = true;
                     let what = "some of these files cannot be listed";
                     self.outlet.troubles.set(&files_of(job, group), what);
+                    troubled.insert(files_of(job, group));
                     if active.failing.insert(group.pattern.clone()) {
                         warn!(job = %job.name, pattern = %group.pattern, "{what}");
                     }
-                } else if active.failing.remove(&group.pattern) {
-                    self.outlet.troubles.clear(&files_of(job, group));
+                } else {
+                    active.failing.remove(&group.pattern);
                 }
                 directories.extend(found.directories);
                 for path in found.files {
@@ -227,6 +231,11 @@ impl Files {
         if !failed {
             self.own.path.discovered("files");
         }
+        // Also those whose job is not wanted any more.
+        for over in active.troubled.difference(&troubled) {
+            self.outlet.troubles.clear(over);
+        }
+        active.troubled = troubled;
         let watched_now = active.watch_only(directories);
         // What changed between reading and watching was told to nobody.
         jobs.iter().flat_map(|job| &job.lists).for_each(|lists| lists.read_again_in(&watched_now));

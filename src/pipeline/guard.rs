@@ -185,52 +185,30 @@ impl Guard {
         let Warning { label, values, entries, samples, reason } = warning;
         let (limit, samples) = (self.settings.max_label_values, samples.join(", "));
         let streams = self.settings.max_streams;
-        match (reason, self.settings.above) {
-            (Reason::Values, Above::StructuredMetadata) => {
-                warn!(
-                    label,
-                    job,
-                    values,
-                    limit,
-                    entries,
-                    samples,
-                    "a label has too many values, new ones go to structured metadata"
-                );
-            }
-            (Reason::Values, Above::Discard) => {
-                warn!(
-                    label,
-                    job,
-                    values,
-                    limit,
-                    entries,
-                    samples,
-                    "a label has too many values, new ones are left out"
-                );
-            }
-            (Reason::Streams, Above::StructuredMetadata) => {
-                warn!(
-                    label,
-                    job,
-                    values,
-                    streams,
-                    entries,
-                    samples,
-                    "there are too many streams, values of a label go to structured metadata"
-                );
-            }
-            (Reason::Streams, Above::Discard) => {
-                warn!(
-                    label,
-                    job,
-                    values,
-                    streams,
-                    entries,
-                    samples,
-                    "there are too many streams, values of a label are left out"
-                );
-            }
-            (Reason::NothingMoves, _) => {
+        let become_of_them = match self.settings.above {
+            Above::StructuredMetadata => "go to structured metadata",
+            Above::Discard => "are left out",
+        };
+        match reason {
+            Reason::Values => warn!(
+                label,
+                job,
+                values,
+                limit,
+                entries,
+                samples,
+                "a label has too many values, new ones {become_of_them}"
+            ),
+            Reason::Streams => warn!(
+                label,
+                job,
+                values,
+                streams,
+                entries,
+                samples,
+                "there are too many streams, values of a label {become_of_them}"
+            ),
+            Reason::NothingMoves => {
                 warn!(
                     job,
                     streams, "there are too many streams, one whose labels cannot move is let through"

@@ -49,7 +49,10 @@ impl Instance {
 
     pub(super) fn follow(&self, track: &Arc<Track>) {
         let mut said = lock(&self.said);
-        said.tracks.retain(|known| known.upgrade().is_some_and(|known| known.backlog().chunks > 0));
+        // Reading may go to and fro between files.
+        said.tracks.retain(|known| {
+            known.upgrade().is_some_and(|known| !Arc::ptr_eq(&known, track) && known.backlog().chunks > 0)
+        });
         said.tracks.push(Arc::downgrade(track));
     }
 

@@ -163,6 +163,19 @@ async fn each_fault_changes_a_series_of_its_own_and_ready_where_work_is_not_done
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_gone_has_no_trouble_any_more() {
+    let scene = Scene::new();
+    let broken = forbidden_directory(&scene).unwrap();
+    let unlisted = |page: &(u16, String)| page.0 == 503 && page.1.contains("cannot be listed");
+    broken.agent.wait_for_page_within(PATIENCE, "/ready", unlisted);
+    fs::write(scene.path("tailwater.yaml"), scene.files("")).unwrap();
+    broken.agent.signal("HUP");
+    broken.agent.wait_for_page_within(PATIENCE, "/ready", |page| *page == (200, "ready\n".to_owned()));
+    broken.agent.terminate();
+    (broken.mend.unwrap())(&scene);
+}
+
 impl Case {
     fn tells(&self, value: f64) -> bool {
         (self.tells)(value)
@@ -281,6 +294,17 @@ fn forbidden_file(scene: &Scene) -> Option<Broken> {
     Some(broken.mended_by(move |_| allow(&file, 0o644)))
 }
 
+/// A file system that goes with the test, also one that fails.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: the agent has files open there.
+        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
 /// The spool is on a file system of 256 KiB.
 fn full_disk(scene: &Scene) -> Option<Broken> {
     let disk = scene.path("disk");
@@ -291,15 +315,14 @@ fn full_disk(scene: &Scene) -> Option<Broken> {
         eprintln!("SKIPPED: the disk is full, as nothing can be mounted here");
         return None;
     }
+    let mounted = Mounted(disk.clone());
     scene.write(20_000);
     scene.loki.answer_all(Fault::Status(500, "no".to_owned()));
     let options = format!("batchsize: 100000, spool: {{directory: '{}/spool'}},", disk.display());
     let broken = scene.start(&scene.files(&options));
-    // Lazily: the agent has files open there.
-    let unmount = move || assert!(Command::new("umount").arg("-l").arg(&disk).status().unwrap().success());
     Some(broken.mended_by(move |scene| {
         scene.loki.heal();
-        unmount();
+        drop(mounted);
     }))
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::custody::ledger::{Ledger, Track};
 
-/// What was read and is not settled.
+/// What was read and is not settled. Lines that a stage holds back wait for what belongs to them, not for anybody to take
+/// them: they are not behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
+    /// Also those of which nothing but held lines is left.
     pub(crate) chunks: usize,
     pub(crate) bytes: u64,
-    /// When the oldest of it was read.
+    /// When the oldest of these bytes was read.
     pub(crate) oldest: Option<Instant>,
 }
 
@@ -30,10 +32,11 @@ impl Track {
     /// What of it is not settled.
     pub(crate) fn backlog(&self) -> Backlog {
         let state = self.lock();
+        let mut behind = state.slots.iter().filter(|slot| slot.share.is_some()).peekable();
         Backlog {
             chunks: state.slots.len(),
-            bytes: state.slots.iter().map(|slot| slot.bytes).sum(),
-            oldest: state.slots.front().map(|slot| slot.admitted),
+            oldest: behind.peek().map(|slot| slot.admitted),
+            bytes: behind.map(|slot| slot.bytes).sum(),
         }
     }
 }

@@ -60,9 +60,12 @@ async fn lines_that_are_held_back_hold_the_position_and_no_bytes() {
     let track = Ledger::default().track("file:1:1", "a.log");
     let ticket = track.admit(at(10), budget.take(1).await);
     let held = ticket.hold();
+    assert_eq!(track.backlog().bytes, 1);
     assert_ne!(budget.used(), ByteCount(0));
     ticket.settle(Outcome::Delivered);
     assert_eq!((committed(&track), budget.used()), (None, ByteCount(0)));
+    let backlog = track.backlog();
+    assert_eq!((backlog.chunks, backlog.bytes, backlog.oldest), (1, 0, None), "nobody is behind");
     held.settle(Outcome::Delivered);
     assert_eq!(committed(&track), Some(10));
 }
