@@ -1,7 +1,6 @@
 //! Lines that Loki does not take at once: on disk, in memory, at their source, and never nowhere.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
 use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits, Store};
 use crate::support::ledger::{Expected, entry_key, verify};
-use crate::writer::Writer;
+use crate::writer::{Writer, append};
 
 fn refusing() -> Fault {
     Fault::Status(503, "the ingesters are away".to_owned())
@@ -303,7 +302,7 @@ async fn streams_above_lokis_limit_wait_while_the_others_go_on() {
     );
     let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
     loki.wait_for(|store| store.entries.len() == 40, PATIENCE).await.unwrap();
-    fs::write(&path, lines(0) + &lines(100)).unwrap();
+    append(&path, &lines(100));
     loki.wait_for(|store| store.entries.len() == 80, PATIENCE).await.unwrap();
     agent.assert_nothing_is_missing();
     assert_eq!(agent.metric_sum("tailwater_refused_entries_total"), 0.0, "there is patience with them");
@@ -512,8 +511,7 @@ async fn patience_with_streams_above_lokis_limit_ends_and_what_is_refused_is_cou
     let agent = Agent::start(directory.path(), &configuration(directory.path(), &client(&loki.url()), &job));
     agent.wait_for_metric_within(OVER_A_MINUTE, "tailwater_refused_entries_total", |entries| entries == 60.0);
     // Later ones are not waited for again.
-    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
-    file.write_all(lines(100).as_bytes()).unwrap();
+    append(&path, &lines(100));
     agent.wait_for_metric("tailwater_refused_entries_total", |entries| entries == 120.0);
     agent.wait_for_metric("tailwater_sent_entries_total", |entries| entries == 80.0);
     agent.assert_nothing_is_missing();

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
 use crate::support::fake_loki::{FakeLoki, Limits, Store};
 use crate::support::ledger::{Expected, entry_key, verify};
-use crate::writer::Writer;
+use crate::writer::{Writer, append};
 
 fn start(directory: &Path, loki: &FakeLoki, pattern: &str) -> Agent {
     let job = file_job(&format!("{}/{pattern}", directory.display()));
@@ -16,10 +16,6 @@ fn start(directory: &Path, loki: &FakeLoki, pattern: &str) -> Agent {
 
 fn whole(expected: &Expected) -> impl FnMut(&Store) -> bool + '_ {
     |store| store.entries.len() >= expected.len()
-}
-
-fn append(path: &Path, text: &str) {
-    OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! doubled.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,7 @@ use crate::agent::{Agent, PATIENCE, client, configuration};
 use crate::support::fake_docker::{FakeDocker, Script, frame};
 use crate::support::fake_loki::{FakeLoki, Fault, FaultKind, Limits, StoredEntry};
 use crate::support::ledger::{entry_key, verify};
-use crate::writer::Writer;
+use crate::writer::{Writer, append};
 
 /// Reloads under load. A configuration that changes often has a line in more hands than one that does not.
 const RELOADS: u64 = 500;
@@ -569,11 +569,6 @@ async fn an_entry_that_is_held_back_is_let_go_whole() {
     assert!(agent.terminate().0.success());
     bench.arrived(3).await;
     assert_eq!(bench.loki.store().lines(), ["1 first\n  second", "2 first\n  second", "3 first"]);
-}
-
-fn append(path: &Path, text: &str) {
-    use std::io::Write as _;
-    fs::OpenOptions::new().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::ledger::Expected;
 
+/// Appends to a file, made where there is none. Written anew it could be seen truncated.
+pub fn append(path: &Path, text: &str) {
+    OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
 /// An application that logs to one path.
 pub struct Writer {
     path: PathBuf,
