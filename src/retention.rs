@@ -15,7 +15,7 @@ mod tiers;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use archive::{Archive, ArchiveError, Entry, run, show_time};
+pub(crate) use archive::{Archive, ArchiveError, Entry, Stream, run, show_time};
 pub(crate) use filter::Filter;
 pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
 pub(crate) use tiers::{Rule, Settings, Tier};

@@ -1,6 +1,7 @@
 //! The command `archive`: what is asked of an archive, on the terminal.
 //! In: what was given.  Out: entries, tables, an exit code.  Owns: nothing.
 
+mod replay;
 mod show;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::agent::Loaded;
 use crate::cli::archive::show::Format;
 use crate::cli::checks;
 use crate::cli::flags::Given;
@@ -54,6 +56,7 @@ pub(super) fn run(given: &Given) -> ExitCode {
         (_, _, Some(word)) => Err(End::Wrong(format!("`{word}` is one word too many"))),
         (Some("query"), selector, None) => query(given, selector, &mut out),
         (Some("export"), selector, None) => export(given, selector, &mut out),
+        (Some("replay"), selector, None) => replay::replay(given, selector, &mut out),
         (Some("ls"), None, None) => list(given, &mut out),
         (Some("verify"), None, None) => verify(given, &mut out),
         (Some("ls" | "verify"), Some(word), None) => {
@@ -66,7 +69,7 @@ pub(super) fn run(given: &Given) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(End::Wrong(problem)) => wrong(&format!(
-            "{problem}\n  = help: one of query, ls, verify, export; see `tailwater help archive`"
+            "{problem}\n  = help: one of query, ls, verify, export, replay; see `tailwater help archive`"
         )),
         Err(End::Exit(code)) => code,
         Err(End::Broken(problem)) => {
@@ -165,18 +168,28 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
 
 fn open(given: &Given) -> Result<Archive, End> {
     if let Some(store) = given.text("store") {
-        let place = Place { tier: String::new(), root: store.into() };
-        return Ok(Archive { places: vec![place], settings: None });
+        return Ok(of_store(store));
     }
-    let mut loaded = checks::load(given).map_err(End::Exit)?;
+    places(given, &mut checks::load(given).map_err(End::Exit)?)
+}
+
+/// Where the archive is, of a configuration that is read.
+fn places(given: &Given, loaded: &mut Loaded) -> Result<Archive, End> {
+    if let Some(store) = given.text("store") {
+        return Ok(of_store(store));
+    }
     loaded.settings.archive_by_default();
-    let Some(settings) = loaded.settings.retention else {
+    let Some(settings) = loaded.settings.retention.clone() else {
         let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
         return Err(End::Broken(problem));
     };
     let place =
         |(tier, root): (&str, &std::path::Path)| Place { tier: tier.to_owned(), root: root.to_owned() };
     Ok(Archive { places: settings.stores().map(place).collect(), settings: Some(settings) })
+}
+
+fn of_store(store: &str) -> Archive {
+    Archive { places: vec![Place { tier: String::new(), root: store.into() }], settings: None }
 }
 
 fn filter(given: &Given, selector: Option<&str>) -> Result<Filter, End> {

@@ -27,8 +27,8 @@ pub(super) mod crashes;
 
 #[cfg(test)]
 pub(super) use crashes::{object_size, seal_now};
-pub(crate) use entry::Entry;
 pub(super) use entry::Streams;
+pub(crate) use entry::{Entry, Stream};
 pub(super) use layout::{LOG, date_of, service_directory};
 pub(crate) use manifest::show_time;
 pub(super) use manifest::{Manifest, Seal};

@@ -45,7 +45,7 @@ const fn ignored(
 /// The table.
 // Two lines a row; formatted it would be eight.
 #[rustfmt::skip]
-pub(crate) static FLAGS: [Flag; 115] = [
+pub(crate) static FLAGS: [Flag; 121] = [
     flag(Inspect, "job", Text, "", "",
         "Job whose stages are shown, where there are several"),
     flag(Inspect, "labels", Labels, "", "",
@@ -63,13 +63,25 @@ pub(crate) static FLAGS: [Flag; 115] = [
     flag(Archive, "until", Text, "", "",
         "The same as -to"),
     flag(Archive, "limit", Number, "100", "",
-        "Entries that query shows; 0 is all"),
+        "Entries that query shows, or that replay sends, which sends all unless it is given; 0 is all"),
     flag(Archive, "o", OneOf(&["text", "json", "raw", "logfmt"]), "text", "",
         "How entries are shown; ls knows text and json"),
     flag(Archive, "forward", Bool, "false", "",
         "The oldest entries first"),
     flag(Archive, "count", Bool, "false", "",
         "Show only how many entries there are, of all that match"),
+    flag(Archive, "client", Text, "", "",
+        "Client that replay sends to, where there are several"),
+    flag(Archive, "label", Labels, "", "",
+        "Label that replay gives to every stream, in place of its own of that name, such as replay=incident-42; may be repeated"),
+    flag(Archive, "rate", Bytes, "2MB", "",
+        "Bytes a second that replay sends: half of what Loki takes of a tenant by default"),
+    flag(Archive, "max-bytes", Bytes, "", "",
+        "Bytes of lines and structured metadata after which replay ends"),
+    flag(Archive, "state", File, "", "",
+        "Where replay keeps how far it is; without it beside the positions file"),
+    flag(Archive, "yes", Bool, "false", "",
+        "Replay without asking"),
     flag(General, "config.file", File, "", "",
         "Configuration file, or a comma-separated list of which the first existing one is used; without it config/tailwater.yaml, else the one built in"),
     flag(General, "config.expand-env", Bool, "false", "",

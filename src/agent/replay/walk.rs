@@ -1,0 +1,160 @@
+//! Walks over what is to be replayed, in order of time, from a place on.
+//! In: an archive, a question, a place.  Out: entries, and the place after them.  Owns: an answer.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Labels, UnixNanos};
+use crate::retention::{Answer, Entry, Filter, Place as Store, Rule, Settings};
+
+/// What is to be replayed.
+pub(crate) struct Question {
+    /// All of it in words, by which a replay that was interrupted is known again.
+    pub(crate) text: String,
+    pub(crate) stores: Vec<Store>,
+    pub(crate) filter: Filter,
+    /// Of the agent whose archive it is, for its rules.
+    pub(crate) settings: Option<Arc<Settings>>,
+    /// Labels that every stream gets.
+    pub(crate) labels: Labels,
+    pub(crate) caps: Caps,
+}
+
+/// Where a replay ends, whatever there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) entries: u64,
+    /// Of lines and structured metadata.
+    pub(crate) bytes: u64,
+}
+
+/// A place between two entries, and what is before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// Everything older is passed.
+    pub(super) time: UnixNanos,
+    /// So many entries of this very time are passed too.
+    pub(super) count: u64,
+    /// What these are, added up. Entries of one time have no order that outlives a change of the archive.
+    pub(super) sum: u64,
+    /// All that is passed.
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Entries, and the place after those that were given.
+pub(super) struct Walk<'q> {
+    answer: Answer<'q>,
+    caps: Caps,
+    pub(super) place: Place,
+    /// Entries of the place's time that are passed already.
+    skip: u64,
+    /// The caps have ended it.
+    pub(super) is_capped: bool,
+}
+
+impl Question {
+    fn rules(&self) -> &[Rule] {
+        self.settings.as_ref().map(|settings| settings.rules.as_slice()).unwrap_or_default()
+    }
+
+    /// Leaves out what is before a place. Where the archive has changed at the very time of the place, that time is taken
+    /// from its beginning: what is sent twice Loki stores once.
+    pub(super) fn begin_at(&mut self, mut place: Place) -> Result<Place, String> {
+        if place == Place::default() {
+            return Ok(place);
+        }
+        let (from, to) = (self.filter.from, self.filter.to);
+        (self.filter.from, self.filter.to) = (place.time, place.time);
+        let passed = self.first(place.count);
+        (self.filter.from, self.filter.to) = (from.max(place.time), to);
+        if passed? != Some(place.sum) {
+            place.entries -= place.count.min(place.entries);
+            (place.count, place.sum) = (0, 0);
+        }
+        Ok(place)
+    }
+
+    /// What the first so many entries are, added up, where there are so many.
+    fn first(&self, count: u64) -> Result<Option<u64>, String> {
+        let mut walk = Walk::of(self, Place::default(), Caps::NONE)?;
+        let mut sum = 0u64;
+        for _ in 0..count {
+            match walk.next(&mut |_, _| {}) {
+                Some(Ok(entry)) => sum = sum.wrapping_add(number(&entry)),
+                // It is told when it is met again.
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+        Ok(Some(sum))
+    }
+}
+
+impl Caps {
+    pub(crate) const NONE: Caps = Caps { entries: u64::MAX, bytes: u64::MAX };
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place { time: UnixNanos(i64::MIN), count: 0, sum: 0, entries: 0, bytes: 0 }
+    }
+}
+
+impl Place {
+    fn pass(&mut self, entry: &Entry) {
+        if self.time != entry.time {
+            (self.time, self.count, self.sum) = (entry.time, 0, 0);
+        }
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(number(entry));
+        self.entries += 1;
+        self.bytes += size(entry);
+    }
+}
+
+impl<'q> Walk<'q> {
+    /// From a place that the question [begins at](Question::begin_at).
+    pub(super) fn begin(question: &'q Question, place: Place) -> Result<Walk<'q>, String> {
+        Walk::of(question, place, question.caps)
+    }
+
+    fn of(question: &'q Question, place: Place, caps: Caps) -> Result<Walk<'q>, String> {
+        let answer = Answer::begin(&question.stores, &question.filter, question.rules(), true);
+        let answer = answer.map_err(|error| error.to_string())?;
+        Ok(Walk { answer, caps, skip: place.count, place, is_capped: false })
+    }
+
+    /// The next entry; `tell` is told how many files were read, of how many. After an error the rest can still be had.
+    pub(super) fn next(&mut self, tell: &mut dyn FnMut(usize, usize)) -> Option<Result<Entry, String>> {
+        while !self.is_capped {
+            let entry = match self.answer.next(tell)? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error.to_string())),
+            };
+            if self.skip > 0 && entry.time == self.place.time {
+                self.skip -= 1;
+                continue;
+            }
+            self.is_capped = self.place.entries >= self.caps.entries
+                || self.place.bytes.saturating_add(size(&entry)) > self.caps.bytes;
+            if !self.is_capped {
+                self.place.pass(&entry);
+                return Some(Ok(entry));
+            }
+        }
+        None
+    }
+}
+
+/// Bytes as Loki counts them towards its limits: of the line and of structured metadata.
+pub(super) fn size(entry: &Entry) -> u64 {
+    (entry.line.len() + entry.metadata.as_ref().map_or(0, |metadata| metadata.len())) as u64
+}
+
+/// What an entry is, as far as a sum needs it.
+fn number(entry: &Entry) -> u64 {
+    // The lower half is as good as all of it.
+    entry.identity() as u64
+}
