@@ -173,7 +173,7 @@ impl Verb {
             Verb::Check => "check -config.file=FILE [-flag[=value] ...]",
             Verb::Inspect => "inspect -config.file=FILE [-job=NAME] [-flag[=value] ...] < SAMPLE",
             Verb::Archive => {
-                "archive query|ls|verify|export|replay ['{label=\"value\"} |= \"text\"'] [-flag[=value] ...]"
+                "archive query|ls|verify|export|replay ['{name=\"value\"} |= \"text\"'] [-flag ...]"
             }
             Verb::Version => "version",
             Verb::Help => "help [run|check|inspect|archive|config|man|bash|zsh|fish]",

@@ -41,7 +41,7 @@ impl Scene {
     fn configure(&self, more: &str) {
         let client = client(&self.loki.url()).replace("batchwait", &format!("{more}batchwait"));
         fs::create_dir_all(self.path("replay")).unwrap();
-        let text = configuration(&self.path("replay"), &client, "[]");
+        let text = configuration(&self.path("replay"), &client, "  []");
         fs::write(self.path("replay.yaml"), text).unwrap();
     }
 
@@ -224,7 +224,7 @@ async fn labels_tell_what_is_replayed_while_the_agent_goes_on_untouched() {
     assert!(wanted.len() > 10);
     assert_eq!(lines(&replayed), lines(&wanted));
     assert_eq!(
-        agent.metric_sum("tailwater_client_sent_entries_total"),
+        agent.metric_sum("tailwater_sent_entries_total"),
         1000.0,
         "it is not the agent's doing"
     );
@@ -390,8 +390,8 @@ async fn a_replay_that_makes_no_sense_is_refused_in_words() {
         client(&scene.loki.url())
     );
     let path = |name: &str| scene.path(name).display().to_string();
-    fs::write(scene.path("two.yaml"), configuration(&scene.path("replay"), &two, "[]")).unwrap();
-    fs::write(scene.path("none.yaml"), configuration(&scene.path("replay"), "  []", "[]")).unwrap();
+    fs::write(scene.path("two.yaml"), configuration(&scene.path("replay"), &two, "  []")).unwrap();
+    fs::write(scene.path("none.yaml"), configuration(&scene.path("replay"), "  []", "  []")).unwrap();
     fs::write(scene.path("damaged"), "tailwater-replay 1 00000000\n{}\n").unwrap();
     let (damaged, nowhere) = (format!("-state={}", path("damaged")), "-state=/nowhere/at/all".to_owned());
     let (two, none) =

@@ -38,7 +38,7 @@ pub(super) fn replay(given: &Given, selector: Option<&str>, out: &mut impl Write
     let labels = labels(given)?;
     let caps = Caps {
         entries: number(given, "limit")?.filter(|limit| *limit > 0).unwrap_or(u64::MAX),
-        bytes: size(given, "max-bytes").unwrap_or(u64::MAX),
+        bytes: size(given, "max-bytes").filter(|size| *size > 0).unwrap_or(u64::MAX),
     };
     let rate = size(given, "rate").unwrap_or(RATE);
     if rate == 0 {
