@@ -4,6 +4,7 @@
 mod show;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +156,7 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
     let checked = check(&archive.places, &mut tell).map_err(|error| End::Broken(error.to_string()))?;
     progress.clear();
     for (file, problem) in &checked.damage {
-        writeln!(out, "{}: {problem}", file.display()).map_err(End::Output)?;
+        writeln!(out, "{file}: {problem}").map_err(End::Output)?;
     }
     let (objects, lines) = (checked.objects, checked.lines);
     writeln!(out, "{objects} objects with {lines} lines are whole, {} are not", checked.damage.len())
@@ -165,8 +166,8 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
 
 fn open(given: &Given) -> Result<Archive, End> {
     if let Some(store) = given.text("store") {
-        let place = Place { tier: String::new(), root: store.into() };
-        return Ok(Archive { places: vec![place], settings: None });
+        let places = vec![Place::directory("", existing(store.as_ref())?)];
+        return Ok(Archive { places, settings: None });
     }
     let mut loaded = checks::load(given).map_err(End::Exit)?;
     loaded.settings.archive_by_default();
@@ -174,9 +175,16 @@ fn open(given: &Given) -> Result<Archive, End> {
         let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
         return Err(End::Broken(problem));
     };
-    let place =
-        |(tier, root): (&str, &std::path::Path)| Place { tier: tier.to_owned(), root: root.to_owned() };
-    Ok(Archive { places: settings.stores().map(place).collect(), settings: Some(settings) })
+    if let Some((_, first)) = settings.stores().next() {
+        existing(first)?;
+    }
+    let places = settings.stores().map(|(tier, root)| Place::directory(tier, root)).collect();
+    Ok(Archive { places, settings: Some(settings) })
+}
+
+fn existing(store: &Path) -> Result<&Path, End> {
+    let missing = || End::Broken(format!("there is no archive in {}", store.display()));
+    if store.is_dir() { Ok(store) } else { Err(missing()) }
 }
 
 fn filter(given: &Given, selector: Option<&str>) -> Result<Filter, End> {
