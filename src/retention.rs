@@ -9,6 +9,7 @@
 
 mod archive;
 mod filter;
+mod objects;
 mod query;
 mod tiers;
 

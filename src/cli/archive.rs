@@ -5,6 +5,7 @@ mod replay;
 mod show;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,7 +159,7 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
     let checked = check(&archive.places, &mut tell).map_err(|error| End::Broken(error.to_string()))?;
     progress.clear();
     for (file, problem) in &checked.damage {
-        writeln!(out, "{}: {problem}", file.display()).map_err(End::Output)?;
+        writeln!(out, "{file}: {problem}").map_err(End::Output)?;
     }
     let (objects, lines) = (checked.objects, checked.lines);
     writeln!(out, "{objects} objects with {lines} lines are whole, {} are not", checked.damage.len())
@@ -167,29 +168,32 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
 }
 
 fn open(given: &Given) -> Result<Archive, End> {
-    if let Some(store) = given.text("store") {
-        return Ok(of_store(store));
+    match given.text("store") {
+        Some(store) => of_store(store),
+        None => of_configuration(&mut checks::load(given).map_err(End::Exit)?),
     }
-    places(given, &mut checks::load(given).map_err(End::Exit)?)
 }
 
-/// Where the archive is, of a configuration that is read.
-fn places(given: &Given, loaded: &mut Loaded) -> Result<Archive, End> {
-    if let Some(store) = given.text("store") {
-        return Ok(of_store(store));
-    }
+fn of_store(store: &str) -> Result<Archive, End> {
+    Ok(Archive { places: vec![Place::directory("", existing(store.as_ref())?)], settings: None })
+}
+
+fn of_configuration(loaded: &mut Loaded) -> Result<Archive, End> {
     loaded.settings.archive_by_default();
     let Some(settings) = loaded.settings.retention.clone() else {
         let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
         return Err(End::Broken(problem));
     };
-    let place =
-        |(tier, root): (&str, &std::path::Path)| Place { tier: tier.to_owned(), root: root.to_owned() };
-    Ok(Archive { places: settings.stores().map(place).collect(), settings: Some(settings) })
+    if let Some((_, first)) = settings.stores().next() {
+        existing(first)?;
+    }
+    let places = settings.stores().map(|(tier, root)| Place::directory(tier, root)).collect();
+    Ok(Archive { places, settings: Some(settings) })
 }
 
-fn of_store(store: &str) -> Archive {
-    Archive { places: vec![Place { tier: String::new(), root: store.into() }], settings: None }
+fn existing(store: &Path) -> Result<&Path, End> {
+    let missing = || End::Broken(format!("there is no archive in {}", store.display()));
+    if store.is_dir() { Ok(store) } else { Err(missing()) }
 }
 
 fn filter(given: &Given, selector: Option<&str>) -> Result<Filter, End> {

@@ -45,6 +45,9 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes a directory that is empty. Nobody relies on it: it need not be durable.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+
     /// Takes a file, made where there is none, for whoever keeps the lock; `None` while another has it.
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
 
@@ -142,6 +145,10 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {

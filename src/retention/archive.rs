@@ -29,7 +29,7 @@ pub(super) mod crashes;
 pub(super) use crashes::{object_size, seal_now};
 pub(super) use entry::Streams;
 pub(crate) use entry::{Entry, Stream};
-pub(super) use layout::{LOG, date_of, service_directory};
+pub(super) use layout::{LOG, OBJECT, date_of, object_of, service_directory};
 pub(crate) use manifest::show_time;
 pub(super) use manifest::{Manifest, Seal};
 pub(super) use object::{Group, Object, ObjectError};

@@ -56,7 +56,7 @@ fn fill(directory: &Path, records: &[(Option<String>, Vec<Made>, bool)]) {
 }
 
 fn ask(directory: &Path, filter: &Filter, forward: bool) -> Vec<Entry> {
-    let places = [Place { tier: String::new(), root: directory.to_owned() }];
+    let places = [Place::directory("", directory)];
     let mut answer = Answer::begin(&places, filter, &[], forward).unwrap();
     std::iter::from_fn(|| answer.next(&mut |_, _| {})).collect::<Result<_, _>>().unwrap()
 }

@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::agent::{Caps, Destination, Ended, LokiLimits, MOST_STREAMS, Outlook, Question, Replay, Report};
-use crate::cli::archive::{End, Progress, filter, places};
+use crate::cli::archive::{End, Progress, filter, of_configuration, of_store};
 use crate::cli::checks;
 use crate::cli::flags::{self, Given};
 use crate::cli::use_ring;
@@ -45,8 +45,12 @@ pub(super) fn replay(given: &Given, selector: Option<&str>, out: &mut impl Write
         return Err(End::Wrong("-rate=0 would never end".to_owned()));
     }
     let mut loaded = checks::load(given).map_err(End::Exit)?;
+    // An agent without clients has an archive that need not be configured; that there is a client now does not matter.
     let clients = std::mem::take(&mut loaded.settings.clients);
-    let archive = places(given, &mut loaded)?;
+    let archive = match given.text("store") {
+        Some(store) => of_store(store)?,
+        None => of_configuration(&mut loaded)?,
+    };
     loaded.settings.clients = clients;
     let destination = Destination::of(&loaded.settings, given.text("client")).map_err(broken)?;
     let text = text_of(given, selector, destination.name(), &archive.places);
@@ -122,7 +126,7 @@ fn text_of(given: &Given, selector: Option<&str>, client: &str, places: &[Place]
         text.extend(given.text(flag).map(|value| format!(" -{flag}={value}")));
     }
     given.all("label").for_each(|label| text.push_str(&format!(" -label={label}")));
-    places.iter().for_each(|place| text.push_str(&format!(" of {}", place.root.display())));
+    places.iter().for_each(|place| text.push_str(&format!(" of {}", place.objects.name())));
     text
 }
 

@@ -2,7 +2,7 @@
 //! In: calls of custody, faults and crashes of a test.  Out: what a disk may answer at worst.  Owns: files and names, as the
 //! process sees them and as a crash would leave them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
@@ -103,13 +103,6 @@ impl SimDisk {
     pub(crate) fn fail_after(&self, spared: usize, calls: usize) {
         let state = &mut *self.state();
         (state.spared, state.faults) = (spared, calls);
-    }
-
-    /// All files, as the process sees them.
-    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let state = self.state();
-        let names = state.names.iter();
-        names.map(|(name, file)| (name.clone(), state.files[*file].content.clone())).collect()
     }
 
     /// True while calls may fail.
@@ -240,7 +233,8 @@ impl Disk for SimDisk {
         state.fault(false)?;
         let within = format!("{}/", directory.display());
         let names = state.names.keys().filter_map(|name| name.strip_prefix(&within));
-        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
+        let names: BTreeSet<&str> = names.filter_map(|name| name.split('/').next()).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     fn length(&self, path: &Path) -> io::Result<u64> {
@@ -354,6 +348,10 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         state.rename(Naming { from: Some(name(path)), to: None })
+    }
+
+    fn remove_directory(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Option<Lock>> {

@@ -1,8 +1,7 @@
 //! A disk that fails and crashes while entries are logged and sealed: each stays exactly once, and no object is half.
-//! In: seeds.  Out: a verdict.  Owns: a disk in memory, dumped to a real one to be read.
+//! In: seeds.  Out: a verdict.  Owns: a disk in memory.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,9 @@ use crate::custody::{Record, SimDisk};
 use crate::record::{ByteCount, Labels, UnixNanos};
 use crate::retention::archive::seal::seal;
 use crate::retention::archive::store::Archive;
-use crate::retention::archive::{Manifest, Object, Streams};
+use crate::retention::archive::{Manifest, Object, Streams, object_of};
 use crate::retention::filter::Filter;
+use crate::retention::objects::Objects;
 use crate::retention::query::{Answer, Place, check};
 use crate::retention::tiers::{Settings, Tier};
 
@@ -58,44 +58,30 @@ pub(crate) fn record(tenant: Option<&str>, entries: &[Made]) -> Record {
     }
 }
 
+/// Where it all is.
+fn place(disk: &Arc<SimDisk>) -> Place {
+    Place::on(disk.clone(), "", Path::new(ROOT))
+}
+
 /// The rows of all objects that have a manifest, as lines.
-fn sealed_lines(root: &Path) -> Vec<String> {
-    let mut directories = vec![root.to_owned()];
+fn sealed_lines(objects: &dyn Objects) -> Vec<String> {
     let mut lines = Vec::new();
-    while let Some(directory) = directories.pop() {
-        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() && !path.ends_with(".wal") {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
-                let manifest = Manifest::decode(&fs::read(&path).unwrap()).unwrap();
-                let object = Object::open(&path.with_extension("parquet"), &manifest.seal()).unwrap();
-                for group in object.groups() {
-                    let entries = object.read(group, &Filter::everything(), &mut Streams::default()).unwrap();
-                    lines.extend(
-                        entries.iter().map(|entry| String::from_utf8_lossy(&entry.line).into_owned()),
-                    );
-                }
-            }
+    for name in objects.below("").unwrap().iter().filter(|name| object_of(name).is_some()) {
+        let manifest = Manifest::decode(&objects.read(name).unwrap()).unwrap();
+        let object = Object::open(objects, &manifest.object, &manifest.seal()).unwrap();
+        for group in object.groups() {
+            let entries = object.read(group, &Filter::everything(), &mut Streams::default()).unwrap();
+            lines.extend(entries.iter().map(|entry| String::from_utf8_lossy(&entry.line).into_owned()));
         }
     }
     lines.sort();
     lines
 }
 
-fn dump(disk: &SimDisk) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    for (name, content) in disk.files() {
-        let path = directory.path().join(name.trim_start_matches('/'));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    directory
-}
-
-fn asked_lines(root: &Path) -> Vec<String> {
-    let places = [Place { tier: String::new(), root: root.to_owned() }];
+/// What a query over places gives, as lines in alphabetical order.
+pub(crate) fn asked_lines(places: &[Place]) -> Vec<String> {
     let filter = Filter::everything();
-    let mut answer = Answer::begin(&places, &filter, &[], true).unwrap();
+    let mut answer = Answer::begin(places, &filter, &[], true).unwrap();
     let mut lines = Vec::new();
     while let Some(entry) = answer.next(&mut |_, _| {}) {
         lines.push(String::from_utf8_lossy(&entry.unwrap().line).into_owned());
@@ -170,7 +156,7 @@ fn run(seed: u64) {
         if dice.below(3) == 0 {
             disk.crash();
             archive = open();
-            let seen = asked_lines(&dump(&disk).path().join("archive"));
+            let seen = asked_lines(&[place(&disk)]);
             assert!(
                 kept.iter().all(|line| seen.binary_search(line).is_ok()),
                 "seed {seed}: something is gone"
@@ -180,10 +166,9 @@ fn run(seed: u64) {
     disk.crash();
     archive = open();
     assert!(seal_all(&mut archive), "nothing fails any more");
-    let directory = dump(&disk);
-    let root = directory.path().join("archive");
-    let mut sealed = sealed_lines(&root);
-    assert_eq!(asked_lines(&root), sealed, "seed {seed}");
+    let place = place(&disk);
+    let mut sealed = sealed_lines(&*place.objects);
+    assert_eq!(asked_lines(std::slice::from_ref(&place)), sealed, "seed {seed}");
     let distinct = {
         let mut distinct = sealed.clone();
         distinct.dedup();
@@ -194,7 +179,7 @@ fn run(seed: u64) {
     sealed.retain(|line| !unsure.contains(line));
     kept.sort();
     assert_eq!(sealed, kept, "seed {seed}");
-    let checked = check(&[Place { tier: String::new(), root }], &mut |_, _| {}).unwrap();
+    let checked = check(&[place], &mut |_, _| {}).unwrap();
     assert_eq!(checked.damage, []);
 }
 

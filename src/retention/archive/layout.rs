@@ -1,7 +1,6 @@
 //! Names in a store: partitions as Hive writes them, objects after the numbers of the log.
 //! In: a day, a host, a service.  Out: directories that other engines read as columns.  Owns: nothing.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -11,11 +10,12 @@ use crate::record::UnixNanos;
 /// The log's directory. Readers of Parquet pass over names with a dot.
 pub(crate) const LOG: &str = ".wal";
 
-/// Where files are until they are whole.
-pub(super) const PARTIAL: &str = ".tmp";
-
 /// Beside the log: whose numbers its entries have.
 pub(super) const AGENT: &str = "agent";
+
+/// Ends of names.
+pub(crate) const OBJECT: &str = ".parquet";
+const MANIFEST: &str = ".json";
 
 /// Nanoseconds of a day.
 pub(crate) const DAYS: i64 = 24 * 3600 * 1_000_000_000;
@@ -40,9 +40,8 @@ fn days(count: i32) -> jiff::Span {
 }
 
 /// Where objects of a day and a service are, below the store.
-pub(super) fn partition(date: &str, host: &str, service: Option<&str>) -> PathBuf {
-    let host = format!("host={}", escape(host));
-    Path::new(&format!("date={date}")).join(host).join(service_directory(service.unwrap_or_default()))
+pub(super) fn partition(date: &str, host: &str, service: &str) -> String {
+    format!("date={date}/host={}/{}", escape(host), service_directory(service))
 }
 
 /// The directory of a service; without one it is a directory too.
@@ -53,9 +52,19 @@ pub(crate) fn service_directory(service: &str) -> String {
 /// The name of an object: nobody else writes one like it, and sealing the same part of the log again writes the same one.
 pub(super) fn object_name(agent: &str, first: u64, kept_for: Option<Duration>) -> String {
     match kept_for {
-        Some(kept_for) => format!("{agent}-{first:016x}-{}s", kept_for.as_secs()),
-        None => format!("{agent}-{first:016x}"),
+        Some(kept_for) => format!("{agent}-{first:016x}-{}s{OBJECT}", kept_for.as_secs()),
+        None => format!("{agent}-{first:016x}{OBJECT}"),
     }
+}
+
+/// What is known of an object is beside it.
+pub(crate) fn manifest_of(object: &str) -> String {
+    format!("{}{MANIFEST}", object.strip_suffix(OBJECT).unwrap_or(object))
+}
+
+/// The other way round; `None` for what is no manifest.
+pub(crate) fn object_of(manifest: &str) -> Option<String> {
+    manifest.strip_suffix(MANIFEST).map(|name| format!("{name}{OBJECT}"))
 }
 
 /// A value as a part of a path.
@@ -86,14 +95,11 @@ mod tests {
 
     #[test]
     fn partitions_are_written_as_hive_does() {
-        let partition = |service| partition("2026-11-18", "web-1", service).display().to_string();
-        assert_eq!(partition(Some("api")), "date=2026-11-18/host=web-1/service=api");
-        assert_eq!(
-            partition(Some("a/b=c: 100%é")),
-            "date=2026-11-18/host=web-1/service=a%2Fb%3Dc%3A 100%25é"
-        );
-        assert_eq!(partition(None), "date=2026-11-18/host=web-1/service=_");
-        assert_eq!(partition(Some("..")), "date=2026-11-18/host=web-1/service=..");
+        let partition = |service| partition("2026-11-18", "web-1", service);
+        assert_eq!(partition("api"), "date=2026-11-18/host=web-1/service=api");
+        assert_eq!(partition("a/b=c: 100%é"), "date=2026-11-18/host=web-1/service=a%2Fb%3Dc%3A 100%25é");
+        assert_eq!(partition(""), "date=2026-11-18/host=web-1/service=_");
+        assert_eq!(partition(".."), "date=2026-11-18/host=web-1/service=..");
         let long = |tail: &str| service_directory(&("é/".repeat(500) + tail));
         assert!(long("a").len() < 255 && long("a") != long("b"));
     }

@@ -1,10 +1,8 @@
 //! Reads a Parquet file of the archive, one row group at a time and no more columns than are needed.
-//! In: a file.  Out: the entries of a row group that are asked for.  Owns: the open file.
+//! In: an object's name.  Out: the entries of a row group that are asked for.  Owns: the object's bytes.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,13 +17,14 @@ use crate::retention::archive::entry::{Entry, Stream, Streams};
 use crate::retention::archive::manifest::{Seal, digest_of};
 use crate::retention::archive::schema::Column;
 use crate::retention::filter::Filter;
+use crate::retention::objects::Objects;
 
 /// Rows that are decoded together.
 const BATCH: usize = 4096;
 
-/// An open object.
+/// An object, all of it in memory: sealing and compaction bound it.
 pub(crate) struct Object {
-    reader: SerializedFileReader<File>,
+    reader: SerializedFileReader<Bytes>,
 }
 
 /// A row group.
@@ -40,7 +39,7 @@ pub(crate) struct Group {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
     #[error("{0}")]
-    Open(#[from] io::Error),
+    Read(#[from] io::Error),
     #[error("it has {length} bytes, its manifest says {wanted}")]
     Length { length: u64, wanted: u64 },
     #[error("its SHA-256 is {digest}, its manifest says {wanted}")]
@@ -51,20 +50,28 @@ pub(crate) enum ObjectError {
     Foreign,
 }
 
+impl Seal {
+    /// Whether these bytes are those of the object.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), ObjectError> {
+        let length = bytes.len() as u64;
+        if length != self.bytes {
+            return Err(ObjectError::Length { length, wanted: self.bytes });
+        }
+        let digest = digest_of(bytes);
+        if digest != self.sha256 {
+            return Err(ObjectError::Digest { digest, wanted: self.sha256.clone() });
+        }
+        Ok(())
+    }
+}
+
 impl Object {
-    /// Opens one that is still what its manifest says. Nothing else is looked into: of bytes that are not what was written
+    /// Reads one that is still what its manifest says. Nothing else is looked into: of bytes that are not what was written
     /// the reader of Parquet may panic.
-    pub(crate) fn open(path: &Path, seal: &Seal) -> Result<Object, ObjectError> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        if length != seal.bytes {
-            return Err(ObjectError::Length { length, wanted: seal.bytes });
-        }
-        let digest = digest_of(&file)?;
-        if digest != seal.sha256 {
-            return Err(ObjectError::Digest { digest, wanted: seal.sha256.clone() });
-        }
-        let reader = SerializedFileReader::new(file)?;
+    pub(crate) fn open(objects: &dyn Objects, name: &str, seal: &Seal) -> Result<Object, ObjectError> {
+        let bytes = objects.read(name)?;
+        seal.check(&bytes)?;
+        let reader = SerializedFileReader::new(bytes)?;
         let columns = reader.metadata().file_metadata().schema_descr().num_columns();
         if columns <= Column::Tenant as usize { Err(ObjectError::Foreign) } else { Ok(Object { reader }) }
     }

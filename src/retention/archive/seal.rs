@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::custody::Peek;
 use crate::record::ByteCount;
 use crate::retention::archive::entry::{Entry, Stream, Streams};
-use crate::retention::archive::layout::{LOG, date_of, object_name, partition, service_directory};
+use crate::retention::archive::layout::{date_of, object_name, partition, service_directory};
 use crate::retention::archive::manifest::{Manifest, Origin};
 use crate::retention::archive::store::Store;
 use crate::retention::archive::write::write;
@@ -67,20 +67,20 @@ pub(super) fn seal(
         entries.sort_by_key(|entry| entry.time);
         sealed.duplicates += drop_duplicates(&mut entries);
         let object = write(&entries)?;
-        let service = entries.first().and_then(|entry| entry.stream.label("service")).map(str::to_owned);
-        let directory = partition(&date, &store.host, service.as_deref());
+        let service = entries.first().and_then(|entry| entry.stream.label("service")).unwrap_or_default();
+        let directory = partition(&date, &store.host, service);
         let name = object_name(&store.agent, span.start, kept_for);
         let origin = Origin {
-            object: directory.join(format!("{name}.parquet")).to_string_lossy().into_owned(),
+            object: format!("{directory}/{name}"),
             date,
             host: &store.host,
-            service: service.as_deref().unwrap_or_default(),
+            service,
             kept_for,
             agent: &store.agent,
             span: span.start..sealed.end,
         };
         let manifest = Manifest::of(origin, &entries, &object);
-        store.put(&directory, &name, &object, &manifest).map_err(SealError::Write)?;
+        store.put(object, &manifest).map_err(SealError::Write)?;
         sealed.entries += manifest.lines;
         sealed.objects += 1;
         sealed.bytes += manifest.bytes;
@@ -95,7 +95,7 @@ fn take_parts(
     size: ByteCount,
     sealed: &mut Sealed,
 ) -> io::Result<Parts> {
-    let mut log = Peek::of(&*store.disk, &store.root.join(LOG), span.clone())?;
+    let mut log = Peek::of(&*store.disk, &store.log, span.clone())?;
     let (mut parts, mut streams, mut places) = (Parts::new(), Streams::default(), Places::default());
     let (mut cost, mut read) = (0, 0);
     while let Some(peeked) = log.next()? {

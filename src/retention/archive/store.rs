@@ -10,8 +10,9 @@ use tracing::{info, warn};
 
 use crate::custody::{Disk, Peek, Spool, SpoolError, SpoolSettings, WhenFull};
 use crate::record::{ByteCount, UnixNanos};
-use crate::retention::archive::layout::{AGENT, LOG, PARTIAL};
+use crate::retention::archive::layout::{AGENT, LOG, manifest_of};
 use crate::retention::archive::manifest::Manifest;
+use crate::retention::objects::{Directory, Objects};
 use crate::retention::tiers::Settings;
 
 /// Bytes of the log. When sealing fails for so long that it is full, lines wait at their sources.
@@ -33,8 +34,10 @@ pub(crate) struct Archive {
 /// Where objects go.
 #[derive(Debug)]
 pub(super) struct Store {
+    pub(super) objects: Arc<dyn Objects>,
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) root: PathBuf,
+    /// The directory of the log.
+    pub(super) log: PathBuf,
     pub(super) host: String,
     /// Names whose log the objects come from.
     pub(super) agent: String,
@@ -56,8 +59,9 @@ impl Archive {
         settings: Arc<Settings>,
         root: &Path,
     ) -> Result<Archive, ArchiveError> {
+        let directory = root.join(LOG);
         let log = SpoolSettings {
-            directory: root.join(LOG),
+            directory: directory.clone(),
             max_size: LOG_SIZE,
             max_age: None,
             when_full: WhenFull::Block,
@@ -69,30 +73,24 @@ impl Archive {
             info!(archive = %root.display(), entries = recovered.entries, "entries are not sealed yet");
         }
         let broken = |error| ArchiveError::Disk(name(), error);
-        clear_partial(&*disk, root).map_err(broken)?;
-        let agent = agent(&*disk, root, &log).map_err(broken)?;
-        let oldest = oldest(&*disk, root, &log).map_err(broken)?;
-        let store = Store { disk, root: root.to_owned(), host: settings.host.clone(), agent };
+        let objects = Arc::new(Directory::new(disk.clone(), root));
+        objects.clear_partial().map_err(broken)?;
+        let agent = agent(&*disk, &directory, &log).map_err(broken)?;
+        let oldest = oldest(&*disk, &directory, &log).map_err(broken)?;
+        let store = Store { objects, disk, log: directory, host: settings.host.clone(), agent };
         Ok(Archive { settings, log, store: Arc::new(store), oldest })
     }
 }
 
-fn oldest(disk: &dyn Disk, root: &Path, log: &Spool) -> io::Result<Option<UnixNanos>> {
-    let first = Peek::of(disk, &root.join(LOG), log.span())?.next()?;
+fn oldest(disk: &dyn Disk, directory: &Path, log: &Spool) -> io::Result<Option<UnixNanos>> {
+    let first = Peek::of(disk, directory, log.span())?.next()?;
     Ok(first.map(|first| first.spooled_at))
-}
-
-/// Removes what a crash has left half.
-fn clear_partial(disk: &dyn Disk, root: &Path) -> io::Result<()> {
-    let partial = root.join(PARTIAL);
-    disk.create_directory(&partial)?;
-    disk.list(&partial)?.iter().try_for_each(|name| remove_if_there(disk, &partial.join(name)).map(drop))
 }
 
 /// The name that goes with the log's numbers. Where those begin anew, it is a new one: an object of before that had the same
 /// number must not be taken for one that is sealed again.
-fn agent(disk: &dyn Disk, root: &Path, log: &Spool) -> io::Result<String> {
-    let path = root.join(LOG).join(AGENT);
+fn agent(disk: &dyn Disk, directory: &Path, log: &Spool) -> io::Result<String> {
+    let path = directory.join(AGENT);
     let is_new = log.span() == (0..0);
     if !is_new {
         let mut name = [0; 2 * NAME];
@@ -109,46 +107,17 @@ fn agent(disk: &dyn Disk, root: &Path, log: &Spool) -> io::Result<String> {
     let name = HEXLOWER.encode(&bytes);
     disk.write_at(&path, 0, name.as_bytes())?;
     disk.sync(&path)?;
-    disk.sync_directory(&root.join(LOG))?;
+    disk.sync_directory(directory)?;
     Ok(name)
 }
 
 impl Store {
     /// Puts an object and its manifest in their places, durably.
-    pub(super) fn put(
-        &self,
-        directory: &Path,
-        name: &str,
-        object: &[u8],
-        manifest: &Manifest,
-    ) -> io::Result<()> {
-        let directory = self.root.join(directory);
-        self.disk.create_directory(&directory)?;
-        let about = format!("{name}.json");
+    pub(super) fn put(&self, object: Vec<u8>, manifest: &Manifest) -> io::Result<()> {
+        let about = manifest_of(&manifest.object);
         // One of an attempt that was cut short must not speak of the object that comes now.
-        if remove_if_there(&*self.disk, &directory.join(&about))? {
-            self.disk.sync_directory(&directory)?;
-        }
-        self.place(&directory, &format!("{name}.parquet"), object)?;
-        self.place(&directory, &about, &manifest.encode()?)
-    }
-
-    fn place(&self, directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let (disk, partial) = (&*self.disk, self.root.join(PARTIAL));
-        let half = partial.join(name);
-        remove_if_there(disk, &half)?;
-        disk.write_at(&half, 0, bytes)?;
-        disk.sync(&half)?;
-        disk.rename(&half, &directory.join(name))?;
-        disk.sync_directory(directory)?;
-        disk.sync_directory(&partial)
-    }
-}
-
-/// False where there was none.
-fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
-    match disk.remove(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        removed => removed.map(|()| true),
+        self.objects.remove(&about)?;
+        self.objects.put(&manifest.object, object.into())?;
+        self.objects.put(&about, manifest.encode()?.into())
     }
 }

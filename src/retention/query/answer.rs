@@ -2,14 +2,15 @@
 //! In: stores, a filter.  Out: entries, each once; what could not be read.  Owns: what of the log is asked for, compressed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::custody::{Peek, RealDisk, Record};
+use crate::custody::{Disk, Peek, Record};
 use crate::record::UnixNanos;
-use crate::retention::archive::{Entry, Group, LOG, Object, ObjectError, Seal, Streams};
+use crate::retention::archive::{Entry, Group, Object, ObjectError, Seal, Streams};
 use crate::retention::filter::Filter;
-use crate::retention::query::listing::{Place, files, manifest};
+use crate::retention::objects::Objects;
+use crate::retention::query::listing::{Place, manifest, manifests};
 use crate::retention::query::merge::{Merge, Next};
 use crate::retention::tiers::{Rule, kept_for};
 
@@ -18,11 +19,16 @@ const ATTEMPTS: usize = 5;
 
 /// The archive cannot be searched.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum QueryError {
-    #[error("there is no archive in {0}")]
-    Missing(String),
-    #[error("{path} cannot be read: {error}")]
-    Read { path: String, error: io::Error },
+#[error("{path} cannot be read: {error}")]
+pub(crate) struct QueryError {
+    path: String,
+    error: io::Error,
+}
+
+impl QueryError {
+    fn of(objects: &dyn Objects, name: &str, error: io::Error) -> QueryError {
+        QueryError { path: format!("{}/{name}", objects.name()), error }
+    }
 }
 
 /// The entries that are asked for.
@@ -40,9 +46,16 @@ pub(crate) struct Answer<'f> {
 /// Where entries are.
 enum Source {
     Log(Record),
-    Object(PathBuf, Seal),
+    Object(Arc<dyn Objects>, String, Seal),
     /// A row group of one.
-    Group(Arc<(PathBuf, Object)>, Group),
+    Group(Arc<Opened>, Group),
+}
+
+/// An object that is being read.
+struct Opened {
+    objects: Arc<dyn Objects>,
+    name: String,
+    object: Object,
 }
 
 impl<'f> Answer<'f> {
@@ -56,21 +69,18 @@ impl<'f> Answer<'f> {
         let (merge, streams) = (Merge::new(forward), Streams::default());
         let mut answer = Answer { filter, rules, merge, streams, problems: Vec::new(), progress: (0, 0) };
         for place in places {
-            if !place.root.is_dir() {
-                return Err(QueryError::Missing(place.root.display().to_string()));
-            }
             // The log comes first: what is sealed meanwhile is in both then, and not in neither.
-            answer.add_log(&place.root.join(LOG))?;
-            let read = |error| QueryError::Read { path: place.root.display().to_string(), error };
-            for path in files(&place.root, filter, "json").map_err(read)? {
-                answer.add_object(&path);
+            answer.add_log(place)?;
+            let read = |error| QueryError { path: place.objects.name(), error };
+            for name in manifests(&*place.objects, filter).map_err(read)? {
+                answer.add_object(&place.objects, &name);
             }
         }
         Ok(answer)
     }
 
-    fn add_log(&mut self, directory: &Path) -> Result<(), QueryError> {
-        for record in unsealed(directory)? {
+    fn add_log(&mut self, place: &Place) -> Result<(), QueryError> {
+        for record in unsealed(place)? {
             let mut bounds: Option<(UnixNanos, UnixNanos)> = None;
             for entry in wanted_of(record.clone(), self.filter, self.rules, &mut self.streams) {
                 let (first, last) = bounds.unwrap_or((entry.time, entry.time));
@@ -83,20 +93,18 @@ impl<'f> Answer<'f> {
         Ok(())
     }
 
-    fn add_object(&mut self, path: &Path) {
-        let manifest = match manifest(path) {
+    fn add_object(&mut self, objects: &Arc<dyn Objects>, name: &str) {
+        let manifest = match manifest(&**objects, name) {
             // It is being replaced: its entries are in the log.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
-                return self.problems.push(QueryError::Read { path: path.display().to_string(), error });
-            }
+            Err(error) => return self.problems.push(QueryError::of(&**objects, name, error)),
             Ok(manifest) => manifest,
         };
         let streams = manifest.label_sets();
         if self.filter.overlaps(manifest.first_time, manifest.last_time)
             && streams.is_none_or(|sets| sets.iter().any(|set| self.filter.wants_stream(set)))
         {
-            let object = Source::Object(path.with_extension("parquet"), manifest.seal());
+            let object = Source::Object(objects.clone(), manifest.object.clone(), manifest.seal());
             self.add(manifest.first_time, manifest.last_time, object);
         }
     }
@@ -128,9 +136,8 @@ impl<'f> Answer<'f> {
     }
 
     fn read(&mut self, source: Source) -> Result<(), QueryError> {
-        let broken = |path: &Path, error: ObjectError| {
-            let (path, error) = (path.display().to_string(), io::Error::other(error));
-            QueryError::Read { path, error }
+        let broken = |objects: &dyn Objects, name: &str, error: ObjectError| {
+            QueryError::of(objects, name, io::Error::other(error))
         };
         match source {
             Source::Log(record) => {
@@ -138,18 +145,20 @@ impl<'f> Answer<'f> {
                 entries.sort_by_key(|entry| entry.time);
                 self.merge.open(entries);
             }
-            Source::Object(path, seal) => {
-                let object = Object::open(&path, &seal).map_err(|error| broken(&path, error))?;
-                let object = Arc::new((path, object));
-                for group in object.1.groups() {
+            Source::Object(objects, name, seal) => {
+                let object = Object::open(&*objects, &name, &seal);
+                let object = object.map_err(|error| broken(&*objects, &name, error))?;
+                let object = Arc::new(Opened { objects, name, object });
+                for group in object.object.groups() {
                     if self.filter.overlaps(group.first, group.last) {
                         self.add(group.first, group.last, Source::Group(object.clone(), group));
                     }
                 }
             }
-            Source::Group(object, group) => {
-                let entries = object.1.read(group, self.filter, &mut self.streams);
-                self.merge.open(entries.map_err(|error| broken(&object.0, error))?);
+            Source::Group(opened, group) => {
+                let entries = opened.object.read(group, self.filter, &mut self.streams);
+                let entries = entries.map_err(|error| broken(&*opened.objects, &opened.name, error));
+                self.merge.open(entries?);
             }
         }
         Ok(())
@@ -160,31 +169,32 @@ impl<'f> Answer<'f> {
 pub(crate) fn unsealed_entries(places: &[Place]) -> Result<u64, QueryError> {
     let mut entries = 0;
     for place in places {
-        entries += unsealed(&place.root.join(LOG))?.iter().map(|record| record.entries).sum::<u64>();
+        entries += unsealed(place)?.iter().map(|record| record.entries).sum::<u64>();
     }
     Ok(entries)
 }
 
-fn unsealed(directory: &Path) -> Result<Vec<Record>, QueryError> {
+fn unsealed(place: &Place) -> Result<Vec<Record>, QueryError> {
+    let (disk, directory) = (&*place.log.0, &*place.log.1);
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match records(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
+        match records(disk, directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && disk.list(directory).is_err() => {
                 return Ok(Vec::new());
             }
             // A part of it was sealed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
             read => {
                 let path = directory.display().to_string();
-                return read.map_err(|error| QueryError::Read { path, error });
+                return read.map_err(|error| QueryError { path, error });
             }
         }
     }
 }
 
-fn records(directory: &Path) -> io::Result<Vec<Record>> {
-    let mut peek = Peek::all(&RealDisk, directory)?;
+fn records(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<Record>> {
+    let mut peek = Peek::all(disk, directory)?;
     let mut records = Vec::new();
     while let Some(peeked) = peek.next()? {
         records.push(peeked.record);

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
 
-use crate::retention::archive::{Manifest, Object, show_time};
+use crate::retention::archive::{Manifest, OBJECT, Object, object_of, show_time};
 use crate::retention::filter::Filter;
-use crate::retention::query::listing::{Place, files, manifest};
+use crate::retention::objects::Objects;
+use crate::retention::query::listing::{Place, files, manifest, manifests};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -15,32 +15,32 @@ pub(crate) struct Checked {
     pub(crate) objects: u64,
     pub(crate) lines: u64,
     /// File and problem.
-    pub(crate) damage: Vec<(PathBuf, String)>,
+    pub(crate) damage: Vec<(String, String)>,
 }
 
 /// Looks at every object of the stores; `tell` is told how many it has looked at, of how many.
 pub(crate) fn check(places: &[Place], tell: &mut dyn FnMut(usize, usize)) -> io::Result<Checked> {
     let mut checked = Checked::default();
     for place in places {
-        let of = |extension| files(&place.root, &Filter::everything(), extension);
+        let (store, all) = (&*place.objects, Filter::everything());
+        let mut damaged =
+            |name: &str, problem: String| checked.damage.push((format!("{}/{name}", store.name()), problem));
         // An object that is put there between the two listings has its manifest in the second.
-        let (objects, manifests) = (of("parquet")?, of("json")?);
-        let manifests: BTreeSet<PathBuf> = manifests.into_iter().collect();
-        let known: BTreeSet<PathBuf> = manifests.iter().map(|path| path.with_extension("parquet")).collect();
-        for object in objects.iter().filter(|object| !known.contains(*object)) {
-            let problem = "it has no manifest: it is not whole, or being sealed just now";
-            checked.damage.push((object.clone(), problem.to_owned()));
+        let (objects, manifests) = (files(store, &all)?, manifests(store, &all)?);
+        let known: BTreeSet<String> = manifests.iter().filter_map(|name| object_of(name)).collect();
+        for object in objects.iter().filter(|name| name.ends_with(OBJECT) && !known.contains(*name)) {
+            damaged(object, "it has no manifest: it is not whole, or being sealed just now".to_owned());
         }
-        for (index, path) in manifests.iter().enumerate() {
-            match manifest(path) {
-                Ok(manifest) => match compare(&path.with_extension("parquet"), &manifest) {
+        for (index, name) in manifests.iter().enumerate() {
+            match manifest(store, name) {
+                Ok(manifest) => match compare(store, &manifest) {
                     Ok(()) => {
                         checked.objects += 1;
                         checked.lines += manifest.lines;
                     }
-                    Err(problem) => checked.damage.push((path.with_extension("parquet"), problem)),
+                    Err(problem) => damaged(&manifest.object, problem),
                 },
-                Err(problem) => checked.damage.push((path.clone(), problem.to_string())),
+                Err(problem) => damaged(name, problem.to_string()),
             }
             tell(index + 1, manifests.len());
         }
@@ -48,8 +48,9 @@ pub(crate) fn check(places: &[Place], tell: &mut dyn FnMut(usize, usize)) -> io:
     Ok(checked)
 }
 
-fn compare(path: &Path, manifest: &Manifest) -> Result<(), String> {
-    let measured = Object::open(path, &manifest.seal()).and_then(|object| object.measure());
+fn compare(objects: &dyn Objects, manifest: &Manifest) -> Result<(), String> {
+    let measured =
+        Object::open(objects, &manifest.object, &manifest.seal()).and_then(|object| object.measure());
     let (rows, times) = measured.map_err(|error| error.to_string())?;
     if rows != manifest.lines {
         return Err(format!("it has {rows} rows, its manifest says {}", manifest.lines));

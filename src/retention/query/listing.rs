@@ -2,18 +2,22 @@
 //! In: stores.  Out: manifests, and what they add up to.  Owns: nothing.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::retention::archive::{Manifest, date_of, service_directory};
+use crate::custody::{Disk, RealDisk};
+use crate::retention::archive::{LOG, Manifest, date_of, object_of, service_directory};
 use crate::retention::filter::Filter;
+use crate::retention::objects::{Directory, Objects};
 
 /// A store, and the tier it is in.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) tier: String,
-    pub(crate) root: PathBuf,
+    pub(crate) objects: Arc<dyn Objects>,
+    /// What is not sealed yet: the directory, and on which disk.
+    pub(crate) log: (Arc<dyn Disk>, PathBuf),
 }
 
 /// What there is of a day and a service.
@@ -27,12 +31,25 @@ pub(crate) struct Stock {
 /// Tier, day and service, and what there is of them.
 pub(crate) type Stocks = BTreeMap<(String, String, String), Stock>;
 
+impl Place {
+    /// In a directory.
+    pub(crate) fn directory(tier: &str, root: &Path) -> Place {
+        Place::on(Arc::new(RealDisk), tier, root)
+    }
+
+    /// In a directory of a disk.
+    pub(crate) fn on(disk: Arc<dyn Disk>, tier: &str, root: &Path) -> Place {
+        let objects = Arc::new(Directory::new(disk.clone(), root));
+        Place { tier: tier.to_owned(), objects, log: (disk, root.join(LOG)) }
+    }
+}
+
 /// What there is, by tier, day and service; and files that cannot be read, with the reason.
 pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
     let (mut stocks, mut problems) = (BTreeMap::<_, Stock>::new(), Vec::new());
     for place in places {
-        for path in files(&place.root, &Filter::everything(), "json")? {
-            match manifest(&path) {
+        for name in manifests(&*place.objects, &Filter::everything())? {
+            match manifest(&*place.objects, &name) {
                 Ok(manifest) => {
                     let key = (place.tier.clone(), manifest.date, manifest.service);
                     let stock = stocks.entry(key).or_default();
@@ -40,7 +57,7 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
                     stock.lines += manifest.lines;
                     stock.bytes += manifest.bytes;
                 }
-                Err(problem) => problems.push(format!("{}: {problem}", path.display())),
+                Err(problem) => problems.push(format!("{}/{name}: {problem}", place.objects.name())),
             }
         }
     }
@@ -48,48 +65,34 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
 }
 
 /// Reads a manifest.
-pub(super) fn manifest(path: &Path) -> io::Result<Manifest> {
-    Manifest::decode(&fs::read(path)?).map_err(io::Error::other)
+pub(super) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
+    Manifest::decode(&objects.read(name)?).map_err(io::Error::other)
 }
 
-/// All files of a kind in the partitions where something may be that is asked for, in order.
-pub(super) fn files(root: &Path, filter: &Filter, extension: &str) -> io::Result<Vec<PathBuf>> {
+/// The manifests in partitions where something may be that is asked for, in order.
+pub(super) fn manifests(objects: &dyn Objects, filter: &Filter) -> io::Result<Vec<String>> {
+    let mut names = files(objects, filter)?;
+    names.retain(|name| object_of(name).is_some());
+    Ok(names)
+}
+
+/// All files in partitions where something may be that is asked for, in order.
+pub(super) fn files(objects: &dyn Objects, filter: &Filter) -> io::Result<Vec<String>> {
     let (from, to) = (date_of(filter.from), date_of(filter.to));
-    let service = filter.service().map(service_directory);
     let mut found = Vec::new();
-    for date in names(root, "date=", |date| (from.as_str()..=to.as_str()).contains(&date))? {
-        for host in names(&date, "host=", |_| true)? {
-            let wanted = |name: &str| {
-                service.as_ref().is_none_or(|wanted| wanted.strip_prefix("service=") == Some(name))
-            };
-            for service in names(&host, "service=", wanted)? {
-                found.extend(
-                    list(&service)?.into_iter().filter(|file| file.extension() == Some(extension.as_ref())),
-                );
+    for date in objects.list("")?.directories {
+        if !date.strip_prefix("date=").is_some_and(|date| (from.as_str()..=to.as_str()).contains(&date)) {
+            continue;
+        }
+        match filter.service() {
+            None => found.extend(objects.below(&date)?),
+            Some(service) => {
+                let service = service_directory(service);
+                for host in objects.list(&date)?.directories {
+                    found.extend(objects.below(&format!("{host}/{service}"))?);
+                }
             }
         }
     }
     Ok(found)
-}
-
-/// Directories whose names begin so, and go on as wanted.
-fn names(directory: &Path, prefix: &str, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
-    let mut entries = list(directory)?;
-    entries.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.strip_prefix(prefix).is_some_and(&wanted)
-    });
-    Ok(entries)
-}
-
-/// What is in a directory, in order; nothing where it is gone.
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<PathBuf>>>()?;
-    paths.sort();
-    Ok(paths)
 }

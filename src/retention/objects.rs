@@ -1,0 +1,52 @@
+//! Where the objects of a tier are, whatever kind of place that is.
+//! In: names and bytes.  Out: what the place says.  Owns: nothing. Names are paths below the store, with `/`.
+
+mod directory;
+
+use std::fmt::Debug;
+use std::io;
+
+use bytes::Bytes;
+
+pub(crate) use directory::Directory;
+
+/// A place for objects. Every call blocks until it is done or has failed, so it is for threads that may.
+pub(crate) trait Objects: Debug + Send + Sync {
+    /// What is directly in a directory (`""` is the store), in order; nothing where there is no such directory. Names
+    /// that begin with a dot are left out.
+    fn list(&self, directory: &str) -> io::Result<Listing>;
+
+    /// All objects below a directory, in order.
+    fn below(&self, directory: &str) -> io::Result<Vec<String>> {
+        let Listing { directories, mut objects } = self.list(directory)?;
+        for directory in directories {
+            objects.extend(self.below(&directory)?);
+        }
+        objects.sort();
+        Ok(objects)
+    }
+
+    /// A whole object.
+    fn read(&self, name: &str) -> io::Result<Bytes>;
+
+    /// Puts an object in its place, durably, in place of what had its name before. Whoever reads sees all of it or
+    /// nothing.
+    fn put(&self, name: &str, bytes: Bytes) -> io::Result<()>;
+
+    /// Removes an object, durably. No error where there is none.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Removes what a crash has left half. Nobody may be putting anything meanwhile.
+    fn clear_partial(&self) -> io::Result<()>;
+
+    /// What messages call the place.
+    fn name(&self) -> String;
+}
+
+/// What is in a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// Their whole names.
+    pub(crate) directories: Vec<String>,
+    pub(crate) objects: Vec<String>,
+}
