@@ -14,7 +14,7 @@ mod query;
 mod tiers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use archive::{Archive, ArchiveError, Entry, Stream, run, show_time};
 pub(crate) use filter::Filter;

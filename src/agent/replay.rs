@@ -8,6 +8,7 @@
 //!
 //! An agent that runs meanwhile is left alone: there is no spool, and metrics and dead letters are the replay's own.
 
+mod destination;
 mod feed;
 mod limits;
 mod outlook;
@@ -30,15 +31,14 @@ use tracing::warn;
 use crate::agent::clients::inlet;
 use crate::agent::replay::feed::{Chunk, End, Reached};
 use crate::agent::replay::state::State;
-use crate::agent::settings::Settings;
 use crate::agent::signals::Signals;
 use crate::clock::{self, Instant};
-use crate::config::nearest;
-use crate::delivery::{Around, Client, ClientError, DeadLetterSettings, DeadLetters, Leftover, Stop};
+use crate::delivery::{Around, Client, ClientError, DeadLetters, Leftover, Stop};
 use crate::flow::Troubles;
 use crate::metrics::{ClientMetrics, Own, Registry};
 use crate::{batch, delivery};
 
+pub(crate) use destination::Destination;
 pub(crate) use limits::Limits;
 #[cfg(any(fuzzing, test))]
 pub(crate) use limits::fuzz as fuzz_limits;
@@ -47,10 +47,6 @@ pub(crate) use state::StateError;
 #[cfg(any(fuzzing, test))]
 pub(crate) use state::fuzz as fuzz_state;
 pub(crate) use walk::{Caps, Place, Question};
-
-/// Bytes of lines in a push at most, and how long it waits for more: a replay holds few bytes, and must not wait for itself.
-const LARGEST_BATCH: usize = 1024 * 1024;
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How often it is saved and told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -77,13 +73,6 @@ pub(crate) enum ReplayError {
     Signals(io::Error),
 }
 
-/// To whom it goes.
-pub(crate) struct Destination {
-    client: delivery::Settings,
-    dead_letters: Option<DeadLetterSettings>,
-    stalled_after: Duration,
-}
-
 /// A replay that is ready to begin.
 pub(crate) struct Replay {
     question: Arc<Question>,
@@ -108,7 +97,6 @@ pub(crate) struct Report {
     pub(crate) read: u64,
     pub(crate) sent: u64,
     pub(crate) refused: BTreeMap<String, u64>,
-    pub(crate) dropped: BTreeMap<String, u64>,
     pub(crate) retries: BTreeMap<String, u64>,
     pub(crate) dead_letters_left_out: u64,
 }
@@ -122,56 +110,6 @@ pub(crate) enum Ended {
     Interrupted(&'static str),
     /// With this problem; the rest can be had another time.
     Stuck(String),
-}
-
-impl Destination {
-    /// The client with this name, or the only one.
-    pub(crate) fn of(settings: &Settings, name: Option<&str>) -> Result<Destination, ReplayError> {
-        let names = || settings.clients.iter().map(|client| client.name.as_str());
-        let fitting: Vec<_> =
-            settings.clients.iter().filter(|client| name.is_none_or(|name| client.name == name)).collect();
-        let client = match (fitting.as_slice(), name) {
-            ([client], _) => (*client).clone(),
-            ([], Some(name)) => {
-                let near = nearest(name, names()).map(|near| format!("did you mean `{near}`?"));
-                let help =
-                    near.unwrap_or_else(|| format!("clients: {}", names().collect::<Vec<_>>().join(", ")));
-                return Err(ReplayError::NoClient(name.to_owned(), format!("\n  = help: {help}")));
-            }
-            ([], None) => return Err(ReplayError::NoClients),
-            _ => return Err(ReplayError::WhichClient(names().collect::<Vec<_>>().join(", "))),
-        };
-        let own = |mut letters: DeadLetterSettings| {
-            // The agent turns its file over by itself.
-            letters.file.as_mut_os_string().push(".replay");
-            letters
-        };
-        Ok(Destination {
-            client: client_of_replay(client),
-            dead_letters: settings.dead_letters.clone().map(own),
-            stalled_after: settings.stalled_after,
-        })
-    }
-
-    /// What logs call the client.
-    pub(crate) fn name(&self) -> &str {
-        &self.client.name
-    }
-
-    /// What the Loki takes.
-    pub(crate) async fn limits(&self) -> Limits {
-        limits::ask(&self.client.url, self.client.http.clone()).await
-    }
-}
-
-/// The same client, without what belongs to the agent, and without giving up: nothing waits behind a replay.
-fn client_of_replay(client: delivery::Settings) -> delivery::Settings {
-    let batch = batch::Settings {
-        size: client.batch.size.min(LARGEST_BATCH),
-        wait: client.batch.wait.min(LONGEST_WAIT),
-        ..client.batch
-    };
-    delivery::Settings { batch, spool: None, give_up_after: None, drop_rate_limited: false, ..client }
 }
 
 impl Replay {
@@ -233,81 +171,92 @@ impl Replay {
             let (question, begin) = (question.clone(), begin.clone());
             move || feed::read(&question, begin, &known, &chunks)
         });
-        let (stop, retire) = (CancellationToken::new(), CancellationToken::new());
+        let leave = CancellationToken::new();
         let around = Around {
             clients: Arc::new(AtomicUsize::new(1)),
             dead_letters: destination.dead_letters.map(|letters| Arc::new(DeadLetters::new(letters, &own))),
             troubles: Troubles::default(),
-            stalled_after: destination.stalled_after,
+            // Nobody asks a replay whether it is ready.
+            stalled_after: Duration::MAX,
         };
-        let feeding = Feeding { client, around, rate, reached: reached.clone() };
-        let sending = feeding.run(read, stop.clone(), retire.clone());
+        let sending =
+            Sending { client, around, rate, reached: reached.clone(), leave: leave.clone() }.run(read);
         tokio::pin!(sending);
-        let (mut ticks, mut interrupted) = (interval(TELL_EVERY), None);
-        let leave_at = |interrupted: &Option<(&str, Instant)>| interrupted.map(|(_, at)| at + STOP_WITHIN);
+        let (mut ticks, mut leaving) = (interval(TELL_EVERY), None);
         loop {
-            let leave = leave_at(&interrupted);
-            tokio::select! {
+            let leave_at = leaving.as_ref().map(|(_, at)| *at);
+            let ended = tokio::select! {
                 () = &mut sending => break,
+                () = until(leave_at) => break,
                 name = signals.stop() => {
-                    if interrupted.is_some() {
+                    if let Some((Ended::Interrupted(_), _)) = leaving {
                         warn!(signal = name, "second signal, leaving at once");
                         std::process::exit(1);
                     }
                     signals.settle().await;
-                    interrupted = Some((name, Instant::now()));
-                    stop.cancel();
-                    retire.cancel();
+                    Ended::Interrupted(name)
                 }
-                () = async { if let Some(leave) = leave { sleep_until(leave).await } else { std::future::pending().await } } => break,
                 _ = ticks.tick() => {
                     let report = report();
-                    state.save(report.place.clone(), report.refused_in_all())?;
                     tell(&report);
+                    match state.save(report.place.clone(), report.refused_in_all()) {
+                        Err(error) if leaving.is_none() => Ended::Stuck(error.to_string()),
+                        _ => continue,
+                    }
                 }
-            }
+            };
+            leaving = Some((ended, Instant::now() + STOP_WITHIN));
+            leave.cancel();
         }
         let report = report();
-        state.save(report.place.clone(), report.refused_in_all())?;
-        if let Some((name, _)) = interrupted {
-            return Ok((Ended::Interrupted(name), report));
-        }
-        // A reader that hangs is not waited for: then nothing was closed, and this is not reached.
-        let problem = match reader.await {
-            Ok(End::Whole(place)) if place == report.place => {
-                state.finish()?;
-                return Ok((Ended::Done, report));
-            }
-            Ok(End::Whole(_) | End::Unwanted) => "not everything was answered for".to_owned(),
-            Ok(End::Unreadable(problem)) => problem,
-            Err(error) => error.to_string(),
+        let saved = state.save(report.place.clone(), report.refused_in_all());
+        let ended = match (saved, leaving) {
+            (Err(error), _) => Ended::Stuck(error.to_string()),
+            (Ok(()), Some((ended, _))) => ended,
+            // Nobody waits for a reader that hangs: then the sending has not ended by itself.
+            (Ok(()), None) => match reader.await {
+                Ok(End::Whole(place)) if place == report.place => {
+                    state.finish()?;
+                    Ended::Done
+                }
+                Ok(End::Whole(_) | End::Unwanted) => {
+                    Ended::Stuck("not everything was answered for".to_owned())
+                }
+                Ok(End::Unreadable(problem)) => Ended::Stuck(problem),
+                Err(error) => Ended::Stuck(error.to_string()),
+            },
         };
-        Ok((Ended::Stuck(problem), report))
+        Ok((ended, report))
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
 /// What it takes to send.
-struct Feeding {
+struct Sending {
     client: Arc<Client>,
     around: Around,
     rate: u64,
     reached: Reached,
+    leave: CancellationToken,
 }
 
-impl Feeding {
-    /// Runs until all that was read is answered for, or given up on `stop` and `retire`.
-    async fn run(self, chunks: mpsc::Receiver<Chunk>, stop: CancellationToken, retire: CancellationToken) {
+impl Sending {
+    /// Runs until all that was read is answered for, or until it is told to leave and no push is under way.
+    async fn run(self, chunks: mpsc::Receiver<Chunk>) {
+        let Sending { client, around, rate, reached, leave } = self;
         let (parcels, outlet) = mpsc::channel(1);
         let (queue, handovers) = mpsc::channel(batch::queue_length(1));
-        let (inlet, queues) = (inlet(queue, self.client.metrics()), self.client.metrics().path.queues.clone());
-        let batcher = batch::run(self.client.batch().clone(), handovers, parcels, queues);
-        let orders = Stop { retire, abandon: CancellationToken::new() };
-        let sender = delivery::run(self.client, self.around, Leftover::default(), outlet, orders);
-        let sender = tokio::spawn(sender);
-        let feed = feed::feed(chunks, inlet, self.rate, self.reached);
-        let feed = async {
-            stop.run_until_cancelled(feed).await;
-        };
+        let (inlet, queues) = (inlet(queue, client.metrics()), client.metrics().path.queues.clone());
+        let batcher = batch::run(client.batch().clone(), handovers, parcels, queues);
+        let orders = Stop { retire: leave.clone(), abandon: CancellationToken::new() };
+        let sender = tokio::spawn(delivery::run(client, around, Leftover::default(), outlet, orders));
+        let feed = leave.run_until_cancelled(feed::feed(chunks, inlet, rate, reached));
         tokio::join!(feed, batcher);
         // What is left over is not settled, and is sent by the next run.
         drop(sender.await);
@@ -323,7 +272,6 @@ impl Report {
             read: count(metrics.received_entries.value()),
             sent: count(metrics.sent_entries.value()),
             refused: metrics.refused_by_reason(),
-            dropped: metrics.dropped_by_reason(),
             retries: metrics.retries_by_reason(),
             dead_letters_left_out: count(own.dead_letters.sum_where("result", "left_out")),
         }
@@ -331,6 +279,6 @@ impl Report {
 
     /// Entries that Loki does not have, of all runs.
     pub(crate) fn refused_in_all(&self) -> u64 {
-        self.before.1 + self.refused.values().chain(self.dropped.values()).sum::<u64>()
+        self.before.1 + self.refused.values().sum::<u64>()
     }
 }

@@ -153,12 +153,7 @@ fn pairs(metadata: &str) -> BTreeMap<String, String> {
 
 /// Hands chunks on until there are no more. `rate` is in bytes a second. Cancel-safe: a chunk that is not handed on is not
 /// settled.
-pub(super) async fn feed(
-    mut chunks: mpsc::Receiver<Chunk>,
-    inlet: Inlet,
-    rate: u64,
-    reached: Reached,
-) {
+pub(super) async fn feed(mut chunks: mpsc::Receiver<Chunk>, inlet: Inlet, rate: u64, reached: Reached) {
     let budget = Budget::new(IN_FLIGHT);
     let track: Arc<Track> = Ledger::default().track("replay", "replay");
     let mut next = Instant::now();

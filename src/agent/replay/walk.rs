@@ -158,3 +158,76 @@ fn number(entry: &Entry) -> u64 {
     // The lower half is as good as all of it.
     entry.identity() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::retention::tests::{fill, records, seal};
+
+    fn question(directory: &Path, caps: Caps) -> Question {
+        let stores = vec![Store::directory("", directory)];
+        let (text, filter, labels) = (String::new(), Filter::everything(), Labels::default());
+        Question { text, stores, filter, settings: None, labels, caps }
+    }
+
+    /// The entries from a place on, and the place after them.
+    fn walk(question: &Question, place: Place) -> (Vec<Entry>, Place) {
+        let mut walk = Walk::begin(question, place).unwrap();
+        let entries = std::iter::from_fn(|| walk.next(&mut |_, _| {})).collect::<Result<_, _>>().unwrap();
+        (entries, walk.place)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        #[test]
+        fn wherever_a_walk_was_left_the_next_one_goes_on_and_leaves_nothing_out(
+            records in records(),
+            at in any::<prop::sample::Index>(),
+            seals in any::<bool>(),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            fill(directory.path(), &records);
+            let (all, end) = walk(&question(directory.path(), Caps::NONE), Place::default());
+            prop_assert_eq!(end.entries, all.len() as u64);
+            let entries = at.index(all.len() + 1);
+            let capped = Caps { entries: entries as u64, ..Caps::NONE };
+            let (first, left_at) = walk(&question(directory.path(), capped), Place::default());
+            prop_assert_eq!(&first, &all[..entries]);
+            if seals {
+                seal(directory.path());
+            }
+            let mut question = question(directory.path(), Caps::NONE);
+            let begin = question.begin_at(left_at.clone()).unwrap();
+            let (rest, end_again) = walk(&question, begin.clone());
+            let passed = begin.entries as usize;
+            prop_assert!(first[passed..].iter().all(|entry| entry.time == left_at.time), "no more is given twice");
+            prop_assert_eq!(end_again.entries, end.entries);
+            // Entries of one time may have changed places.
+            let in_order = |mut entries: Vec<Entry>| {
+                entries.sort_by_key(|entry| (entry.time, entry.identity()));
+                entries
+            };
+            let got: Vec<Entry> = first[..passed].iter().cloned().chain(rest).collect();
+            prop_assert_eq!(in_order(got), in_order(all));
+        }
+    }
+
+    #[test]
+    fn what_is_archived_late_at_the_time_of_a_place_is_not_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let made =
+            |line: &str| vec![([("app".into(), "x".into())].into(), 7, line.into(), Default::default())];
+        fill(directory.path(), &vec![(None, made("b"), false)]);
+        let (_, left_at) = walk(&question(directory.path(), Caps::NONE), Place::default());
+        fill(directory.path(), &vec![(None, made("a"), false)]);
+        let mut question = question(directory.path(), Caps::NONE);
+        let begin = question.begin_at(left_at).unwrap();
+        let lines: Vec<_> = walk(&question, begin).0.into_iter().map(|entry| entry.line).collect();
+        assert!(lines.contains(&"a".into()), "{lines:?}");
+    }
+}

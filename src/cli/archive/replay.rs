@@ -210,23 +210,17 @@ fn confirmed(given: &Given) -> bool {
     read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-/// Every entry that was read is sent, refused or dropped, or left to the next run.
+/// Every entry that was read is sent or refused, or left to the next run.
 fn summary(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let Report { before, read, sent, refused, retries, .. } = report;
     let sum = |reasons: &BTreeMap<String, u64>| reasons.values().sum::<u64>();
-    let (refused, dropped) = (sum(&report.refused), sum(&report.dropped));
-    let left = report.read.saturating_sub(report.sent + refused + dropped);
-    let Report { read, sent, .. } = report;
-    let retries = sum(&report.retries);
-    writeln!(
-        out,
-        "read {read}, sent {sent}, refused {refused}, dropped {dropped}, left {left}; pushes tried again {retries}"
-    )?;
-    if report.before.0 > 0 {
-        writeln!(out, "earlier runs: read {}, refused or dropped {}", report.before.0, report.before.1)?;
+    let (lost, again) = (sum(refused), sum(retries));
+    let left = read.saturating_sub(sent + lost);
+    writeln!(out, "read {read}, sent {sent}, refused {lost}, left {left}; pushes tried again {again}")?;
+    if before.0 > 0 {
+        writeln!(out, "earlier runs: sent {}, refused {}", before.0.saturating_sub(before.1), before.1)?;
     }
-    for (what, reasons) in
-        [("refused", &report.refused), ("dropped", &report.dropped), ("tried again", &report.retries)]
-    {
+    for (what, reasons) in [("refused", refused), ("tried again", retries)] {
         reasons.iter().for_each(|(reason, count)| eprintln!("{what}: {count} {reason}"));
     }
     if report.dead_letters_left_out > 0 {

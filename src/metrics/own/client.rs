@@ -155,11 +155,6 @@ impl ClientMetrics {
         self.by_reason(&self.refused_entries)
     }
 
-    /// Entries that are not tried any more, by reason.
-    pub(crate) fn dropped_by_reason(&self) -> BTreeMap<String, u64> {
-        self.by_reason(&self.dropped_entries)
-    }
-
     /// Pushes that were tried again, by reason.
     pub(crate) fn retries_by_reason(&self) -> BTreeMap<String, u64> {
         self.by_reason(&self.retries)
