@@ -47,7 +47,7 @@ impl Scene {
 
     fn agent(&self) -> (Agent, SocketAddr) {
         let gate = "- job_name: gate\n  loki_push_api:\n    server: {http_listen_address: 127.0.0.1, http_listen_port: 0}\n    \
-                    use_incoming_timestamp: true\n";
+                    use_incoming_timestamp: true\n  pipeline_stages: [{tenant: {label: tenant}}]\n";
         let archive = self.path("archive");
         let retention = format!(
             "retention: {{tiers: [{{name: warm, until: 60d, store: '{}'}}], host: web-1}}\n",
@@ -63,8 +63,9 @@ impl Scene {
     fn archive(&self, bodies: &[String]) {
         let (agent, address) = self.agent();
         bodies.iter().for_each(|body| push(address, body));
-        let entries = self.live.entries().len() as f64;
-        agent.wait_for_metric("tailwater_archive_log_entries", |logged| logged >= entries);
+        for waiting in ["tailwater_archive_in_flight_entries", "tailwater_in_flight_entries"] {
+            agent.wait_for_metric(waiting, |entries| entries == 0.0);
+        }
         assert!(agent.terminate().0.success());
     }
 
@@ -160,6 +161,9 @@ fn odd_entries(seed: u64) -> Vec<Whole> {
             if below(2) == 0 {
                 labels.insert("odd".to_owned(), text(&mut below));
             }
+            if below(3) == 0 {
+                labels.insert("tenant".to_owned(), format!("t{}", below(2)));
+            }
             let metadata = (0..below(3)).map(|name| (format!("m{name}"), text(&mut below))).collect();
             let line = (0..below(4)).map(|_| text(&mut below)).collect::<String>();
             let time = LONG_AGO + (below(50) as i64) * 86_399_999_999_997 / 7;
@@ -188,6 +192,9 @@ async fn a_replay_gives_another_loki_what_the_first_one_has_to_the_nanosecond() 
     let sent = whole(&scene.loki.entries());
     let pushed: BTreeSet<Whole> = (1..5).flat_map(odd_entries).collect();
     assert!(sent.is_subset(&pushed), "metadata is as it was");
+    for entry in scene.loki.entries() {
+        assert_eq!(entry.tenant.as_deref().unwrap_or_default(), entry.label("tenant"));
+    }
     let mut last = BTreeMap::new();
     for entry in scene.loki.entries() {
         let before = last.insert(entry.label_text.clone(), entry.timestamp_ns);
