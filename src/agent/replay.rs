@@ -16,8 +16,8 @@ mod state;
 mod walk;
 
 use std::collections::{BTreeMap, HashSet};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use tracing::warn;
 use crate::agent::clients::inlet;
 use crate::agent::replay::feed::{Chunk, End, Reached};
 use crate::agent::replay::state::State;
-use crate::agent::signals::Signals;
+use crate::agent::signals::{Request, Signals};
 use crate::clock::{self, Instant};
 use crate::delivery::{Around, Client, ClientError, DeadLetters, Leftover, Stop};
 use crate::flow::Troubles;
@@ -117,7 +117,7 @@ impl Replay {
     pub(crate) fn open(
         mut question: Question,
         destination: Destination,
-        state: &PathBuf,
+        state: &Path,
     ) -> Result<Replay, ReplayError> {
         let state = State::open(state, &question.text)?;
         let last = state.last().cloned();
@@ -148,8 +148,16 @@ impl Replay {
     }
 
     /// Where it is kept how far it is.
-    pub(crate) fn state_path(&self) -> &std::path::Path {
+    pub(crate) fn state_path(&self) -> &Path {
         self.state.path()
+    }
+
+    /// It is not to begin; leaves no trace where none was.
+    pub(crate) fn decline(self) -> Result<(), ReplayError> {
+        if self.state.last().is_none() {
+            self.state.finish()?;
+        }
+        Ok(())
     }
 
     /// Sends, `rate` bytes a second at most, until all is answered for or somebody says stop. A second signal ends the
@@ -188,7 +196,13 @@ impl Replay {
             let ended = tokio::select! {
                 () = &mut sending => break,
                 () = until(leave_at) => break,
-                name = signals.stop() => {
+                request = signals.next() => {
+                    let name = match request {
+                        Request::Stop(name) => name,
+                        // Who was watching is gone.
+                        Request::Reload if io::stderr().is_terminal() => "SIGHUP",
+                        Request::Reload => continue,
+                    };
                     if let Some((Ended::Interrupted(_), _)) = leaving {
                         warn!(signal = name, "second signal, leaving at once");
                         std::process::exit(1);

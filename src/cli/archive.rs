@@ -54,6 +54,9 @@ pub(super) fn run(given: &Given) -> ExitCode {
     let selector = words.next();
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match (action, selector, words.next()) {
+        (Some(action), ..) if let Some(flag) = in_vain(given, action) => {
+            Err(End::Wrong(format!("-{flag} has no meaning for {action}")))
+        }
         (_, _, Some(word)) => Err(End::Wrong(format!("`{word}` is one word too many"))),
         (Some("query"), selector, None) => query(given, selector, &mut out),
         (Some("export"), selector, None) => export(given, selector, &mut out),
@@ -83,6 +86,12 @@ pub(super) fn run(given: &Given) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A flag that means nothing to a command.
+fn in_vain(given: &Given, action: &str) -> Option<&'static str> {
+    let flags = if action == "replay" { &replay::FLAGS_OF_OTHERS[..] } else { &replay::FLAGS };
+    flags.iter().find(|flag| given.text(flag).is_some()).copied()
 }
 
 fn query(given: &Given, selector: Option<&str>, out: &mut impl Write) -> Result<ExitCode, End> {
@@ -247,7 +256,8 @@ impl Progress {
 
     fn tell(&mut self, what: &str) {
         if self.watched && self.since.elapsed() >= PATIENCE {
-            eprint!("\r\u{1b}[K{what}");
+            // What is logged meanwhile writes over it.
+            eprint!("\r\u{1b}[K{what}\r");
             self.shown = true;
         }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::agent::{Agent, PATIENCE, client, configuration, program, send};
@@ -401,6 +402,52 @@ async fn a_replay_ends_where_it_is_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_cannot_keep_how_far_it_is_ends_and_says_so() {
+    let scene = Scene::new();
+    scene.configure("batchsize: 20000, ");
+    scene.archive(&numbered(0..6000));
+    fs::create_dir(scene.path("state")).unwrap();
+    let state = format!("-state={}", scene.path("state/place").display());
+    let replay = Agent::of(scene.command(&[&state, "-rate=300KB", "-label=replay=x"]));
+    scene.loki.wait_for(|store| store.requests.len() > 3, PATIENCE).await.unwrap();
+    fs::remove_dir_all(scene.path("state")).unwrap();
+    let (status, told) = replay.wait();
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("name a file this user can write with -state FILE"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_a_replay_asks_and_begins_with_a_yes_only() {
+    let scene = Scene::new();
+    scene.archive(&numbered(0..10));
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no `script`, which makes a terminal");
+        return;
+    }
+    let tailwater = env!("CARGO_BIN_EXE_tailwater");
+    let (file, store) = (scene.path("replay.yaml"), scene.path("archive"));
+    let command =
+        format!("{tailwater} archive replay -config.file={} -store={}", file.display(), store.display());
+    for (typed, code, lines, piece) in [
+        ("\n", 1, 0, "begin? [y/N]"),
+        ("no\n", 1, 0, "nothing was sent"),
+        ("y\n", 0, 10, "read 10, sent 10, refused 0, left 0"),
+    ] {
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut terminal = terminal.spawn().unwrap();
+        let mut keyboard = terminal.stdin.take().unwrap();
+        keyboard.write_all(typed.as_bytes()).unwrap();
+        let output = terminal.wait_with_output().unwrap();
+        drop(keyboard);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(code) && told.contains(piece), "{typed:?}: {output:?}");
+        assert_eq!(scene.loki.store().received, lines, "{typed:?}: {told}");
+        assert_eq!(scene.states(), Vec::<PathBuf>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_makes_no_sense_is_refused_in_words() {
     let scene = Scene::new();
     scene.archive(&numbered(0..10));
@@ -447,6 +494,12 @@ async fn a_replay_that_makes_no_sense_is_refused_in_words() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(code) && told.contains(piece), "{arguments:?}: {output:?}");
     }
+    let store = format!("-store={}", path("archive"));
+    let output = program().args(["archive", "query", "-label=a=b", &store]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("-label has no meaning for query"),
+        "{output:?}"
+    );
     // One of two, and one that only the command line names.
     let host = scene.loki.address().to_string();
     let store = format!("-store={}", path("archive"));

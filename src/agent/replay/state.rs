@@ -21,7 +21,7 @@ pub(crate) struct Saved {
     pub(super) question: String,
     /// Everything before is answered for.
     pub(super) place: Place,
-    /// Entries that were refused or dropped so far; those that were in flight at a kill may be among them twice.
+    /// Entries that were refused so far; those that were in flight at a kill may be among them twice.
     pub(super) refused: u64,
 }
 

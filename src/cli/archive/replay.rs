@@ -23,17 +23,17 @@ use crate::retention::Place;
 /// of a single stream (3 MB).
 const RATE: u64 = 2 * 1024 * 1024;
 
-/// Flags of other questions, which would be given in vain.
-const OF_OTHERS: [&str; 3] = ["o", "forward", "count"];
+/// Flags that mean nothing to the other commands.
+pub(super) const FLAGS: [&str; 6] = ["client", "label", "rate", "max-bytes", "state", "yes"];
+
+/// Flags of the other commands, which mean nothing here.
+pub(super) const FLAGS_OF_OTHERS: [&str; 3] = ["o", "forward", "count"];
 
 /// What is part of the question, beside the selector: another value makes another replay of it.
 const OF_THE_QUESTION: [&str; 6] = ["since", "from", "to", "until", "limit", "max-bytes"];
 
 /// Replays.
 pub(super) fn replay(given: &Given, selector: Option<&str>, out: &mut impl Write) -> Result<ExitCode, End> {
-    if let Some(flag) = OF_OTHERS.iter().find(|flag| given.text(flag).is_some()) {
-        return Err(End::Wrong(format!("-{flag} has no meaning for replay")));
-    }
     let filter = filter(given, selector)?;
     let labels = labels(given)?;
     let caps = Caps {
@@ -72,6 +72,7 @@ pub(super) fn replay(given: &Given, selector: Option<&str>, out: &mut impl Write
     announce(&name, &replay, &outlook, rate);
     warnings(&outlook, limits, rate, is_apart).iter().for_each(|warning| eprintln!("warning: {warning}"));
     if outlook.entries > 0 && !confirmed(given) {
+        replay.decline().map_err(broken)?;
         eprintln!("nothing was sent");
         return Ok(ExitCode::FAILURE);
     }
@@ -236,7 +237,11 @@ fn code(ended: &Ended, report: &Report, outlook: &Outlook, state: &str) -> ExitC
         Ended::Interrupted(signal) => {
             eprintln!("{signal}: the same command goes on here ({state})");
             // As a shell says it.
-            ExitCode::from(if *signal == "SIGINT" { 130 } else { 143 })
+            ExitCode::from(match *signal {
+                "SIGHUP" => 129,
+                "SIGINT" => 130,
+                _ => 143,
+            })
         }
         Ended::Stuck(problem) => {
             eprintln!("{problem}\n  = help: the same command goes on here ({state})");
