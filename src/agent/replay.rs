@@ -121,8 +121,8 @@ impl Replay {
     ) -> Result<Replay, ReplayError> {
         let state = State::open(state, &question.text)?;
         let last = state.last().cloned();
-        let place = last.as_ref().map(|saved| saved.place.clone()).unwrap_or_default();
-        let begin = question.begin_at(place).map_err(ReplayError::Archive)?;
+        let begin = last.as_ref().map(|saved| saved.place.clone()).unwrap_or_default();
+        question.filter.from = question.filter.from.max(begin.time);
         let refused_before = last.map_or(0, |saved| saved.refused);
         let (question, known) = (Arc::new(question), HashSet::new());
         Ok(Replay { question, destination, state, begin, refused_before, known })
@@ -229,7 +229,7 @@ impl Replay {
             (Ok(()), Some((ended, _))) => ended,
             // Nobody waits for a reader that hangs: then the sending has not ended by itself.
             (Ok(()), None) => match reader.await {
-                Ok(End::Whole(place)) if place == report.place => {
+                Ok(End::Whole(last)) if last.as_ref().is_none_or(|last| *last == report.place) => {
                     state.finish()?;
                     Ended::Done
                 }

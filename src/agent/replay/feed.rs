@@ -52,8 +52,8 @@ struct Mark {
 /// How the archive ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// All is handed on, up to this place.
-    Whole(Place),
+    /// All is handed on, up to this place if there was anything.
+    Whole(Option<Place>),
     /// Something cannot be read, and nothing after it is handed on.
     Unreadable(String),
     /// Nobody wants more.
@@ -79,6 +79,7 @@ pub(super) fn read(
         Ok(walk) => walk,
         Err(problem) => return End::Unreadable(problem),
     };
+    let mut last = None;
     for number in 0.. {
         let mut gathering = Gathering::new(number, question);
         let mut unreadable = None;
@@ -94,8 +95,11 @@ pub(super) fn read(
             }
         }
         let is_last = gathering.cost < CHUNK;
-        if gathering.entries > 0 && chunks.blocking_send(gathering.chunk(walk.place.clone())).is_err() {
-            return End::Unwanted;
+        if gathering.entries > 0 {
+            last = Some(walk.place.clone());
+            if chunks.blocking_send(gathering.chunk(walk.place.clone())).is_err() {
+                return End::Unwanted;
+            }
         }
         if let Some(problem) = unreadable {
             return End::Unreadable(problem);
@@ -104,7 +108,7 @@ pub(super) fn read(
             break;
         }
     }
-    End::Whole(walk.place)
+    End::Whole(last)
 }
 
 /// A chunk in the making.

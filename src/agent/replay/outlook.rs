@@ -40,8 +40,8 @@ impl Outlook {
         oldest: Option<UnixNanos>,
         tell: &mut dyn FnMut(usize, usize),
     ) -> Result<Outlook, String> {
-        let before = place.clone();
         let mut walk = Walk::begin(question, place)?;
+        let before = walk.place.clone();
         let mut seen = HashSet::new();
         let (mut span, mut too_old, mut most_labels, mut problems) = (None, 0, 0, Vec::new());
         while let Some(next) = walk.next(tell) {

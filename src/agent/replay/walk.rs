@@ -49,8 +49,6 @@ pub(super) struct Walk<'q> {
     answer: Answer<'q>,
     caps: Caps,
     pub(super) place: Place,
-    /// Entries of the place's time that are passed already.
-    skip: u64,
     /// The caps have ended it.
     pub(super) is_capped: bool,
 }
@@ -60,40 +58,9 @@ impl Question {
         self.settings.as_ref().map(|settings| settings.rules.as_slice()).unwrap_or_default()
     }
 
-    /// Leaves out what is before a place. Where the archive has changed at the very time of the place, that time is taken
-    /// from its beginning: what is sent twice Loki stores once.
-    pub(super) fn begin_at(&mut self, mut place: Place) -> Result<Place, String> {
-        if place == Place::default() {
-            return Ok(place);
-        }
-        let (from, to) = (self.filter.from, self.filter.to);
-        (self.filter.from, self.filter.to) = (place.time, place.time);
-        let passed = self.first(place.count);
-        (self.filter.from, self.filter.to) = (from.max(place.time), to);
-        if passed? != Some(place.sum) {
-            place.entries -= place.count.min(place.entries);
-            (place.count, place.sum) = (0, 0);
-        }
-        Ok(place)
+    fn ask(&self) -> Result<Answer<'_>, String> {
+        Answer::begin(&self.stores, &self.filter, self.rules(), true).map_err(|error| error.to_string())
     }
-
-    /// What the first so many entries are, added up, where there are so many.
-    fn first(&self, count: u64) -> Result<Option<u64>, String> {
-        let mut walk = Walk::of(self, Place::default(), Caps::NONE)?;
-        let mut sum = 0u64;
-        for _ in 0..count {
-            match walk.next(&mut |_, _| {}) {
-                Some(Ok(entry)) => sum = sum.wrapping_add(number(&entry)),
-                // It is told when it is met again.
-                Some(Err(_)) | None => return Ok(None),
-            }
-        }
-        Ok(Some(sum))
-    }
-}
-
-impl Caps {
-    pub(crate) const NONE: Caps = Caps { entries: u64::MAX, bytes: u64::MAX };
 }
 
 impl Default for Place {
@@ -115,36 +82,42 @@ impl Place {
 }
 
 impl<'q> Walk<'q> {
-    /// From a place that the question [begins at](Question::begin_at).
-    pub(super) fn begin(question: &'q Question, place: Place) -> Result<Walk<'q>, String> {
-        Walk::of(question, place, question.caps)
-    }
-
-    fn of(question: &'q Question, place: Place, caps: Caps) -> Result<Walk<'q>, String> {
-        let answer = Answer::begin(&question.stores, &question.filter, question.rules(), true);
-        let answer = answer.map_err(|error| error.to_string())?;
-        Ok(Walk { answer, caps, skip: place.count, place, is_capped: false })
+    /// From a place on; the question asks for nothing older. What was passed of the place's time is passed over. Where that is
+    /// not what the archive begins with now, that time is taken from its beginning: what is sent twice Loki stores once.
+    pub(super) fn begin(question: &'q Question, mut place: Place) -> Result<Walk<'q>, String> {
+        let mut answer = question.ask()?;
+        let mut sum = 0u64;
+        for _ in 0..place.count {
+            match answer.next(&mut |_, _| {}) {
+                Some(Ok(entry)) if entry.time == place.time => sum = sum.wrapping_add(number(&entry)),
+                // What cannot be read is told when it is met again.
+                _ => break,
+            }
+        }
+        if sum != place.sum {
+            answer = question.ask()?;
+            place.entries = place.entries.saturating_sub(place.count);
+            (place.count, place.sum) = (0, 0);
+        }
+        Ok(Walk { answer, caps: question.caps, place, is_capped: false })
     }
 
     /// The next entry; `tell` is told how many files were read, of how many. After an error the rest can still be had.
     pub(super) fn next(&mut self, tell: &mut dyn FnMut(usize, usize)) -> Option<Result<Entry, String>> {
-        while !self.is_capped {
-            let entry = match self.answer.next(tell)? {
-                Ok(entry) => entry,
-                Err(error) => return Some(Err(error.to_string())),
-            };
-            if self.skip > 0 && entry.time == self.place.time {
-                self.skip -= 1;
-                continue;
-            }
-            self.is_capped = self.place.entries >= self.caps.entries
-                || self.place.bytes.saturating_add(size(&entry)) > self.caps.bytes;
-            if !self.is_capped {
-                self.place.pass(&entry);
-                return Some(Ok(entry));
-            }
+        if self.is_capped {
+            return None;
         }
-        None
+        let entry = match self.answer.next(tell)? {
+            Ok(entry) => entry,
+            Err(error) => return Some(Err(error.to_string())),
+        };
+        self.is_capped = self.place.entries >= self.caps.entries
+            || self.place.bytes.saturating_add(size(&entry)) > self.caps.bytes;
+        if self.is_capped {
+            return None;
+        }
+        self.place.pass(&entry);
+        Some(Ok(entry))
     }
 }
 
@@ -167,6 +140,8 @@ mod tests {
 
     use super::*;
     use crate::retention::tests::{fill, records, seal};
+
+    const NO_CAPS: Caps = Caps { entries: u64::MAX, bytes: u64::MAX };
 
     fn question(directory: &Path, caps: Caps) -> Question {
         let stores = vec![Store::directory("", directory)];
@@ -192,19 +167,19 @@ mod tests {
         ) {
             let directory = tempfile::tempdir().unwrap();
             fill(directory.path(), &records);
-            let (all, end) = walk(&question(directory.path(), Caps::NONE), Place::default());
+            let (all, end) = walk(&question(directory.path(), NO_CAPS), Place::default());
             prop_assert_eq!(end.entries, all.len() as u64);
             let entries = at.index(all.len() + 1);
-            let capped = Caps { entries: entries as u64, ..Caps::NONE };
+            let capped = Caps { entries: entries as u64, ..NO_CAPS };
             let (first, left_at) = walk(&question(directory.path(), capped), Place::default());
             prop_assert_eq!(&first, &all[..entries]);
             if seals {
                 seal(directory.path());
             }
-            let mut question = question(directory.path(), Caps::NONE);
-            let begin = question.begin_at(left_at.clone()).unwrap();
-            let (rest, end_again) = walk(&question, begin.clone());
-            let passed = begin.entries as usize;
+            let mut question = question(directory.path(), NO_CAPS);
+            question.filter.from = left_at.time;
+            let (rest, end_again) = walk(&question, left_at.clone());
+            let passed = end_again.entries as usize - rest.len();
             prop_assert!(first[passed..].iter().all(|entry| entry.time == left_at.time), "no more is given twice");
             prop_assert_eq!(end_again.entries, end.entries);
             // Entries of one time may have changed places.
@@ -223,11 +198,11 @@ mod tests {
         let made =
             |line: &str| vec![([("app".into(), "x".into())].into(), 7, line.into(), Default::default())];
         fill(directory.path(), &vec![(None, made("b"), false)]);
-        let (_, left_at) = walk(&question(directory.path(), Caps::NONE), Place::default());
+        let (_, left_at) = walk(&question(directory.path(), NO_CAPS), Place::default());
         fill(directory.path(), &vec![(None, made("a"), false)]);
-        let mut question = question(directory.path(), Caps::NONE);
-        let begin = question.begin_at(left_at).unwrap();
-        let lines: Vec<_> = walk(&question, begin).0.into_iter().map(|entry| entry.line).collect();
+        let mut question = question(directory.path(), NO_CAPS);
+        question.filter.from = left_at.time;
+        let lines: Vec<_> = walk(&question, left_at).0.into_iter().map(|entry| entry.line).collect();
         assert!(lines.contains(&"a".into()), "{lines:?}");
     }
 }
