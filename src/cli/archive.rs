@@ -1,6 +1,7 @@
 //! The command `archive`: what is asked of an archive, on the terminal.
 //! In: what was given.  Out: entries, tables, an exit code.  Owns: nothing.
 
+mod lifecycle;
 mod replay;
 mod show;
 
@@ -63,7 +64,8 @@ pub(super) fn run(given: &Given) -> ExitCode {
         (Some("replay"), selector, None) => replay::replay(given, selector, &mut out),
         (Some("ls"), None, None) => list(given, &mut out),
         (Some("verify"), None, None) => verify(given, &mut out),
-        (Some("ls" | "verify"), Some(word), None) => {
+        (Some("lifecycle"), None, None) => look_after(given, &mut out),
+        (Some("ls" | "verify" | "lifecycle"), Some(word), None) => {
             Err(End::Wrong(format!("`{word}` is one word too many")))
         }
         (Some(word), _, None) => Err(End::Wrong(format!("the command archive cannot `{word}`"))),
@@ -73,7 +75,7 @@ pub(super) fn run(given: &Given) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(End::Wrong(problem)) => wrong(&format!(
-            "{problem}\n  = help: one of query, ls, verify, export, replay; see `tailwater help archive`"
+            "{problem}\n  = help: one of query, ls, verify, export, replay, lifecycle; see `tailwater help archive`"
         )),
         Err(End::Exit(code)) => code,
         Err(End::Broken(problem)) => {
@@ -176,10 +178,28 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
     Ok(if checked.damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn look_after(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
+    if given.text("store").is_some() {
+        let problem = "lifecycle goes by the tiers of the configuration, not by -store";
+        return Err(End::Wrong(problem.to_owned()));
+    }
+    let settings = settings(&mut checks::load(given).map_err(End::Exit)?)?;
+    lifecycle::run(settings, given.is_true("dry-run"), out).map_err(End::Output)?.map_err(End::Broken)
+}
+
+fn settings(loaded: &mut Loaded) -> Result<Arc<Settings>, End> {
+    loaded.settings.archive_by_default();
+    let Some(settings) = loaded.settings.retention.clone() else {
+        let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
+        return Err(End::Broken(problem));
+    };
+    Ok(settings)
+}
+
 fn open(given: &Given) -> Result<Archive, End> {
     match given.text("store") {
         Some(store) => of_store(store),
-        None => of_configuration(&mut checks::load(given).map_err(End::Exit)?),
+        None => of_settings(settings(&mut checks::load(given).map_err(End::Exit)?)?),
     }
 }
 
@@ -187,12 +207,7 @@ fn of_store(store: &str) -> Result<Archive, End> {
     Ok(Archive { places: vec![Place::directory("", existing(store.as_ref())?)], settings: None })
 }
 
-fn of_configuration(loaded: &mut Loaded) -> Result<Archive, End> {
-    loaded.settings.archive_by_default();
-    let Some(settings) = loaded.settings.retention.clone() else {
-        let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
-        return Err(End::Broken(problem));
-    };
+fn of_settings(settings: Arc<Settings>) -> Result<Archive, End> {
     if let Some((_, first)) = settings.stores().next() {
         existing(first)?;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::pipeline::Selector;
 use crate::record::ByteCount;
+use crate::retention::archive::LOG;
 
 /// The block `retention`.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) seal_size: ByteCount,
     /// An entry is sealed at this age at the latest.
     pub(crate) seal_age: Duration,
+    /// Between two looks at what is due to move or go; `None` where the agent does not look.
+    pub(crate) lifecycle_interval: Option<Duration>,
     /// Nobody asked for it: where it cannot be, lines are printed.
     pub(crate) by_default: bool,
     /// What the archive's paths call this host.
@@ -47,6 +50,11 @@ impl Settings {
     /// The stores, with the names of their tiers, youngest first. The first is the one that is written to.
     pub(crate) fn stores(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.tiers.iter().filter_map(|tier| Some((tier.name.as_str(), tier.store.as_deref()?)))
+    }
+
+    /// Where the log is.
+    pub(crate) fn log_directory(&self) -> PathBuf {
+        self.stores().next().map(|(_, store)| store.join(LOG)).unwrap_or_default()
     }
 }
 

@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::agent::{Caps, Destination, Ended, LokiLimits, MOST_STREAMS, Outlook, Question, Replay, Report};
-use crate::cli::archive::{End, Progress, filter, of_configuration, of_store};
+use crate::cli::archive::{End, Progress, filter, of_settings, of_store, settings};
 use crate::cli::checks;
 use crate::cli::flags::{self, Given};
 use crate::cli::use_ring;
@@ -49,7 +49,7 @@ pub(super) fn replay(given: &Given, selector: Option<&str>, out: &mut impl Write
     let clients = std::mem::take(&mut loaded.settings.clients);
     let archive = match given.text("store") {
         Some(store) => of_store(store)?,
-        None => of_configuration(&mut loaded)?,
+        None => of_settings(settings(&mut loaded)?)?,
     };
     loaded.settings.clients = clients;
     let destination = Destination::of(&loaded.settings, given.text("client")).map_err(broken)?;
@@ -71,10 +71,10 @@ pub(super) fn replay(given: &Given, selector: Option<&str>, out: &mut impl Write
     progress.clear();
     announce(&name, &replay, &outlook, rate);
     warnings(&outlook, limits, rate, is_apart).iter().for_each(|warning| eprintln!("warning: {warning}"));
-    if outlook.entries > 0 && !confirmed(given) {
+    if given.is_true("dry-run") || outlook.entries > 0 && !confirmed(given) {
         replay.decline().map_err(broken)?;
         eprintln!("nothing was sent");
-        return Ok(ExitCode::FAILURE);
+        return Ok(if given.is_true("dry-run") { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let state = replay.state_path().display().to_string();
     let mut progress = Progress::start();

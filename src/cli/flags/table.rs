@@ -89,7 +89,7 @@ pub(crate) static FLAGS: [Flag; 121] = [
     flag(General, "check-syntax", Bool, "false", "",
         "Check the configuration file and exit, as the command check does"),
     flag(General, "dry-run", Bool, "false", "",
-        "Print lines to standard output instead of pushing them, and leave the positions file alone"),
+        "Print lines to standard output instead of pushing them, and leave the positions file alone; archive lifecycle and replay tell what they would do, and do nothing"),
     flag(General, "version", Bool, "false", "",
         "Print the version and exit"),
     flag(General, "log.level", OneOf(LEVELS), "info", "server.log_level",
