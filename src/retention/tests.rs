@@ -10,6 +10,7 @@ use super::archive::crashes::{Made, record, settings};
 use super::archive::{Archive, Entry, object_size, seal_now};
 use super::filter::Filter;
 use super::query::{Answer, Place};
+use super::tiers::Location;
 use crate::custody::RealDisk;
 use crate::pipeline::Selector;
 use crate::record::UnixNanos;
@@ -41,7 +42,8 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 fn archive(directory: &Path) -> Archive {
-    Archive::open(Arc::new(RealDisk), settings(2_000), directory).unwrap()
+    let store = Location::Directory(directory.to_owned());
+    Archive::open(Arc::new(RealDisk), settings(&store, 2_000), &store).unwrap()
 }
 
 /// Puts records into an archive and seals after some of them; what is left stays in the log.

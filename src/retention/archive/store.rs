@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use crate::custody::{Disk, Peek, Spool, SpoolError, SpoolSettings, WhenFull};
 use crate::record::{ByteCount, UnixNanos};
-use crate::retention::archive::layout::{AGENT, LOG, manifest_of};
+use crate::retention::archive::layout::{AGENT, manifest_of};
 use crate::retention::archive::manifest::Manifest;
-use crate::retention::objects::{Directory, Objects};
-use crate::retention::tiers::Settings;
+use crate::retention::objects::Objects;
+use crate::retention::tiers::{Location, Settings};
 
 /// Bytes of the log. When sealing fails for so long that it is full, lines wait at their sources.
 const LOG_SIZE: ByteCount = ByteCount::mib(1024);
@@ -53,27 +53,27 @@ pub(crate) enum ArchiveError {
 }
 
 impl Archive {
-    /// Opens the store in `root`, or makes it. May block on the disk.
+    /// Opens `store` and the log, or makes them. May block on the disk.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         settings: Arc<Settings>,
-        root: &Path,
+        store: &Location,
     ) -> Result<Archive, ArchiveError> {
-        let directory = root.join(LOG);
+        let directory = settings.log_directory();
         let log = SpoolSettings {
             directory: directory.clone(),
             max_size: LOG_SIZE,
             max_age: None,
             when_full: WhenFull::Block,
         };
-        let name = || root.display().to_string();
+        let name = || store.to_string();
         let (log, recovered) =
             Spool::open(disk.clone(), log).map_err(|error| ArchiveError::Log(name(), error))?;
         if recovered.entries > 0 {
-            info!(archive = %root.display(), entries = recovered.entries, "entries are not sealed yet");
+            info!(archive = %store, entries = recovered.entries, "entries are not sealed yet");
         }
         let broken = |error| ArchiveError::Disk(name(), error);
-        let objects = Arc::new(Directory::new(disk.clone(), root));
+        let objects = store.open(disk.clone()).map_err(broken)?;
         objects.clear_partial().map_err(broken)?;
         let agent = agent(&*disk, &directory, &log).map_err(broken)?;
         let oldest = oldest(&*disk, &directory, &log).map_err(broken)?;
