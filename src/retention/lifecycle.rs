@@ -25,7 +25,7 @@ use crate::custody::Disk;
 use crate::record::{ByteCount, UnixNanos};
 use crate::retention::archive::{DAYS, Manifest, Name, OBJECT, Owner, TOMBSTONE, day_of, manifest_of};
 use crate::retention::lifecycle::fate::{Fate, Plan};
-use crate::retention::objects::{Directory, Objects};
+use crate::retention::objects::Objects;
 use crate::retention::query::manifest;
 use crate::retention::tiers::{Settings, Tier};
 
@@ -106,10 +106,10 @@ struct Known {
 }
 
 /// The tiers with a store.
-pub(crate) fn shelves(settings: &Settings, disk: &Arc<dyn Disk>) -> Vec<Shelf> {
+pub(crate) fn shelves(settings: &Settings, disk: &Arc<dyn Disk>) -> io::Result<Vec<Shelf>> {
     let shelf = |tier: &Tier| {
-        let objects = Arc::new(Directory::new(disk.clone(), tier.store.as_deref()?));
-        Some(Shelf { tier: tier.name.clone(), until: tier.until, objects })
+        let objects = tier.store.as_ref()?.open(disk.clone());
+        Some(objects.map(|objects| Shelf { tier: tier.name.clone(), until: tier.until, objects }))
     };
     settings.tiers.iter().filter_map(shelf).collect()
 }
