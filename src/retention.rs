@@ -23,4 +23,4 @@ pub(crate) use lifecycle::{
     INTERVAL as LIFECYCLE_INTERVAL, Step, command as run_lifecycle, preview as preview_lifecycle,
 };
 pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
-pub(crate) use tiers::{Rule, Settings, Tier};
+pub(crate) use tiers::{Location, Rule, Settings, Tier};

@@ -211,7 +211,7 @@ impl Settings {
         let positions = positions(&block.block("positions")?)?;
         let mut clients = clients::decode(&block)?;
         clients::place_spools(&mut clients, &positions.file);
-        let retention = block.optional("retention", retention::decode)?;
+        let retention = block.optional("retention", |node| retention::decode(node, &positions.file))?;
         let dead_letters = dead_letters(&block.block("dead_letter")?, &positions.file)?;
         let running_rate = running.and_then(|running| running.rate.as_ref());
         let mut limits = limits::decode(&block.block("limits_config")?, own, running_rate)?;

@@ -159,7 +159,7 @@ fn open_archive(settings: &mut Settings) -> Result<Option<Archive>, StartError> 
     let Some((_, store)) = retention.stores().next() else { return Ok(None) };
     match Archive::open(Arc::new(RealDisk), retention.clone(), store) {
         Ok(archive) => {
-            info!(store = %store.display(), "lines are archived, `tailwater archive query` finds them");
+            info!(store = %store, "lines are archived, `tailwater archive query` finds them");
             if retention.by_default {
                 info!("no clients are configured: lines are kept in the archive alone, for 30 days");
             }

@@ -24,7 +24,7 @@ use crate::clock::{self, Instant};
 use crate::config::{go_duration, prometheus_duration};
 use crate::pipeline::Selector;
 use crate::record::UnixNanos;
-use crate::retention::{Answer, Filter, Place, Settings, check, stock, unsealed_entries};
+use crate::retention::{Answer, Filter, Location, Place, Settings, check, stock, unsealed_entries};
 
 /// What takes longer than this tells how far it is, on a terminal.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -208,10 +208,10 @@ fn of_store(store: &str) -> Result<Archive, End> {
 }
 
 fn of_settings(settings: Arc<Settings>) -> Result<Archive, End> {
-    if let Some((_, first)) = settings.stores().next() {
+    if let Some((_, Location::Directory(first))) = settings.stores().next() {
         existing(first)?;
     }
-    let places = settings.stores().map(|(tier, root)| Place::directory(tier, root)).collect();
+    let places = Place::all(&settings).map_err(|error| End::Broken(error.to_string()))?;
     Ok(Archive { places, settings: Some(settings) })
 }
 

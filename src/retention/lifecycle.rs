@@ -14,7 +14,7 @@ mod runner;
 mod years;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::custody::Disk;
 use crate::record::{ByteCount, UnixNanos};
 use crate::retention::archive::{DAYS, Manifest, Name, OBJECT, Owner, TOMBSTONE, day_of, manifest_of};
 use crate::retention::lifecycle::fate::{Fate, Plan};
-use crate::retention::objects::{Directory, Objects};
+use crate::retention::objects::Objects;
 use crate::retention::query::manifest;
 use crate::retention::tiers::{Settings, Tier};
 
@@ -95,7 +95,7 @@ pub(crate) struct Lifecycle {
 struct Partition {
     objects: Vec<String>,
     tombstones: Vec<String>,
-    /// A hash of all names.
+    /// A hash of the names of objects.
     names: u64,
 }
 
@@ -106,10 +106,10 @@ struct Known {
 }
 
 /// The tiers with a store.
-pub(crate) fn shelves(settings: &Settings, disk: &Arc<dyn Disk>) -> Vec<Shelf> {
+pub(crate) fn shelves(settings: &Settings, disk: &Arc<dyn Disk>) -> io::Result<Vec<Shelf>> {
     let shelf = |tier: &Tier| {
-        let objects = Arc::new(Directory::new(disk.clone(), tier.store.as_deref()?));
-        Some(Shelf { tier: tier.name.clone(), until: tier.until, objects })
+        let objects = tier.store.as_ref()?.open(disk.clone());
+        Some(objects.map(|objects| Shelf { tier: tier.name.clone(), until: tier.until, objects }))
     };
     settings.tiers.iter().filter_map(shelf).collect()
 }
@@ -250,12 +250,9 @@ fn partitions(
     seen: &mut Seen,
 ) -> BTreeMap<String, Partition> {
     let mut partitions: BTreeMap<String, Partition> = BTreeMap::new();
-    let mut hasher = FixedState::with_seed(0).build_hasher();
     for name in names {
         let Some((directory, _)) = name.rsplit_once('/') else { continue };
         let partition = partitions.entry(directory.to_owned()).or_default();
-        hasher.write(name.as_bytes());
-        partition.names = partition.names.wrapping_mul(31).wrapping_add(hasher.finish());
         let is_object = name.ends_with(OBJECT);
         match Name::parse(&name) {
             Some(own) if owner.has(own.agent) => {
@@ -272,7 +269,8 @@ fn partitions(
             _ => {}
         }
     }
-    for Partition { objects, tombstones, .. } in partitions.values_mut() {
+    for Partition { objects, tombstones, names } in partitions.values_mut() {
+        *names = FixedState::with_seed(0).hash_one(&*objects);
         objects.retain(|name| !tombstones.iter().any(|tombstone| act::is_tombstone_of(tombstone, name)));
     }
     partitions

@@ -13,6 +13,7 @@ use super::filter::Filter;
 use super::lifecycle::{Course, Lifecycle, Shelf};
 use super::objects::Directory;
 use super::query::{Answer, Place};
+use super::tiers::Location;
 use crate::custody::RealDisk;
 use crate::pipeline::Selector;
 use crate::record::{ByteCount, UnixNanos};
@@ -49,7 +50,8 @@ fn made_within_days() -> impl Strategy<Value = Made> {
 }
 
 fn archive(directory: &Path) -> Archive {
-    Archive::open(Arc::new(RealDisk), settings(2_000), directory).unwrap()
+    let store = Location::Directory(directory.to_owned());
+    Archive::open(Arc::new(RealDisk), settings(&store, 2_000), &store).unwrap()
 }
 
 /// A tenant, what it pushes, and whether that is sealed.

@@ -2,12 +2,17 @@
 //! In: the configuration, checked.  Out: which tier writes the archive, what a rule says of a stream.  Owns: nothing.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::custody::Disk;
 use crate::pipeline::Selector;
 use crate::record::ByteCount;
 use crate::retention::archive::LOG;
+use crate::retention::objects::{Directory, Objects};
 
 /// The block `retention`.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) by_default: bool,
     /// What the archive's paths call this host.
     pub(crate) host: String,
+    /// Where the log is if the first store is no directory.
+    pub(crate) log_elsewhere: PathBuf,
 }
 
 /// Where entries are up to an age.
@@ -34,7 +41,13 @@ pub(crate) struct Tier {
     pub(crate) name: String,
     pub(crate) until: Duration,
     /// `None` for what Loki keeps.
-    pub(crate) store: Option<PathBuf>,
+    pub(crate) store: Option<Location>,
+}
+
+/// Where the objects of a tier are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Location {
+    Directory(PathBuf),
 }
 
 /// Streams that are kept for another time than the tiers say.
@@ -48,13 +61,33 @@ pub(crate) struct Rule {
 
 impl Settings {
     /// The stores, with the names of their tiers, youngest first. The first is the one that is written to.
-    pub(crate) fn stores(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.tiers.iter().filter_map(|tier| Some((tier.name.as_str(), tier.store.as_deref()?)))
+    pub(crate) fn stores(&self) -> impl Iterator<Item = (&str, &Location)> {
+        self.tiers.iter().filter_map(|tier| Some((tier.name.as_str(), tier.store.as_ref()?)))
     }
 
-    /// Where the log is.
+    /// The directory of what is not sealed yet: in the store that is written to, if that is a directory.
     pub(crate) fn log_directory(&self) -> PathBuf {
-        self.stores().next().map(|(_, store)| store.join(LOG)).unwrap_or_default()
+        match self.stores().next() {
+            Some((_, Location::Directory(root))) => root.join(LOG),
+            _ => self.log_elsewhere.clone(),
+        }
+    }
+}
+
+impl Location {
+    /// Makes and reads nothing yet.
+    pub(crate) fn open(&self, disk: Arc<dyn Disk>) -> io::Result<Arc<dyn Objects>> {
+        match self {
+            Location::Directory(root) => Ok(Arc::new(Directory::new(disk, root))),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Directory(root) => root.display().fmt(f),
+        }
     }
 }
 

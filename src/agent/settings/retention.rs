@@ -2,14 +2,14 @@
 //! In: the block.  Out: settings of the archive.  Owns: its tables.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::agent::settings::above_zero;
 use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::Selector;
 use crate::record::ByteCount;
-use crate::retention::{LIFECYCLE_INTERVAL, Rule, Settings, Tier};
+use crate::retention::{LIFECYCLE_INTERVAL, Location, Rule, Settings, Tier};
 
 pub(super) static RETENTION: Table = Table(&[
     row("tiers", Kind::List(&TIER), "", "Required: where entries are, by age"),
@@ -59,11 +59,14 @@ static RULE: Table = Table(&[
 const SMALLEST_SEAL: ByteCount = ByteCount(64 * 1024);
 const LARGEST_SEAL: ByteCount = ByteCount::mib(256);
 
+/// What is not sealed yet, beside the positions, where the first store is no directory.
+const LOG: &str = "archive.wal";
+
 /// Where nothing else takes lines, they are kept for so long.
 const EMBEDDED_UNTIL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Reads the block.
-pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
+pub(super) fn decode(node: &Node, positions: &Path) -> Result<Settings, Invalid> {
     let block = node.block(&RETENTION)?;
     let list = block.required("tiers")?;
     let mut tiers: Vec<Tier> = Vec::new();
@@ -91,12 +94,13 @@ pub(super) fn decode(node: &Node) -> Result<Settings, Invalid> {
             .filter(|interval| !interval.is_zero()),
         by_default: false,
         host: host.map_or_else(host_name, str::to_owned),
+        log_elsewhere: positions.with_file_name(LOG),
     })
 }
 
 /// An archive beside the positions, where nothing else is configured to take lines.
 pub(super) fn embedded(positions: &Path) -> Settings {
-    let store = positions.with_file_name("archive");
+    let store = Location::Directory(positions.with_file_name("archive"));
     Settings {
         tiers: vec![Tier { name: "archive".to_owned(), until: EMBEDDED_UNTIL, store: Some(store) }],
         rules: Vec::new(),
@@ -105,6 +109,7 @@ pub(super) fn embedded(positions: &Path) -> Settings {
         lifecycle_interval: Some(LIFECYCLE_INTERVAL),
         by_default: true,
         host: host_name(),
+        log_elsewhere: positions.with_file_name(LOG),
     }
 }
 
@@ -133,7 +138,7 @@ fn tier(node: &Node, before: &[Tier]) -> Result<Tier, Invalid> {
     Ok(Tier { name: name.text()?.to_owned(), until, store })
 }
 
-fn store(node: &Node, before: &[Tier]) -> Result<PathBuf, Invalid> {
+fn store(node: &Node, before: &[Tier]) -> Result<Location, Invalid> {
     let text = node.text()?;
     if let Some((scheme, _)) = text.split_once("://") {
         let invalid = node.invalid(format!("a store in `{scheme}://` is not supported yet"));
@@ -142,11 +147,11 @@ fn store(node: &Node, before: &[Tier]) -> Result<PathBuf, Invalid> {
     if text.is_empty() {
         return Err(node.invalid("a store is a directory"));
     }
-    let path = PathBuf::from(text);
-    if before.iter().any(|tier| tier.store.as_ref() == Some(&path)) {
+    let store = Location::Directory(text.into());
+    if before.iter().any(|tier| tier.store.as_ref() == Some(&store)) {
         return Err(node.invalid("two tiers have the same store"));
     }
-    Ok(path)
+    Ok(store)
 }
 
 fn rule(node: &Node) -> Result<Rule, Invalid> {
@@ -178,7 +183,8 @@ mod tests {
 
     fn decoded(text: &str) -> Result<Settings, String> {
         let root = parse_yaml(text).unwrap();
-        decode(&root).map_err(|error| error.render("f", text).lines().next().unwrap().to_owned())
+        decode(&root, Path::new("/state/positions.yaml"))
+            .map_err(|error| error.render("f", text).lines().next().unwrap().to_owned())
     }
 
     #[test]
@@ -189,8 +195,9 @@ mod tests {
              seal_size: 1MB\nseal_age: 30s\nhost: web-1\n",
         )
         .unwrap();
-        let stores: Vec<_> = settings.stores().map(|(tier, path)| (tier, path.to_str().unwrap())).collect();
-        assert_eq!(stores, [("warm", "/a"), ("cold", "/b")]);
+        let stores: Vec<_> = settings.stores().map(|(tier, store)| format!("{tier} {store}")).collect();
+        assert_eq!(stores, ["warm /a", "cold /b"]);
+        assert_eq!(settings.log_directory(), Path::new("/a/.wal"));
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
         assert_eq!(
             settings.tiers.iter().map(|tier| tier.until).collect::<Vec<_>>(),

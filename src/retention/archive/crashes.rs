@@ -18,22 +18,24 @@ use crate::retention::archive::{Manifest, Object, Streams, object_of};
 use crate::retention::filter::Filter;
 use crate::retention::objects::Objects;
 use crate::retention::query::{Answer, Place, check};
-use crate::retention::tiers::{Rule, Settings, Tier};
+use crate::retention::tiers::{Location, Rule, Settings, Tier};
 
 /// An entry as a test makes it: labels, time, line, structured metadata.
 pub(crate) type Made = (BTreeMap<String, String>, i64, String, BTreeMap<String, String>);
 
 const ROOT: &str = "/archive";
 
-pub(crate) fn settings(seal_size: u64) -> Arc<Settings> {
+pub(crate) fn settings(store: &Location, seal_size: u64) -> Arc<Settings> {
+    let store = store.clone();
     Arc::new(Settings {
-        tiers: vec![Tier { name: "warm".into(), until: Duration::from_secs(1), store: Some(ROOT.into()) }],
+        tiers: vec![Tier { name: "warm".into(), until: Duration::from_secs(1), store: Some(store) }],
         rules: Vec::new(),
         seal_size: ByteCount(seal_size),
         seal_age: Duration::from_secs(1),
         lifecycle_interval: None,
         by_default: false,
         host: "h".into(),
+        log_elsewhere: "/nowhere".into(),
     })
 }
 
@@ -130,7 +132,8 @@ pub(crate) fn object_size(made: &[Made]) -> usize {
 fn run(seed: u64) {
     let disk = Arc::new(SimDisk::new(seed));
     let mut dice = crate::custody::Dice(seed);
-    let open = || Archive::open(disk.clone(), settings(300), Path::new(ROOT)).unwrap();
+    let store = Location::Directory(ROOT.into());
+    let open = || Archive::open(disk.clone(), settings(&store, 300), &store).unwrap();
     let (mut kept, mut unsure, mut number) = (Vec::new(), Vec::new(), 0);
     let mut archive = open();
     for _ in 0..12 {

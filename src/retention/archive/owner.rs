@@ -93,13 +93,15 @@ mod tests {
     use crate::custody::RealDisk;
     use crate::retention::archive::Archive;
     use crate::retention::archive::crashes::{record, settings};
+    use crate::retention::tiers::Location;
 
     #[test]
     fn a_log_that_begins_anew_has_a_new_name_and_the_names_of_before_stay_known() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join(".wal");
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let open = || Archive::open(disk.clone(), settings(300), directory.path()).unwrap();
+        let store = Location::Directory(directory.path().to_owned());
+        let open = || Archive::open(disk.clone(), settings(&store, 300), &store).unwrap();
         let mut archive = open();
         let first = archive.store.owner.agent().to_owned();
         archive.log_now(&[record(None, &[([].into(), 0, "line".into(), [].into())])]);

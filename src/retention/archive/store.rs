@@ -11,12 +11,12 @@ use tracing::info;
 use crate::clock;
 use crate::custody::{Disk, Peek, Spool, SpoolError, SpoolSettings, WhenFull};
 use crate::record::{ByteCount, UnixNanos};
-use crate::retention::archive::layout::{LOG, manifest_of};
+use crate::retention::archive::layout::manifest_of;
 use crate::retention::archive::manifest::Manifest;
 use crate::retention::archive::owner::Owner;
-use crate::retention::lifecycle::ClockGuard;
-use crate::retention::objects::{Directory, Objects};
-use crate::retention::tiers::Settings;
+use crate::retention::lifecycle::{ClockGuard, Shelf, shelves};
+use crate::retention::objects::Objects;
+use crate::retention::tiers::{Location, Settings};
 
 /// Bytes of the log. When sealing fails for so long that it is full, lines wait at their sources.
 const LOG_SIZE: ByteCount = ByteCount::mib(1024);
@@ -27,6 +27,8 @@ pub(crate) struct Archive {
     pub(super) settings: Arc<Settings>,
     pub(super) log: Spool,
     pub(in crate::retention) store: Arc<Store>,
+    /// The stores of all tiers.
+    pub(in crate::retention) shelves: Vec<Shelf>,
     /// When the oldest entry came in that is in the log from before.
     pub(super) oldest: Option<UnixNanos>,
 }
@@ -54,27 +56,27 @@ pub(crate) enum ArchiveError {
 }
 
 impl Archive {
-    /// Opens the store in `root`, or makes it. May block on the disk.
+    /// Opens `store` and the log, or makes them. May block on the disk.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         settings: Arc<Settings>,
-        root: &Path,
+        store: &Location,
     ) -> Result<Archive, ArchiveError> {
-        let directory = root.join(LOG);
+        let directory = settings.log_directory();
         let log = SpoolSettings {
             directory: directory.clone(),
             max_size: LOG_SIZE,
             max_age: None,
             when_full: WhenFull::Block,
         };
-        let name = || root.display().to_string();
+        let name = || store.to_string();
         let (mut log, recovered) =
             Spool::open(disk.clone(), log).map_err(|error| ArchiveError::Log(name(), error))?;
         if recovered.entries > 0 {
-            info!(archive = %root.display(), entries = recovered.entries, "entries are not sealed yet");
+            info!(archive = %store, entries = recovered.entries, "entries are not sealed yet");
         }
         let broken = |error| ArchiveError::Disk(name(), error);
-        let objects = Arc::new(Directory::new(disk.clone(), root));
+        let objects = store.open(disk.clone()).map_err(broken)?;
         objects.clear_partial().map_err(broken)?;
         if Owner::load(&disk, &directory).map_err(broken)?.is_none() {
             // There is nothing yet that a wrong clock could let expire.
@@ -85,8 +87,9 @@ impl Archive {
         // What was read of it may be in the memory of the kernel alone.
         let sealed = log.sync().map_or(0, |()| log.span().start);
         let host = settings.host.clone();
-        let store = Store { objects, disk, log: directory, host, owner, sealed: sealed.into() };
-        Ok(Archive { settings, log, store: Arc::new(store), oldest })
+        let store = Store { objects, disk: disk.clone(), log: directory, host, owner, sealed: sealed.into() };
+        let shelves = shelves(&settings, &disk).map_err(broken)?;
+        Ok(Archive { settings, log, store: Arc::new(store), shelves, oldest })
     }
 }
 

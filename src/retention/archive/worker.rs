@@ -112,9 +112,9 @@ pub(crate) async fn run(
     (metrics, troubles): (ArchiveMetrics, Troubles),
     abandon: CancellationToken,
 ) {
-    let Archive { settings, log, store, oldest } = archive;
+    let Archive { settings, log, store, shelves, oldest } = archive;
     let sealer = Sealer::start(store.clone(), settings.clone());
-    let _lifecycle = Runner::start(store.clone(), &settings, (metrics.clone(), troubles.clone()));
+    let _lifecycle = Runner::start(store.clone(), shelves, &settings, (metrics.clone(), troubles.clone()));
     let now = Instant::now();
     let mut worker = Worker {
         due: (!log.is_empty()).then_some(now),

@@ -16,7 +16,7 @@ use crate::flow::Troubles;
 use crate::metrics::ArchiveMetrics;
 use crate::record::UnixNanos;
 use crate::retention::archive::{Archive, ArchiveError, Owner, Store};
-use crate::retention::lifecycle::{ClockGuard, Course, Lifecycle, Seen, Step, shelves};
+use crate::retention::lifecycle::{ClockGuard, Course, Lifecycle, Seen, Shelf, Step, shelves};
 use crate::retention::tiers::Settings;
 
 /// Who has the trouble, on `/ready`.
@@ -49,11 +49,12 @@ impl Runner {
     /// Begins with a pass at once. `None` where only the command looks after the archive.
     pub(crate) fn start(
         store: Arc<Store>,
+        shelves: Vec<Shelf>,
         settings: &Settings,
         (metrics, troubles): (ArchiveMetrics, Troubles),
     ) -> Option<Runner> {
         let interval = settings.lifecycle_interval?;
-        let lifecycle = Lifecycle::new(shelves(settings, &store.disk), settings.seal_size);
+        let lifecycle = Lifecycle::new(shelves, settings.seal_size);
         let (stop, stopped) = mpsc::sync_channel(1);
         let work = move || {
             let guard = ClockGuard::load(&store.disk, &store.log).unwrap_or_default();
@@ -126,14 +127,15 @@ impl Keeper {
 pub(crate) fn command(settings: Arc<Settings>, tell: &mut dyn FnMut(Step)) -> Result<Outcome, ArchiveError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let Some((_, root)) = settings.stores().next() else { return Ok(Outcome::default()) };
-    let Archive { store, .. } = &Archive::open(disk.clone(), settings.clone(), root)?;
+    let Archive { store, shelves, .. } = &Archive::open(disk.clone(), settings.clone(), root)?;
     let broken = |error| ArchiveError::Disk(store.objects.name(), error);
     let mut guard = ClockGuard::load(&disk, &store.log).map_err(broken)?;
     let now = clock::now();
     let believed = guard.believes(now, None);
     guard.save(&disk, &store.log).map_err(broken)?;
     let sealed = store.sealed.load(Ordering::Relaxed);
-    Ok(once(&settings, &disk, (&store.owner, sealed), (believed, false, now), tell))
+    let lifecycle = Lifecycle::new(shelves.clone(), settings.seal_size);
+    Ok(once(lifecycle, (&store.owner, sealed), (believed, false, now), tell))
 }
 
 /// What a pass would do now, whether an agent has the archive or not.
@@ -144,12 +146,12 @@ pub(crate) fn preview(settings: &Settings, tell: &mut dyn FnMut(Step)) -> io::Re
     let now = clock::now();
     let believed = ClockGuard::load(&disk, &log)?.believes(now, None);
     let sealed = Peek::all(&*disk, &log)?.start();
-    Ok(once(settings, &disk, (&owner, sealed), (believed, true, now), tell))
+    let lifecycle = Lifecycle::new(shelves(settings, &disk)?, settings.seal_size);
+    Ok(once(lifecycle, (&owner, sealed), (believed, true, now), tell))
 }
 
 fn once(
-    settings: &Settings,
-    disk: &Arc<dyn Disk>,
+    mut lifecycle: Lifecycle,
     (owner, sealed): (&Owner, u64),
     (believed, dry, now): (bool, bool, UnixNanos),
     tell: &mut dyn FnMut(Step),
@@ -158,7 +160,7 @@ fn once(
         return Outcome { held: true, seen: Seen::default() };
     }
     let course = Course { now, dry, go_on: &|| true, tell };
-    let seen = Lifecycle::new(shelves(settings, disk), settings.seal_size).pass(owner, sealed, course);
+    let seen = lifecycle.pass(owner, sealed, course);
     Outcome { held: !believed, seen }
 }
 

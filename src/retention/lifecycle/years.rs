@@ -17,7 +17,7 @@ use crate::retention::filter::Filter;
 use crate::retention::lifecycle::{Course, Lifecycle, Step, shelves};
 use crate::retention::objects::Objects;
 use crate::retention::query::{Place, check};
-use crate::retention::tiers::{Rule, Settings, Tier};
+use crate::retention::tiers::{Location, Rule, Settings, Tier};
 
 const DAY: u64 = 24 * 3600;
 const HOUR: i64 = DAYS / 24;
@@ -34,14 +34,14 @@ fn tiers() -> Arc<Settings> {
     let tier = |name: &str, days: i64| Tier {
         name: name.into(),
         until: Duration::from_secs(days as u64 * DAY),
-        store: Some(format!("/{name}").into()),
+        store: Some(Location::Directory(format!("/{name}").into())),
     };
     let streams = Selector::parse("{level=\"DEBUG\"}").unwrap();
     Arc::new(Settings {
         tiers: vec![tier("warm", WARM), tier("cold", COLD)],
         rules: vec![Rule { streams, until: Duration::from_secs(RULE as u64 * DAY) }],
         seal_size: ByteCount(4_000),
-        ..Arc::into_inner(settings(0)).unwrap()
+        ..Arc::into_inner(settings(&Location::Directory("/".into()), 0)).unwrap()
     })
 }
 
@@ -61,7 +61,7 @@ impl World {
     fn new(seed: u64) -> World {
         let (disk, settings) = (Arc::new(SimDisk::new(seed)), tiers());
         let on: Arc<dyn Disk> = disk.clone();
-        let lifecycle = Lifecycle::new(shelves(&settings, &on), settings.seal_size);
+        let lifecycle = Lifecycle::new(shelves(&settings, &on).unwrap(), settings.seal_size);
         let mut world = World { disk, settings, archive: None, lifecycle, kept: Kept::new(), seed };
         world.open();
         world
@@ -70,8 +70,10 @@ impl World {
     fn open(&mut self) {
         self.archive = None;
         let disk: Arc<dyn Disk> = self.disk.clone();
-        self.archive = Some(Archive::open(disk.clone(), self.settings.clone(), Path::new("/warm")).unwrap());
-        self.lifecycle = Lifecycle::new(shelves(&self.settings, &disk), self.settings.seal_size);
+        self.archive = Some(
+            Archive::open(disk.clone(), self.settings.clone(), &Location::Directory("/warm".into())).unwrap(),
+        );
+        self.lifecycle = Lifecycle::new(shelves(&self.settings, &disk).unwrap(), self.settings.seal_size);
     }
 
     fn archive(&mut self) -> &mut Archive {

@@ -222,11 +222,11 @@ pub(crate) fn unsealed_entries(places: &[Place]) -> Result<u64, QueryError> {
 }
 
 fn unsealed(place: &Place) -> Result<Vec<Record>, QueryError> {
-    let (disk, directory) = (&*place.log.0, &*place.log.1);
+    let Some((disk, directory)) = &place.log else { return Ok(Vec::new()) };
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match records(disk, directory) {
+        match records(&**disk, directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && disk.list(directory).is_err() => {
                 return Ok(Vec::new());
             }

@@ -10,6 +10,7 @@ use crate::custody::{Disk, RealDisk};
 use crate::retention::archive::{LOG, Manifest, date_of, object_of, service_directory};
 use crate::retention::filter::Filter;
 use crate::retention::objects::{Directory, Objects};
+use crate::retention::tiers::{Location, Settings};
 
 /// A store, and the tier it is in.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) tier: String,
     pub(crate) objects: Arc<dyn Objects>,
     /// What is not sealed yet: the directory, and on which disk.
-    pub(crate) log: (Arc<dyn Disk>, PathBuf),
+    pub(crate) log: Option<(Arc<dyn Disk>, PathBuf)>,
 }
 
 /// What there is of a day and a service.
@@ -40,7 +41,21 @@ impl Place {
     /// In a directory of a disk.
     pub(crate) fn on(disk: Arc<dyn Disk>, tier: &str, root: &Path) -> Place {
         let objects = Arc::new(Directory::new(disk.clone(), root));
-        Place { tier: tier.to_owned(), objects, log: (disk, root.join(LOG)) }
+        Place { tier: tier.to_owned(), objects, log: Some((disk, root.join(LOG))) }
+    }
+
+    /// All there are, that of the log first.
+    pub(crate) fn all(settings: &Settings) -> io::Result<Vec<Place>> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let mut log = Some(settings.log_directory());
+        let place = |(tier, store): (&str, &Location)| {
+            let own = match store {
+                Location::Directory(root) => Some(root.join(LOG)),
+            };
+            let log = log.take().or(own).map(|log| (disk.clone(), log));
+            Ok(Place { tier: tier.to_owned(), objects: store.open(disk.clone())?, log })
+        };
+        settings.stores().map(place).collect()
     }
 }
 
