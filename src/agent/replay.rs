@@ -75,7 +75,7 @@ pub(crate) enum ReplayError {
 
 /// A replay that is ready to begin.
 pub(crate) struct Replay {
-    question: Arc<Question>,
+    question: Question,
     destination: Destination,
     state: State,
     /// Where it begins.
@@ -124,8 +124,7 @@ impl Replay {
         let begin = last.as_ref().map(|saved| saved.place.clone()).unwrap_or_default();
         question.filter.from = question.filter.from.max(begin.time);
         let refused_before = last.map_or(0, |saved| saved.refused);
-        let (question, known) = (Arc::new(question), HashSet::new());
-        Ok(Replay { question, destination, state, begin, refused_before, known })
+        Ok(Replay { question, destination, state, begin, refused_before, known: HashSet::new() })
     }
 
     /// What is left to send. `tell` is told how many files were read, of how many.
@@ -135,8 +134,8 @@ impl Replay {
         tell: &mut dyn FnMut(usize, usize),
     ) -> Result<Outlook, ReplayError> {
         let oldest = limits.max_age.map(|age| clock::now().minus(age));
-        let external = &self.destination.client.batch.external_labels;
-        let outlook = Outlook::of(&self.question, self.begin.clone(), external, oldest, tell);
+        let batch = &self.destination.client.batch;
+        let outlook = Outlook::of(&self.question, self.begin.clone(), batch, oldest, tell);
         let outlook = outlook.map_err(ReplayError::Archive)?;
         self.known = outlook.problems.iter().cloned().collect();
         Ok(outlook)
@@ -176,8 +175,8 @@ impl Replay {
         let report = || Report::of(&metrics, &own, (&begin, refused_before), reached.place());
         let (chunks, read) = mpsc::channel(1);
         let reader = spawn_blocking({
-            let (question, begin) = (question.clone(), begin.clone());
-            move || feed::read(&question, begin, &known, &chunks)
+            let (begin, batch) = (begin.clone(), client.batch().clone());
+            move || feed::read(&question, &batch, begin, &known, &chunks)
         });
         let leave = CancellationToken::new();
         let around = Around {

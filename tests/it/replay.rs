@@ -266,6 +266,17 @@ async fn labels_tell_what_is_replayed_while_the_agent_goes_on_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_that_a_label_makes_one_arrive_in_order_of_time() {
+    let scene = Scene::new();
+    scene.archive(&numbered(0..1000));
+    let (said, told) = scene.replay(&["-label=app=all"]);
+    assert!(said.starts_with("read 1000, sent 1000,") && told.contains(" of 1 streams"), "{said}\n{told}");
+    let entries = scene.loki.entries();
+    assert!(entries.iter().all(|entry| &*entry.label_text == r#"{app="all"}"#));
+    assert!(entries.is_sorted_by_key(|entry| entry.timestamp_ns), "Loki refuses what is an hour behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_is_killed_goes_on_where_it_was_and_loses_nothing() {
     let scene = Scene::new();
     scene.configure("batchsize: 20000, ");

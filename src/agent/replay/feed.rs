@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use crate::agent::replay::walk::{Place, Question, Walk, size};
-use crate::batch::{Groups, Handover, Inbound};
+use crate::batch::{self, Groups, Handover, Inbound};
 use crate::clock::Instant;
 use crate::custody::{Cursor, Effect, Head, Ledger, Track};
 use crate::flow::Budget;
@@ -39,7 +39,7 @@ pub(super) struct Chunk {
 }
 
 /// Where everything before is settled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Reached(Arc<Mutex<Place>>);
 
 /// A chunk is settled, and all before it.
@@ -60,17 +60,19 @@ pub(super) enum End {
     Unwanted,
 }
 
-/// The stream that an archived one is replayed into.
-pub(super) fn labelled(archived: &Archived, more: &Labels) -> Stream {
+/// The stream that an archived one is replayed into, just as the client's batcher leaves it. Several may become one.
+pub(super) fn labelled(archived: &Archived, more: &Labels, batch: &batch::Settings) -> Stream {
     let archived_labels: Labels =
         archived.labels.iter().map(|(name, value)| (name, value.as_str())).collect();
-    let labels = more.clone().with_defaults(&archived_labels);
-    Stream { text: labels.render(), labels, tenant: archived.tenant.as_deref().map(str::to_owned) }
+    let labels = more.clone().with_defaults(&archived_labels).with_defaults(&batch.external_labels);
+    let tenant = archived.tenant.as_deref().or(batch.tenant.as_deref());
+    Stream { text: labels.render(), labels, tenant: tenant.map(str::to_owned) }
 }
 
 /// Reads until the end, or until something cannot be read that is not among the `known` problems. Blocks.
 pub(super) fn read(
     question: &Question,
+    batch: &batch::Settings,
     place: Place,
     known: &HashSet<String>,
     chunks: &mpsc::Sender<Chunk>,
@@ -81,7 +83,7 @@ pub(super) fn read(
     };
     let mut last = None;
     for number in 0.. {
-        let mut gathering = Gathering::new(number, question);
+        let mut gathering = Gathering::new(number, question, batch);
         let mut unreadable = None;
         while gathering.cost < CHUNK {
             match walk.next(&mut |_, _| {}) {
@@ -114,26 +116,31 @@ pub(super) fn read(
 /// A chunk in the making.
 struct Gathering<'q> {
     question: &'q Question,
+    batch: &'q batch::Settings,
     groups: Groups,
-    index: HashMap<Arc<Archived>, usize>,
+    /// Groups by archived stream, and by the stream that it becomes: each has one group, so that its entries stay in order.
+    known: HashMap<Arc<Archived>, usize>,
+    opened: HashMap<(Option<String>, String), usize>,
     entries: u64,
     bytes: u64,
     cost: usize,
 }
 
-impl Gathering<'_> {
-    fn new(number: u64, question: &Question) -> Gathering<'_> {
-        let (groups, index) = (Groups::new(number), HashMap::new());
-        Gathering { question, groups, index, entries: 0, bytes: 0, cost: 0 }
+impl<'q> Gathering<'q> {
+    fn new(number: u64, question: &'q Question, batch: &'q batch::Settings) -> Gathering<'q> {
+        let (groups, known, opened) = (Groups::new(number), HashMap::new(), HashMap::new());
+        Gathering { question, batch, groups, known, opened, entries: 0, bytes: 0, cost: 0 }
     }
 
     fn add(&mut self, entry: &Entry) {
-        let group = match self.index.get(&entry.stream) {
+        let group = match self.known.get(&entry.stream) {
             Some(group) => *group,
             None => {
-                let group = self.groups.open(Arc::new(labelled(&entry.stream, &self.question.labels)));
-                self.index.insert(entry.stream.clone(), group);
-                group
+                let stream = labelled(&entry.stream, &self.question.labels, self.batch);
+                let key = (stream.tenant.clone(), stream.text.clone());
+                let group = self.opened.entry(key).or_insert_with(|| self.groups.open(Arc::new(stream)));
+                self.known.insert(entry.stream.clone(), *group);
+                *group
             }
         };
         let metadata = entry.metadata.as_deref().map(pairs).unwrap_or_default();

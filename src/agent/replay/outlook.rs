@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::agent::replay::feed::labelled;
 use crate::agent::replay::walk::{Place, Question, Walk};
-use crate::record::{Labels, UnixNanos};
+use crate::batch;
+use crate::record::UnixNanos;
 
 /// Streams that are told apart.
 pub(crate) const MOST_STREAMS: usize = 100_000;
@@ -32,17 +33,17 @@ pub(crate) struct Outlook {
 }
 
 impl Outlook {
-    /// Counts. `external` are labels that the client adds, `oldest` is what Loki takes at most.
+    /// Counts. `oldest` is what Loki takes at most.
     pub(super) fn of(
         question: &Question,
         place: Place,
-        external: &Labels,
+        batch: &batch::Settings,
         oldest: Option<UnixNanos>,
         tell: &mut dyn FnMut(usize, usize),
     ) -> Result<Outlook, String> {
         let mut walk = Walk::begin(question, place)?;
         let before = walk.place.clone();
-        let mut seen = HashSet::new();
+        let (mut seen, mut streams) = (HashSet::new(), HashSet::new());
         let (mut span, mut too_old, mut most_labels, mut problems) = (None, 0, 0, Vec::new());
         while let Some(next) = walk.next(tell) {
             let entry = match next {
@@ -54,16 +55,16 @@ impl Outlook {
             };
             span = span.map_or(Some((entry.time, entry.time)), |(first, _)| Some((first, entry.time)));
             too_old += u64::from(oldest.is_some_and(|oldest| entry.time < oldest));
-            if seen.len() < MOST_STREAMS && !seen.contains(&entry.stream) {
-                let labels = labelled(&entry.stream, &question.labels).labels.with_defaults(external);
-                most_labels = most_labels.max(labels.iter().count());
-                seen.insert(Arc::clone(&entry.stream));
+            if seen.len() < MOST_STREAMS && seen.insert(Arc::clone(&entry.stream)) {
+                let stream = labelled(&entry.stream, &question.labels, batch);
+                most_labels = most_labels.max(stream.labels.iter().count());
+                streams.insert((stream.tenant, stream.text));
             }
         }
         Ok(Outlook {
             entries: walk.place.entries - before.entries,
             bytes: walk.place.bytes - before.bytes,
-            streams: seen.len(),
+            streams: streams.len(),
             most_labels,
             span,
             too_old,
