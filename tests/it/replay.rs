@@ -138,6 +138,17 @@ fn whole(entries: &[StoredEntry]) -> BTreeSet<Whole> {
     set
 }
 
+const TEXTS: [&str; 8] = [
+    "a",
+    "é\u{a0}\u{2028}",
+    "\"\\\n\t\r",
+    "\u{0}\u{1b}[31m",
+    "{\"k\": [1]}",
+    "\u{fffd}\u{10ffff}",
+    " x ",
+    "%=,",
+];
+
 /// Entries of odd kinds, by a sequence that looks like chance.
 fn odd_entries(seed: u64) -> Vec<Whole> {
     let mut state = seed;
@@ -145,19 +156,9 @@ fn odd_entries(seed: u64) -> Vec<Whole> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % limit
     };
-    let texts = [
-        "a",
-        "é\u{a0}\u{2028}",
-        "\"\\\n\t\r",
-        "\u{0}\u{1b}[31m",
-        "{\"k\": [1]}",
-        "\u{fffd}\u{10ffff}",
-        " x ",
-        "%=,",
-    ];
     (0..400)
         .map(|number| {
-            let text = |below: &mut dyn FnMut(u64) -> u64| texts[below(8) as usize].to_owned();
+            let text = |below: &mut dyn FnMut(u64) -> u64| TEXTS[below(8) as usize].to_owned();
             let mut labels: BTreeMap<String, String> = [("app".to_owned(), format!("a{}", below(3)))].into();
             if below(2) == 0 {
                 labels.insert("odd".to_owned(), text(&mut below));
@@ -205,26 +206,58 @@ async fn a_replay_gives_another_loki_what_the_first_one_has_to_the_nanosecond() 
     scene.loki.assert_no_violations();
 }
 
+/// `TAILWATER_ROUND_TRIP` says how many.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_lines_come_out_as_they_went_in() {
+async fn many_lines_come_out_as_they_went_in_by_export_and_by_replay() {
+    let count = std::env::var("TAILWATER_ROUND_TRIP").ok().and_then(|count| count.parse().ok());
     let scene = Scene::new();
     let entry = |number: i64| -> Whole {
-        let labels = [("app".to_owned(), format!("app-{}", number % 7))].into();
-        let metadata = [("trace".to_owned(), format!("{number:x}"))].into();
-        (labels, LONG_AGO + number * 1_000_003 - number % 5 * 3_000_000, format!("line {number}"), metadata)
+        let mut labels: BTreeMap<String, String> = [("app".to_owned(), format!("app-{}", number % 7))].into();
+        if number % 3 == 0 {
+            labels.insert("odd".to_owned(), TEXTS[(number / 3 % 8) as usize].to_owned());
+        }
+        let metadata =
+            (number % 4 > 0).then(|| ("trace".to_owned(), format!("{number:x}"))).into_iter().collect();
+        let time = LONG_AGO + number * 1_000_003 - number % 5 * 3_000_000;
+        (labels, time, format!("line {number} {}", TEXTS[(number * 5 % 8) as usize]), metadata)
     };
-    let all: Vec<Whole> = (0..100_000).map(entry).collect();
+    let all: Vec<Whole> = (0..count.unwrap_or(100_000)).map(entry).collect();
     scene.archive(&all.chunks(5_000).map(body).collect::<Vec<_>>());
+    let pushed: BTreeSet<Whole> = all.into_iter().collect();
+
+    let store = format!("-store={}", scene.path("archive").display());
+    let output = program().args(["archive", "export", &store]).output().unwrap();
+    assert!(output.status.success(), "{:?}", output.stderr);
+    let mut left = pushed.clone();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let entry = exported(line);
+        assert!(left.remove(&entry), "{entry:?} is exported and was never pushed, or not so often");
+    }
+    assert_eq!(left, BTreeSet::new(), "all of it is exported");
+
     let (said, told) = scene.replay(&["-rate=100MB", "-label=replay=all"]);
-    assert!(said.starts_with("read 100000, sent 100000, refused 0, left 0;"), "{said}");
-    assert!(told.contains("to replay to ") && told.contains(": 100000 lines with "), "{told}");
-    let mut pushed: BTreeSet<Whole> = all.into_iter().collect();
+    let count = pushed.len();
+    assert!(said.starts_with(&format!("read {count}, sent {count}, refused 0, left 0;")), "{said}");
+    assert!(told.contains("to replay to ") && told.contains(&format!(": {count} lines with ")), "{told}");
+    let mut left = pushed;
     for mut entry in whole(&scene.loki.entries()) {
         assert_eq!(entry.0.remove("replay").as_deref(), Some("all"));
-        assert!(pushed.remove(&entry), "{entry:?} was never pushed");
+        assert!(left.remove(&entry), "{entry:?} was never pushed");
     }
-    assert_eq!(pushed, BTreeSet::new(), "all of it is there");
+    assert_eq!(left, BTreeSet::new(), "all of it is there");
     scene.loki.assert_no_violations();
+}
+
+/// A line of an export.
+fn exported(line: &str) -> Whole {
+    let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+    let pairs = |name: &str| -> BTreeMap<String, String> {
+        let pairs = entry.get(name).and_then(serde_json::Value::as_object).into_iter().flatten();
+        pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+    };
+    let time: jiff::Timestamp = entry["timestamp"].as_str().unwrap().parse().unwrap();
+    let nanos = i64::try_from(time.as_nanosecond()).unwrap();
+    (pairs("labels"), nanos, entry["line"].as_str().unwrap().to_owned(), pairs("metadata"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
