@@ -19,4 +19,4 @@ mod tests;
 pub(crate) use archive::{Archive, ArchiveError, Entry, run, show_time};
 pub(crate) use filter::Filter;
 pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
-pub(crate) use tiers::{Location, Rule, Settings, Tier};
+pub(crate) use tiers::{Bucket, Location, Rule, S3, Settings, Tier};

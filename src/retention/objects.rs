@@ -2,11 +2,16 @@
 //! In: names and bytes.  Out: what the place says.  Owns: nothing. Names are paths below the store, with `/`.
 
 mod directory;
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::fmt::Debug;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::retention::tiers::Bucket;
 
 pub(crate) use directory::Directory;
 
@@ -41,6 +46,18 @@ pub(crate) trait Objects: Debug + Send + Sync {
 
     /// What messages call the place.
     fn name(&self) -> String;
+}
+
+/// A bucket; asks nothing of it yet.
+#[cfg(feature = "s3")]
+pub(crate) fn bucket(bucket: &Bucket) -> io::Result<Arc<dyn Objects>> {
+    Ok(Arc::new(s3::S3::open(bucket)?))
+}
+
+/// The configuration refuses it before.
+#[cfg(not(feature = "s3"))]
+pub(crate) fn bucket(bucket: &Bucket) -> io::Result<Arc<dyn Objects>> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, format!("{bucket}: this build has no S3")))
 }
 
 /// What is in a directory.

@@ -51,6 +51,7 @@ impl Place {
         let place = |(tier, store): (&str, &Location)| {
             let own = match store {
                 Location::Directory(root) => Some(root.join(LOG)),
+                Location::Bucket(_) => None,
             };
             let log = log.take().or(own).map(|log| (disk.clone(), log));
             Ok(Place { tier: tier.to_owned(), objects: store.open(disk.clone())?, log })
