@@ -9,6 +9,7 @@
 
 mod archive;
 mod filter;
+mod lifecycle;
 mod objects;
 mod query;
 mod tiers;
@@ -18,5 +19,8 @@ mod tests;
 
 pub(crate) use archive::{Archive, ArchiveError, Entry, run, show_time};
 pub(crate) use filter::Filter;
+pub(crate) use lifecycle::{
+    INTERVAL as LIFECYCLE_INTERVAL, Step, command as run_lifecycle, preview as preview_lifecycle,
+};
 pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
 pub(crate) use tiers::{Bucket, Location, Rule, S3, Settings, Tier};

@@ -161,7 +161,7 @@ fn open_archive(settings: &mut Settings) -> Result<Option<Archive>, StartError> 
         Ok(archive) => {
             info!(store = %store, "lines are archived, `tailwater archive query` finds them");
             if retention.by_default {
-                warn!("no clients are configured: the archive grows until somebody removes its old days");
+                info!("no clients are configured: lines are kept in the archive alone, for 30 days");
             }
             Ok(Some(archive))
         }

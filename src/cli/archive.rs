@@ -1,6 +1,7 @@
 //! The command `archive`: what is asked of an archive, on the terminal.
 //! In: what was given.  Out: entries, tables, an exit code.  Owns: nothing.
 
+mod lifecycle;
 mod show;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
@@ -57,7 +58,8 @@ pub(super) fn run(given: &Given) -> ExitCode {
         (Some("export"), selector, None) => export(given, selector, &mut out),
         (Some("ls"), None, None) => list(given, &mut out),
         (Some("verify"), None, None) => verify(given, &mut out),
-        (Some("ls" | "verify"), Some(word), None) => {
+        (Some("lifecycle"), None, None) => look_after(given, &mut out),
+        (Some("ls" | "verify" | "lifecycle"), Some(word), None) => {
             Err(End::Wrong(format!("`{word}` is one word too many")))
         }
         (Some(word), _, None) => Err(End::Wrong(format!("the command archive cannot `{word}`"))),
@@ -67,7 +69,7 @@ pub(super) fn run(given: &Given) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(End::Wrong(problem)) => wrong(&format!(
-            "{problem}\n  = help: one of query, ls, verify, export; see `tailwater help archive`"
+            "{problem}\n  = help: one of query, ls, verify, export, lifecycle; see `tailwater help archive`"
         )),
         Err(End::Exit(code)) => code,
         Err(End::Broken(problem)) => {
@@ -164,17 +166,31 @@ fn verify(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
     Ok(if checked.damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn open(given: &Given) -> Result<Archive, End> {
-    if let Some(store) = given.text("store") {
-        let places = vec![Place::directory("", existing(store.as_ref())?)];
-        return Ok(Archive { places, settings: None });
+fn look_after(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
+    if given.text("store").is_some() {
+        let problem = "lifecycle goes by the tiers of the configuration, not by -store";
+        return Err(End::Wrong(problem.to_owned()));
     }
+    let settings = settings(given)?;
+    lifecycle::run(settings, given.is_true("dry-run"), out).map_err(End::Output)?.map_err(End::Broken)
+}
+
+fn settings(given: &Given) -> Result<Arc<Settings>, End> {
     let mut loaded = checks::load(given).map_err(End::Exit)?;
     loaded.settings.archive_by_default();
     let Some(settings) = loaded.settings.retention else {
         let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
         return Err(End::Broken(problem));
     };
+    Ok(settings)
+}
+
+fn open(given: &Given) -> Result<Archive, End> {
+    if let Some(store) = given.text("store") {
+        let places = vec![Place::directory("", existing(store.as_ref())?)];
+        return Ok(Archive { places, settings: None });
+    }
+    let settings = settings(given)?;
     if let Some((_, Location::Directory(first))) = settings.stores().next() {
         existing(first)?;
     }

@@ -159,7 +159,7 @@ impl Verb {
                 "Shows what each stage does to the lines of standard input; fails when one cannot do its work"
             }
             Verb::Archive => {
-                "Searches, lists, verifies or exports what is archived, whether the agent runs or not"
+                "Searches, lists, verifies or exports what is archived, whether the agent runs or not; moves and removes what is due"
             }
             Verb::Version => "Prints the version",
             Verb::Help => "Prints help for a command, the manual page or completions for a shell",
@@ -173,7 +173,7 @@ impl Verb {
             Verb::Check => "check -config.file=FILE [-flag[=value] ...]",
             Verb::Inspect => "inspect -config.file=FILE [-job=NAME] [-flag[=value] ...] < SAMPLE",
             Verb::Archive => {
-                "archive query|ls|verify|export ['{label=\"value\"} |= \"text\"'] [-flag[=value] ...]"
+                "archive query|ls|verify|export|lifecycle ['{label=\"value\"}'] [-flag[=value] ...]"
             }
             Verb::Version => "version",
             Verb::Help => "help [run|check|inspect|archive|config|man|bash|zsh|fish]",

@@ -23,8 +23,17 @@ pub(crate) struct ArchiveMetrics {
     seal_seconds: Arc<Series>,
     /// By `reason` (duplicate, rule, damaged).
     dropped: Arc<Family>,
-    /// By `reason` (log_full, log, seal).
+    /// By `reason` (log_full, log, seal, lifecycle).
     errors: Arc<Family>,
+    /// 1 while the clock is not believed.
+    pub(crate) held: Arc<Series>,
+    /// Objects of others in the last pass.
+    pub(crate) foreign: Arc<Series>,
+    /// When a pass was done, in seconds since 1970.
+    pub(crate) last_pass: Arc<Series>,
+    /// By `action` (expire, move, compact, clear).
+    steps: Arc<Family>,
+    step_bytes: Arc<Family>,
 }
 
 /// Bounds of `tailwater_archive_seal_duration_seconds`.
@@ -68,6 +77,26 @@ impl ArchiveMetrics {
                 "Entries of the log that are in no object",
             ),
             errors: counter("tailwater_archive_errors_total", "Failed attempts to write to the archive"),
+            held: gauge(
+                "tailwater_archive_lifecycle_held",
+                "1 while nothing moves or expires because the clock is ahead of what it was",
+            )
+            .single(),
+            foreign: gauge(
+                "tailwater_archive_foreign_objects",
+                "Objects under this agent's hosts that it has not written, left as they are",
+            )
+            .single(),
+            last_pass: gauge(
+                "tailwater_archive_lifecycle_last_pass_timestamp_seconds",
+                "When all objects were looked at last without a failure",
+            )
+            .single(),
+            steps: counter(
+                "tailwater_archive_lifecycle_steps_total",
+                "Objects that were moved, compacted, removed",
+            ),
+            step_bytes: counter("tailwater_archive_lifecycle_bytes_total", "Bytes of these objects"),
         }
     }
 
@@ -81,6 +110,12 @@ impl ArchiveMetrics {
         if entries > 0 {
             self.dropped.with("reason", reason).add(entries as f64);
         }
+    }
+
+    /// Something was done to objects.
+    pub(crate) fn lifecycle_step(&self, action: &str, bytes: u64) {
+        self.steps.with("action", action).add(1.0);
+        self.step_bytes.with("action", action).add(bytes as f64);
     }
 
     /// Something failed, and is tried again.

@@ -16,6 +16,7 @@ mod entry;
 mod layout;
 mod manifest;
 mod object;
+mod owner;
 mod schema;
 mod seal;
 mod store;
@@ -29,9 +30,15 @@ pub(super) mod crashes;
 pub(super) use crashes::{object_size, seal_now};
 pub(crate) use entry::Entry;
 pub(super) use entry::Streams;
-pub(super) use layout::{LOG, OBJECT, date_of, object_of, service_directory};
+pub(super) use layout::{
+    DAYS, LOG, Name, OBJECT, TOMBSTONE, compacted_name, date_of, day_of, manifest_of, object_of,
+    service_directory, tombstone_of,
+};
 pub(crate) use manifest::show_time;
-pub(super) use manifest::{Manifest, Seal};
+pub(super) use manifest::{Manifest, Origin, Seal};
 pub(super) use object::{Group, Object, ObjectError};
+pub(super) use owner::Owner;
+pub(super) use store::Store;
 pub(crate) use store::{Archive, ArchiveError};
 pub(crate) use worker::run;
+pub(super) use write::write;

@@ -38,7 +38,7 @@ pub(crate) trait Objects: Debug + Send + Sync {
     /// nothing.
     fn put(&self, name: &str, bytes: Bytes) -> io::Result<()>;
 
-    /// Removes an object, durably. No error where there is none.
+    /// Removes an object, durably: where there is none any more, that is made durable.
     fn remove(&self, name: &str) -> io::Result<()>;
 
     /// Removes what a crash has left half. Nobody may be putting anything meanwhile.

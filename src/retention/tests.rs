@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::archive::crashes::{Made, record, settings};
 use super::archive::{Archive, Entry, object_size, seal_now};
 use super::filter::Filter;
+use super::lifecycle::{Course, Lifecycle, Shelf};
+use super::objects::Directory;
 use super::query::{Answer, Place};
 use super::tiers::Location;
 use crate::custody::RealDisk;
 use crate::pipeline::Selector;
-use crate::record::UnixNanos;
+use crate::record::{ByteCount, UnixNanos};
 
 const DAY: i64 = 86_400_000_000_000;
 
@@ -39,6 +42,11 @@ fn made() -> impl Strategy<Value = Made> {
     let line = prop_oneof!["[ab]{0,3}", "\\PC{0,40}", "[\u{0}-\u{1f}]{0,5}", Just(String::new())];
     let metadata = proptest::collection::btree_map("[a-c]{1,2}", "\\PC{0,8}", 0..3);
     (labels(), time(), line, metadata)
+}
+
+fn made_within_days() -> impl Strategy<Value = Made> {
+    let time = (0..3i64, 0..6i64).prop_map(|(day, part)| day * DAY + part * DAY / 6);
+    (made(), time).prop_map(|((labels, _, line, metadata), time)| (labels, time, line, metadata))
 }
 
 fn archive(directory: &Path) -> Archive {
@@ -161,4 +169,49 @@ fn json_lines_of_an_application_take_less_than_a_tenth_of_their_size() {
     }
     let object = object_size(&made);
     assert!(object * 10 < size, "{size} bytes of lines became {object}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A question that is being answered while objects are compacted, move and come back under other names.
+    #[test]
+    fn what_moves_while_it_is_asked_for_is_given_once(
+        records in proptest::collection::vec(
+            (Just(None), proptest::collection::vec(made_within_days(), 1..4), any::<bool>()),
+            1..12,
+        ),
+        taken in 0..20_usize,
+        forward: bool,
+    ) {
+        let [warm, cold] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        fill(warm.path(), &records);
+        seal_now(&mut archive(warm.path()));
+        let places = [warm.path(), cold.path()].map(|root| Place::directory("", root));
+        let (filter, mut wanted) = (Filter::everything(), naive(&records, &Filter::everything()));
+        let mut answer = Answer::begin(&places, &filter, &[], forward).unwrap();
+        let mut next = || answer.next(&mut |_, _| {}).map(Result::unwrap);
+        let mut found: Vec<Entry> = std::iter::from_fn(&mut next).take(taken).collect();
+        let shelf = |root: &Path, days: u64| Shelf {
+            tier: String::new(),
+            until: Duration::from_secs(days * 86_400),
+            objects: Arc::new(Directory::new(Arc::new(RealDisk), root)),
+        };
+        let mut lifecycle = Lifecycle::new(vec![shelf(warm.path(), 2), shelf(cold.path(), 1000)], ByteCount::mib(1));
+        let store = archive(warm.path()).store;
+        // The oldest day moves, what stays is compacted; then all moves.
+        for now in [3 * DAY + DAY / 10, 5 * DAY] {
+            let course = Course { now: UnixNanos(now), dry: false, go_on: &|| true, tell: &mut |_| {} };
+            prop_assert_eq!(lifecycle.pass(&store.owner, u64::MAX, course).failed, 0);
+            found.extend(next());
+        }
+        found.extend(std::iter::from_fn(next));
+        prop_assert_eq!(places[0].objects.below("").unwrap(), Vec::<String>::new());
+        let mut found: Vec<Whole> = found.iter().map(whole).collect();
+        let in_order = found.is_sorted_by(|a, b| if forward { a.0 <= b.0 } else { a.0 >= b.0 });
+        prop_assert!(in_order);
+        found.sort();
+        wanted.sort();
+        prop_assert_eq!(found, wanted);
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) seal_size: ByteCount,
     /// An entry is sealed at this age at the latest.
     pub(crate) seal_age: Duration,
+    /// Between two looks at what is due to move or go; `None` where the agent does not look.
+    pub(crate) lifecycle_interval: Option<Duration>,
     /// Nobody asked for it: where it cannot be, lines are printed.
     pub(crate) by_default: bool,
     /// What the archive's paths call this host.

@@ -29,6 +29,7 @@ mod https;
 mod journal;
 mod kills;
 mod layout;
+mod lifecycle;
 mod metrics;
 mod moving;
 mod own_log;

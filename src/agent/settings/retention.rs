@@ -12,7 +12,7 @@ use crate::agent::settings::above_zero;
 use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::Selector;
 use crate::record::ByteCount;
-use crate::retention::{Location, Rule, S3, Settings, Tier};
+use crate::retention::{LIFECYCLE_INTERVAL, Location, Rule, S3, Settings, Tier};
 
 pub(super) static RETENTION: Table = Table(&[
     row("tiers", Kind::List(&TIER), "", "Required: where entries are, by age"),
@@ -30,6 +30,12 @@ pub(super) static RETENTION: Table = Table(&[
         "Bytes of lines that become objects together, 64KB to 256MB; sealing takes about three times as much memory",
     ),
     row("seal_age", Kind::Duration, "10m", "Age at which entries are sealed, however few they are"),
+    row(
+        "lifecycle_interval",
+        Kind::Duration,
+        "1h",
+        "How often objects are looked at that are due to move to the next tier or to go; 0: only by `tailwater archive lifecycle`",
+    ),
     row("host", Kind::Text, "", "What paths of objects call this host. Default: its name"),
 ]);
 
@@ -82,12 +88,15 @@ pub(super) fn decode(node: &Node, positions: &Path) -> Result<Settings, Invalid>
         size if (SMALLEST_SEAL..=LARGEST_SEAL).contains(&size) => Ok(size),
         _ => Err(node.invalid("`seal_size` is between 64KB and 256MB")),
     })?;
+    let interval = block.optional("lifecycle_interval", Node::duration)?;
     let host = block.optional("host", Node::text)?.filter(|host| !host.is_empty());
     Ok(Settings {
         tiers,
         rules: rules.unwrap_or_default(),
         seal_size: seal_size.unwrap_or(ByteCount::mib(16)),
         seal_age: block.optional("seal_age", above_zero)?.unwrap_or(Duration::from_secs(600)),
+        lifecycle_interval: Some(interval.unwrap_or(LIFECYCLE_INTERVAL))
+            .filter(|interval| !interval.is_zero()),
         by_default: false,
         host: host.map_or_else(host_name, str::to_owned),
         log_elsewhere: positions.with_file_name(LOG),
@@ -102,6 +111,7 @@ pub(super) fn embedded(positions: &Path) -> Settings {
         rules: Vec::new(),
         seal_size: ByteCount::mib(16),
         seal_age: Duration::from_secs(600),
+        lifecycle_interval: Some(LIFECYCLE_INTERVAL),
         by_default: true,
         host: host_name(),
         log_elsewhere: positions.with_file_name(LOG),

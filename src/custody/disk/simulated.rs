@@ -232,7 +232,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.fault(false)?;
         let within = format!("{}/", directory.display());
-        let names = state.names.keys().filter_map(|name| name.strip_prefix(&within));
+        let names = state.names.range(within.clone()..).map_while(|(name, _)| name.strip_prefix(&within));
         let names: BTreeSet<&str> = names.filter_map(|name| name.split('/').next()).collect();
         Ok(names.into_iter().map(str::to_owned).collect())
     }

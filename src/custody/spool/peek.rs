@@ -56,6 +56,11 @@ impl<'d> Peek<'d> {
         Peek::of(disk, directory, marks.map_or(0, |marks| marks.head)..NUMBER_LIMIT)
     }
 
+    /// The first number wanted.
+    pub(crate) fn start(&self) -> u64 {
+        self.span.start
+    }
+
     /// The next record. What is damaged is passed over: numbers are missing then.
     pub(crate) fn next(&mut self) -> io::Result<Option<Peeked>> {
         while let Some(segment) = self.segments.get(self.index) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -17,7 +18,7 @@ use crate::retention::archive::{Manifest, Object, Streams, object_of};
 use crate::retention::filter::Filter;
 use crate::retention::objects::Objects;
 use crate::retention::query::{Answer, Place, check};
-use crate::retention::tiers::{Location, Settings, Tier};
+use crate::retention::tiers::{Location, Rule, Settings, Tier};
 
 /// An entry as a test makes it: labels, time, line, structured metadata.
 pub(crate) type Made = (BTreeMap<String, String>, i64, String, BTreeMap<String, String>);
@@ -31,6 +32,7 @@ pub(crate) fn settings(store: &Location, seal_size: u64) -> Arc<Settings> {
         rules: Vec::new(),
         seal_size: ByteCount(seal_size),
         seal_age: Duration::from_secs(1),
+        lifecycle_interval: None,
         by_default: false,
         host: "h".into(),
         log_elsewhere: "/nowhere".into(),
@@ -93,22 +95,25 @@ pub(crate) fn asked_lines(places: &[Place]) -> Vec<String> {
 }
 
 /// Seals until the log is empty, or something fails.
-fn seal_all(archive: &mut Archive) -> bool {
-    while !archive.log.is_empty() {
-        let span = archive.log.span();
-        let Ok(sealed) = seal(&archive.store, &[], span, archive.settings.seal_size) else { return false };
-        archive.log.pass(sealed.end, sealed.damaged);
-        assert_eq!(sealed.damaged, 0);
+pub(crate) fn seal_all(archive: &mut Archive, rules: &[Rule]) -> bool {
+    loop {
         // Sealing on before this is durable is what the worker does not do.
         if archive.log.sync().is_err() {
             return false;
         }
+        let span = archive.log.span();
+        archive.store.sealed.store(span.start, Ordering::Relaxed);
+        if span.is_empty() {
+            return true;
+        }
+        let Ok(sealed) = seal(&archive.store, rules, span, archive.settings.seal_size) else { return false };
+        archive.log.pass(sealed.end, sealed.damaged);
+        assert_eq!(sealed.damaged, 0);
     }
-    true
 }
 
 pub(crate) fn seal_now(archive: &mut Archive) {
-    assert!(seal_all(archive));
+    assert!(seal_all(archive, &[]));
 }
 
 impl Archive {
@@ -155,7 +160,7 @@ fn run(seed: u64) {
         if dice.coin() {
             disk.fail_after(dice.below(60), 1 + dice.below(3));
         }
-        seal_all(&mut archive);
+        seal_all(&mut archive, &[]);
         if dice.below(3) == 0 {
             disk.crash();
             archive = open();
@@ -168,7 +173,7 @@ fn run(seed: u64) {
     }
     disk.crash();
     archive = open();
-    assert!(seal_all(&mut archive), "nothing fails any more");
+    assert!(seal_all(&mut archive, &[]), "nothing fails any more");
     let place = place(&disk);
     let mut sealed = sealed_lines(&*place.objects);
     assert_eq!(asked_lines(std::slice::from_ref(&place)), sealed, "seed {seed}");

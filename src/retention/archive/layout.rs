@@ -4,18 +4,21 @@
 use std::time::Duration;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::record::UnixNanos;
+use crate::retention::archive::manifest::digest_of;
 
 /// The log's directory. Readers of Parquet pass over names with a dot.
 pub(crate) const LOG: &str = ".wal";
 
-/// Beside the log: whose numbers its entries have.
-pub(super) const AGENT: &str = "agent";
-
 /// Ends of names.
 pub(crate) const OBJECT: &str = ".parquet";
 const MANIFEST: &str = ".json";
+pub(crate) const TOMBSTONE: &str = ".tombstone";
+
+/// Before the number of an object that is not of one part of the log.
+const COMPACTED: char = 'c';
 
 /// Nanoseconds of a day.
 pub(crate) const DAYS: i64 = 24 * 3600 * 1_000_000_000;
@@ -41,7 +44,20 @@ fn days(count: i32) -> jiff::Span {
 
 /// Where objects of a day and a service are, below the store.
 pub(super) fn partition(date: &str, host: &str, service: &str) -> String {
-    format!("date={date}/host={}/{}", escape(host), service_directory(service))
+    format!("date={date}/{}/{}", host_directory(host), service_directory(service))
+}
+
+/// The directory of a host.
+pub(super) fn host_directory(host: &str) -> String {
+    format!("host={}", escape(host))
+}
+
+/// When the day of a partition begins, by its name or that of its directory.
+pub(crate) fn day_of(partition: &str) -> Option<UnixNanos> {
+    let date: Date = partition.split('/').next()?.strip_prefix("date=")?.parse().ok()?;
+    let nanos = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?.as_nanosecond();
+    // Times in nanoseconds begin within a day.
+    Some(UnixNanos(i64::try_from(nanos).unwrap_or(i64::MIN)))
 }
 
 /// The directory of a service; without one it is a directory too.
@@ -49,17 +65,62 @@ pub(crate) fn service_directory(service: &str) -> String {
     format!("service={}", escape(service))
 }
 
+/// What the name of an object says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name<'n> {
+    /// Whose it is.
+    pub(crate) agent: &'n str,
+    /// The first number of the log that is in it; `None` for one that others were compacted into.
+    pub(crate) first: Option<u64>,
+    /// What a rule says of its entries.
+    pub(crate) kept_for: Option<Duration>,
+}
+
+impl Name<'_> {
+    /// Reads one, or that of something beside an object. `None` for what is not an agent's.
+    pub(crate) fn parse(path: &str) -> Option<Name<'_>> {
+        let stem = path.rsplit('/').next()?.split('.').next()?;
+        let mut parts = stem.split('-');
+        let (agent, number) = (parts.next()?, parts.next()?);
+        let kept_for = match parts.next() {
+            Some(kept_for) => Some(Duration::from_secs(kept_for.strip_suffix('s')?.parse().ok()?)),
+            None => None,
+        };
+        let is_hex = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let first = match number.strip_prefix(COMPACTED) {
+            Some(hash) if is_hex(hash) => None,
+            _ if is_hex(number) => Some(u64::from_str_radix(number, 16).ok()?),
+            _ => return None,
+        };
+        (is_hex(agent) && parts.next().is_none()).then_some(Name { agent, first, kept_for })
+    }
+}
+
+/// The name of an object that others are compacted into: the same ones always give the same name.
+pub(crate) fn compacted_name(agent: &str, names: &[String], kept_for: Option<Duration>) -> String {
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let hash = &digest_of(names.join("\n").as_bytes())[..16];
+    format!("{agent}-{COMPACTED}{hash}{}{OBJECT}", suffix(kept_for))
+}
+
+fn suffix(kept_for: Option<Duration>) -> String {
+    kept_for.map(|kept_for| format!("-{}s", kept_for.as_secs())).unwrap_or_default()
+}
+
 /// The name of an object: nobody else writes one like it, and sealing the same part of the log again writes the same one.
 pub(super) fn object_name(agent: &str, first: u64, kept_for: Option<Duration>) -> String {
-    match kept_for {
-        Some(kept_for) => format!("{agent}-{first:016x}-{}s{OBJECT}", kept_for.as_secs()),
-        None => format!("{agent}-{first:016x}{OBJECT}"),
-    }
+    format!("{agent}-{first:016x}{}{OBJECT}", suffix(kept_for))
 }
 
 /// What is known of an object is beside it.
 pub(crate) fn manifest_of(object: &str) -> String {
     format!("{}{MANIFEST}", object.strip_suffix(OBJECT).unwrap_or(object))
+}
+
+/// Beside an object that is to be removed, or that is not whole yet, whatever of it is there.
+pub(crate) fn tombstone_of(object: &str) -> String {
+    format!("{}{TOMBSTONE}", object.strip_suffix(OBJECT).unwrap_or(object))
 }
 
 /// The other way round; `None` for what is no manifest.
@@ -102,6 +163,32 @@ mod tests {
         assert_eq!(partition(".."), "date=2026-11-18/host=web-1/service=..");
         let long = |tail: &str| service_directory(&("é/".repeat(500) + tail));
         assert!(long("a").len() < 255 && long("a") != long("b"));
+    }
+
+    #[test]
+    fn a_name_says_whose_it_is_and_nobody_else_has_one_like_it() {
+        let (agent, week) = ("0123456789abcdef", Some(Duration::from_secs(604_800)));
+        let path = |name: &str| format!("date=2026-11-18/host=h/service=s/{name}");
+        let sealed = path(&object_name(agent, 258, week));
+        assert_eq!(Name::parse(&sealed), Some(Name { agent, first: Some(258), kept_for: week }));
+        assert_eq!(Name::parse(&tombstone_of(&sealed)), Name::parse(&manifest_of(&sealed)));
+        let names = ["b".to_owned(), "a".to_owned()];
+        let compacted = compacted_name(agent, &names, None);
+        assert_eq!(Name::parse(&compacted), Some(Name { agent, first: None, kept_for: None }));
+        assert_eq!(compacted, compacted_name(agent, &["a".to_owned(), "b".to_owned()], None));
+        for foreign in ["part-0001.parquet", "data.parquet", "0123456789abcdef-1-7.parquet", "x-y-z", ""] {
+            assert_eq!(Name::parse(&path(foreign)), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_partition_tells_its_day() {
+        assert_eq!(day_of("date=1970-01-02/host=h"), Some(UnixNanos(DAYS)));
+        for time in [i64::MIN, -1, 0, DAYS - 1, 1_763_461_800_123_000_000, i64::MAX] {
+            let day = day_of(&partition(&date_of(UnixNanos(time)), "h", "s")).unwrap();
+            assert!(day.0 <= time && time - day.0 < DAYS, "{time}");
+        }
+        assert_eq!(day_of("date=yesterday"), None);
     }
 
     #[test]

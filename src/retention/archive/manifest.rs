@@ -33,6 +33,8 @@ pub(crate) struct Manifest {
     #[serde(with = "time")]
     pub(crate) last_time: UnixNanos,
     pub(crate) lines: u64,
+    /// Of all lines, as they came.
+    pub(crate) line_bytes: u64,
     /// Of the object.
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
@@ -43,27 +45,30 @@ pub(crate) struct Manifest {
     /// What a rule says of the entries, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until_seconds: Option<u64>,
-    /// Whose log it was sealed from, and which numbers of it.
+    /// Whose log it was sealed from, and which numbers of it; none where others were compacted into it.
     pub(crate) agent: String,
     pub(crate) first: u64,
     pub(crate) end: u64,
+    /// The objects that were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaces: Vec<String>,
 }
 
 /// What an object was sealed from.
 #[derive(Clone, Debug)]
-pub(super) struct Origin<'o> {
-    pub(super) object: String,
-    pub(super) date: String,
-    pub(super) host: &'o str,
-    pub(super) service: &'o str,
-    pub(super) kept_for: Option<Duration>,
-    pub(super) agent: &'o str,
-    pub(super) span: std::ops::Range<u64>,
+pub(crate) struct Origin<'o> {
+    pub(crate) object: String,
+    pub(crate) date: String,
+    pub(crate) host: &'o str,
+    pub(crate) service: &'o str,
+    pub(crate) kept_for: Option<Duration>,
+    pub(crate) agent: &'o str,
+    pub(crate) span: std::ops::Range<u64>,
 }
 
 impl Manifest {
     /// Of an object with these entries, in order of time, and these bytes.
-    pub(super) fn of(origin: Origin<'_>, entries: &[Entry], object: &[u8]) -> Manifest {
+    pub(crate) fn of(origin: Origin<'_>, entries: &[Entry], object: &[u8]) -> Manifest {
         let sets: BTreeSet<&BTreeMap<String, String>> =
             entries.iter().map(|entry| &entry.stream.labels).collect();
         let streams = sets.len() as u64;
@@ -78,6 +83,7 @@ impl Manifest {
             first_time: time(entries.first()),
             last_time: time(entries.last()),
             lines: entries.len() as u64,
+            line_bytes: entries.iter().map(|entry| entry.line.len() as u64).sum(),
             bytes: object.len() as u64,
             sha256: digest_of(object),
             streams,
@@ -86,11 +92,12 @@ impl Manifest {
             agent: origin.agent.to_owned(),
             first: origin.span.start,
             end: origin.span.end,
+            replaces: Vec::new(),
         }
     }
 
     /// As it is written.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)

@@ -69,14 +69,14 @@ pub(super) fn seal(
         let object = write(&entries)?;
         let service = entries.first().and_then(|entry| entry.stream.label("service")).unwrap_or_default();
         let directory = partition(&date, &store.host, service);
-        let name = object_name(&store.agent, span.start, kept_for);
+        let name = object_name(store.owner.agent(), span.start, kept_for);
         let origin = Origin {
             object: format!("{directory}/{name}"),
             date,
             host: &store.host,
             service,
             kept_for,
-            agent: &store.agent,
+            agent: store.owner.agent(),
             span: span.start..sealed.end,
         };
         let manifest = Manifest::of(origin, &entries, &object);

@@ -4,43 +4,46 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use data_encoding::HEXLOWER;
-use tracing::{info, warn};
+use tracing::info;
 
+use crate::clock;
 use crate::custody::{Disk, Peek, Spool, SpoolError, SpoolSettings, WhenFull};
 use crate::record::{ByteCount, UnixNanos};
-use crate::retention::archive::layout::{AGENT, manifest_of};
+use crate::retention::archive::layout::manifest_of;
 use crate::retention::archive::manifest::Manifest;
+use crate::retention::archive::owner::Owner;
+use crate::retention::lifecycle::{ClockGuard, Shelf, shelves};
 use crate::retention::objects::Objects;
 use crate::retention::tiers::{Location, Settings};
 
 /// Bytes of the log. When sealing fails for so long that it is full, lines wait at their sources.
 const LOG_SIZE: ByteCount = ByteCount::mib(1024);
 
-/// Bytes of an agent's name.
-const NAME: usize = 8;
-
 /// The archive, ready to run.
 #[derive(Debug)]
 pub(crate) struct Archive {
     pub(super) settings: Arc<Settings>,
     pub(super) log: Spool,
-    pub(super) store: Arc<Store>,
+    pub(in crate::retention) store: Arc<Store>,
+    /// The stores of all tiers.
+    pub(in crate::retention) shelves: Vec<Shelf>,
     /// When the oldest entry came in that is in the log from before.
     pub(super) oldest: Option<UnixNanos>,
 }
 
 /// Where objects go.
 #[derive(Debug)]
-pub(super) struct Store {
-    pub(super) objects: Arc<dyn Objects>,
-    pub(super) disk: Arc<dyn Disk>,
+pub(in crate::retention) struct Store {
+    pub(in crate::retention) objects: Arc<dyn Objects>,
+    pub(in crate::retention) disk: Arc<dyn Disk>,
     /// The directory of the log.
-    pub(super) log: PathBuf,
-    pub(super) host: String,
-    /// Names whose log the objects come from.
-    pub(super) agent: String,
+    pub(in crate::retention) log: PathBuf,
+    pub(in crate::retention) host: String,
+    pub(in crate::retention) owner: Owner,
+    /// What has a lower number in the log is in objects, for good.
+    pub(in crate::retention) sealed: AtomicU64,
 }
 
 /// The archive cannot be used.
@@ -67,7 +70,7 @@ impl Archive {
             when_full: WhenFull::Block,
         };
         let name = || store.to_string();
-        let (log, recovered) =
+        let (mut log, recovered) =
             Spool::open(disk.clone(), log).map_err(|error| ArchiveError::Log(name(), error))?;
         if recovered.entries > 0 {
             info!(archive = %store, entries = recovered.entries, "entries are not sealed yet");
@@ -75,40 +78,24 @@ impl Archive {
         let broken = |error| ArchiveError::Disk(name(), error);
         let objects = store.open(disk.clone()).map_err(broken)?;
         objects.clear_partial().map_err(broken)?;
-        let agent = agent(&*disk, &directory, &log).map_err(broken)?;
+        if Owner::load(&disk, &directory).map_err(broken)?.is_none() {
+            // There is nothing yet that a wrong clock could let expire.
+            ClockGuard::believing(clock::now()).save(&disk, &directory).map_err(broken)?;
+        }
+        let owner = Owner::open(&disk, &directory, &log, &settings.host).map_err(broken)?;
         let oldest = oldest(&*disk, &directory, &log).map_err(broken)?;
-        let store = Store { objects, disk, log: directory, host: settings.host.clone(), agent };
-        Ok(Archive { settings, log, store: Arc::new(store), oldest })
+        // What was read of it may be in the memory of the kernel alone.
+        let sealed = log.sync().map_or(0, |()| log.span().start);
+        let host = settings.host.clone();
+        let store = Store { objects, disk: disk.clone(), log: directory, host, owner, sealed: sealed.into() };
+        let shelves = shelves(&settings, &disk).map_err(broken)?;
+        Ok(Archive { settings, log, store: Arc::new(store), shelves, oldest })
     }
 }
 
 fn oldest(disk: &dyn Disk, directory: &Path, log: &Spool) -> io::Result<Option<UnixNanos>> {
     let first = Peek::of(disk, directory, log.span())?.next()?;
     Ok(first.map(|first| first.spooled_at))
-}
-
-/// The name that goes with the log's numbers. Where those begin anew, it is a new one: an object of before that had the same
-/// number must not be taken for one that is sealed again.
-fn agent(disk: &dyn Disk, directory: &Path, log: &Spool) -> io::Result<String> {
-    let path = directory.join(AGENT);
-    let is_new = log.span() == (0..0);
-    if !is_new {
-        let mut name = [0; 2 * NAME];
-        match disk.read_at(&path, 0, &mut name) {
-            Ok(_) if name.iter().all(u8::is_ascii_hexdigit) => {
-                return Ok(String::from_utf8_lossy(&name).into_owned());
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => warn!(path = %path.display(), "the name of the log is damaged, it gets a new one"),
-        }
-    }
-    let mut bytes = [0; NAME];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let name = HEXLOWER.encode(&bytes);
-    disk.write_at(&path, 0, name.as_bytes())?;
-    disk.sync(&path)?;
-    disk.sync_directory(directory)?;
-    Ok(name)
 }
 
 impl Store {

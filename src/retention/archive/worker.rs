@@ -6,6 +6,7 @@
 use std::future::pending;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::metrics::ArchiveMetrics;
 use crate::record::UnixNanos;
 use crate::retention::archive::seal::{SealError, Sealed, seal};
 use crate::retention::archive::store::{Archive, Store};
+use crate::retention::lifecycle::Runner;
 use crate::retention::tiers::Settings;
 
 /// Bytes that are made durable together at most.
@@ -39,6 +41,7 @@ const OBJECTS: &str = "archive";
 struct Worker {
     /// Away while a thread writes to it.
     log: Option<Spool>,
+    store: Arc<Store>,
     settings: Arc<Settings>,
     metrics: ArchiveMetrics,
     troubles: Troubles,
@@ -109,12 +112,14 @@ pub(crate) async fn run(
     (metrics, troubles): (ArchiveMetrics, Troubles),
     abandon: CancellationToken,
 ) {
-    let Archive { settings, log, store, oldest } = archive;
-    let sealer = Sealer::start(store, settings.clone());
+    let Archive { settings, log, store, shelves, oldest } = archive;
+    let sealer = Sealer::start(store.clone(), settings.clone());
+    let _lifecycle = Runner::start(store.clone(), shelves, &settings, (metrics.clone(), troubles.clone()));
     let now = Instant::now();
     let mut worker = Worker {
         due: (!log.is_empty()).then_some(now),
         log: Some(log),
+        store,
         settings,
         metrics,
         troubles,
@@ -310,6 +315,9 @@ impl Worker {
     async fn save(&mut self) -> bool {
         let saved = self.with_log(Spool::sync).await;
         self.unsaved = matches!(saved, Some(Err(_)));
+        if let (Some(Ok(())), Some(log)) = (&saved, &self.log) {
+            self.store.sealed.store(log.span().start, Ordering::Relaxed);
+        }
         self.failing = self.unsaved;
         if let Some(Err(error)) = saved {
             self.due = Some(Instant::now() + TRY_AGAIN);

@@ -10,7 +10,7 @@ use crate::retention::archive::entry::Entry;
 use crate::retention::archive::schema::{Column, PROPERTIES, ROWS, SCHEMA};
 
 /// The whole file, in memory: what is sealed at once is bounded.
-pub(super) fn write(entries: &[Entry]) -> Result<Vec<u8>, ParquetError> {
+pub(crate) fn write(entries: &[Entry]) -> Result<Vec<u8>, ParquetError> {
     let schema = SCHEMA.as_ref().map_err(|error| ParquetError::General(error.to_string()))?;
     let mut file = SerializedFileWriter::new(Vec::new(), schema.clone(), PROPERTIES.clone())?;
     for entries in entries.chunks(ROWS) {

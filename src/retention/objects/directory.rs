@@ -72,9 +72,12 @@ impl Objects for Directory {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let path = self.root.join(name);
-        let removed = self.remove_file(&path)?;
-        let Some(directory) = path.parent().filter(|_| removed) else { return Ok(()) };
-        self.disk.sync_directory(directory)?;
+        self.remove_file(&path)?;
+        let Some(directory) = path.parent() else { return Ok(()) };
+        match self.disk.sync_directory(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            synced => synced?,
+        }
         // Of partitions that are empty nothing is left.
         for directory in directory.ancestors().take_while(|directory| *directory != self.root) {
             if self.disk.remove_directory(directory).is_err() {

@@ -1,13 +1,17 @@
 //! Answers a question: entries of objects and of the log, in order of time.
 //! In: stores, a filter.  Out: entries, each once; what could not be read.  Owns: what of the log is asked for, compressed.
 
+use std::collections::HashSet;
+use std::hash::BuildHasher as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use crate::custody::{Disk, Peek, Record};
 use crate::record::UnixNanos;
-use crate::retention::archive::{Entry, Group, Object, ObjectError, Seal, Streams};
+use crate::retention::archive::{Entry, Group, Object, ObjectError, Seal, Streams, manifest_of, object_of};
 use crate::retention::filter::Filter;
 use crate::retention::objects::Objects;
 use crate::retention::query::listing::{Place, manifest, manifests};
@@ -37,6 +41,9 @@ pub(crate) struct Answer<'f> {
     rules: &'f [Rule],
     merge: Merge<Source>,
     streams: Streams,
+    places: &'f [Place],
+    /// Hashes of the names of objects that were added.
+    known: HashSet<u64>,
     /// Files that cannot be read, not told yet.
     problems: Vec<QueryError>,
     /// Sources that were read, of how many.
@@ -61,19 +68,27 @@ struct Opened {
 impl<'f> Answer<'f> {
     /// Looks at what there is. `rules` are those of the agent, for what it has not sealed yet.
     pub(crate) fn begin(
-        places: &[Place],
+        places: &'f [Place],
         filter: &'f Filter,
         rules: &'f [Rule],
         forward: bool,
     ) -> Result<Answer<'f>, QueryError> {
-        let (merge, streams) = (Merge::new(forward), Streams::default());
-        let mut answer = Answer { filter, rules, merge, streams, problems: Vec::new(), progress: (0, 0) };
+        let mut answer = Answer {
+            filter,
+            rules,
+            merge: Merge::new(forward),
+            streams: Streams::default(),
+            places,
+            known: HashSet::new(),
+            problems: Vec::new(),
+            progress: (0, 0),
+        };
         for place in places {
             // The log comes first: what is sealed meanwhile is in both then, and not in neither.
             answer.add_log(place)?;
             let read = |error| QueryError { path: place.objects.name(), error };
             for name in manifests(&*place.objects, filter).map_err(read)? {
-                answer.add_object(&place.objects, &name);
+                answer.add_object(place, &name)?;
             }
         }
         Ok(answer)
@@ -93,11 +108,18 @@ impl<'f> Answer<'f> {
         Ok(())
     }
 
-    fn add_object(&mut self, objects: &Arc<dyn Objects>, name: &str) {
+    fn add_object(&mut self, place: &Place, name: &str) -> Result<(), QueryError> {
+        let objects = &place.objects;
+        if !self.known.insert(FixedState::with_seed(0).hash_one((objects.name(), name))) {
+            return Ok(());
+        }
         let manifest = match manifest(&**objects, name) {
-            // It is being replaced: its entries are in the log.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return self.problems.push(QueryError::of(&**objects, name, error)),
+            // Its entries are in the log, when it is sealed once more; or in another object by now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.look_again(name),
+            Err(error) => {
+                self.problems.push(QueryError::of(&**objects, name, error));
+                return Ok(());
+            }
             Ok(manifest) => manifest,
         };
         let streams = manifest.label_sets();
@@ -107,6 +129,20 @@ impl<'f> Answer<'f> {
             let object = Source::Object(objects.clone(), manifest.object.clone(), manifest.seal());
             self.add(manifest.first_time, manifest.last_time, object);
         }
+        Ok(())
+    }
+
+    /// Looks for objects that have come where one has gone: it was compacted, or has moved.
+    fn look_again(&mut self, gone: &str) -> Result<(), QueryError> {
+        let directory = gone.rsplit_once('/').map_or("", |(directory, _)| directory);
+        for place in self.places {
+            let listed = place.objects.below(directory);
+            let names = listed.map_err(|error| QueryError::of(&*place.objects, directory, error))?;
+            for name in names.iter().filter(|name| object_of(name).is_some()) {
+                self.add_object(place, name)?;
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, first: UnixNanos, last: UnixNanos, source: Source) {
@@ -146,8 +182,14 @@ impl<'f> Answer<'f> {
                 self.merge.open(entries);
             }
             Source::Object(objects, name, seal) => {
-                let object = Object::open(&*objects, &name, &seal);
-                let object = object.map_err(|error| broken(&*objects, &name, error))?;
+                let object = match Object::open(&*objects, &name, &seal) {
+                    Err(ObjectError::Read(error))
+                        if error.kind() == io::ErrorKind::NotFound && is_gone(&*objects, &name) =>
+                    {
+                        return self.look_again(&name);
+                    }
+                    object => object.map_err(|error| broken(&*objects, &name, error))?,
+                };
                 let object = Arc::new(Opened { objects, name, object });
                 for group in object.object.groups() {
                     if self.filter.overlaps(group.first, group.last) {
@@ -163,6 +205,11 @@ impl<'f> Answer<'f> {
         }
         Ok(())
     }
+}
+
+/// Whether an object was removed, as its manifest is before it.
+fn is_gone(objects: &dyn Objects, name: &str) -> bool {
+    objects.read(&manifest_of(name)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// How many entries are not sealed, as far as anybody can know.

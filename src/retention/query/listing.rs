@@ -81,7 +81,7 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
 }
 
 /// Reads a manifest.
-pub(super) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
+pub(crate) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
     Manifest::decode(&objects.read(name)?).map_err(io::Error::other)
 }
 

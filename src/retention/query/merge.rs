@@ -27,7 +27,7 @@ struct Open {
 
 /// The order. Times are turned around where the latest comes first.
 #[derive(Debug)]
-pub(super) struct Merge<S> {
+pub(in crate::retention) struct Merge<S> {
     forward: bool,
     pending: BinaryHeap<Reverse<Pending<S>>>,
     open: BinaryHeap<Reverse<Open>>,
@@ -38,7 +38,7 @@ pub(super) struct Merge<S> {
 }
 
 /// What comes next.
-pub(super) enum Next<S> {
+pub(in crate::retention) enum Next<S> {
     Entry(Entry),
     /// Read this, and say what is in it, before anything else can be given.
     Read(S),
@@ -46,20 +46,24 @@ pub(super) enum Next<S> {
 }
 
 impl<S> Merge<S> {
-    pub(super) fn new(forward: bool) -> Merge<S> {
+    pub(in crate::retention) fn new(forward: bool) -> Merge<S> {
         let (pending, open) = (BinaryHeap::new(), BinaryHeap::new());
         Merge { forward, pending, open, numbers: 0, at: None, given: HashSet::new() }
     }
 
     /// Adds a source without entries before `first` and after `last`.
-    pub(super) fn add(&mut self, first: UnixNanos, last: UnixNanos, source: S) {
+    pub(in crate::retention) fn add(&mut self, first: UnixNanos, last: UnixNanos, source: S) {
         let begins = self.key(if self.forward { first } else { last });
         self.pending.push(Reverse(Pending { begins, number: self.numbers, source }));
         self.numbers += 1;
     }
 
     /// Adds what a source holds, in ascending order of time.
-    pub(super) fn open(&mut self, mut entries: Vec<Entry>) {
+    pub(in crate::retention) fn open(&mut self, mut entries: Vec<Entry>) {
+        // What comes in place of an object that has gone may begin before it: that was given already.
+        if let Some(at) = self.at {
+            entries.retain(|entry| self.key(entry.time) >= self.key(at));
+        }
         if !self.forward {
             entries.reverse();
         }
@@ -78,7 +82,7 @@ impl<S> Merge<S> {
         if self.forward { time.0 } else { !time.0 }
     }
 
-    pub(super) fn next(&mut self) -> Next<S> {
+    pub(in crate::retention) fn next(&mut self) -> Next<S> {
         loop {
             let begins = self.open.peek().map(|Reverse(open)| open.begins);
             let first = self.pending.peek().map(|Reverse(pending)| pending.begins);
