@@ -1,6 +1,7 @@
 //! Where the objects of a tier are, whatever kind of place that is.
 //! In: names and bytes.  Out: what the place says.  Owns: nothing. Names are paths below the store, with `/`.
 
+mod counted;
 mod directory;
 #[cfg(feature = "s3")]
 mod s3;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 
 use crate::retention::tiers::Bucket;
 
+pub(crate) use counted::Counted;
 pub(crate) use directory::Directory;
 
 /// A place for objects. Every call blocks until it is done or has failed, so it is for threads that may.

@@ -75,7 +75,12 @@ pub(crate) struct S3 {
 impl S3 {
     /// Reads certificates; connects nowhere.
     pub(crate) fn open(bucket: &Bucket) -> io::Result<S3> {
-        let store = Arc::new(build(bucket, &|name| std::env::var(name).ok())?);
+        S3::open_in(bucket, &|name| std::env::var(name).ok())
+    }
+
+    /// The same, in an environment with these variables.
+    fn open_in(bucket: &Bucket, variable: &dyn Fn(&str) -> Option<String>) -> io::Result<S3> {
+        let store = Arc::new(build(bucket, variable)?);
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();

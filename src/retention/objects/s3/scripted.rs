@@ -19,8 +19,16 @@ pub(super) enum Act {
     Silence,
 }
 
-/// A request: method and path, and its body as far as it was read.
-pub(super) type Request = (String, Vec<u8>);
+/// What was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// Method and address.
+    pub(super) what: String,
+    /// All header lines.
+    pub(super) head: String,
+    /// As far as it was read.
+    pub(super) body: Vec<u8>,
+}
 
 pub(super) struct Scripted {
     pub(super) address: String,
@@ -52,7 +60,7 @@ impl Scripted {
 /// Reads one request; gives the connection if it is to stay open.
 fn serve(stream: TcpStream, act: Act, seen: &Mutex<Vec<Request>>) -> Option<TcpStream> {
     let mut reader = BufReader::new(stream);
-    let (mut first, mut length) = (String::new(), 0);
+    let (mut first, mut head, mut length) = (String::new(), String::new(), 0);
     reader.read_line(&mut first).unwrap();
     loop {
         let mut line = String::new();
@@ -65,6 +73,7 @@ fn serve(stream: TcpStream, act: Act, seen: &Mutex<Vec<Request>>) -> Option<TcpS
         if line.trim().is_empty() {
             break;
         }
+        head += &line;
     }
     if matches!(act, Act::HalfRequest) {
         length /= 2;
@@ -72,7 +81,7 @@ fn serve(stream: TcpStream, act: Act, seen: &Mutex<Vec<Request>>) -> Option<TcpS
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let what = first.rsplit_once(' ').map(|(what, _)| what.to_owned()).unwrap();
-    seen.lock().unwrap().push((what, body));
+    seen.lock().unwrap().push(Request { what, head, body });
     let mut stream = reader.into_inner();
     let (status, body, more) = match act {
         Act::Answer(status, body) => (status, body, 0),

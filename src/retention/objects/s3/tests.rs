@@ -15,21 +15,28 @@ use crate::retention::objects::{Listing, Objects};
 use crate::retention::tiers::{self, Bucket};
 use moto::{Moto, PAGE};
 
-fn open_within(address: &str, bucket: &str, prefix: &str, timeout: Duration) -> S3 {
+fn server(address: &str) -> tiers::S3 {
     let key = |text: &str| Credential::Inline(Secret::new(text));
-    let server = tiers::S3 {
+    tiers::S3 {
         endpoint: Some(format!("http://{address}").parse().unwrap()),
         region: Some("us-east-1".to_owned()),
         keys: Some((key("identifier"), key("hunter2"))),
         path_style: true,
-        http: http::Settings::plain(timeout),
-    };
-    let (name, prefix) = (bucket.to_owned(), prefix.to_owned());
-    S3::open(&Bucket { name, prefix, server: Arc::new(server) }).unwrap()
+        http: http::Settings::plain(Duration::from_secs(20)),
+    }
+}
+
+fn bucket(name: &str, prefix: &str, server: tiers::S3) -> Bucket {
+    Bucket { name: name.to_owned(), prefix: prefix.to_owned(), server: Arc::new(server) }
+}
+
+fn open_within(address: &str, timeout: Duration) -> S3 {
+    let server = tiers::S3 { http: http::Settings::plain(timeout), ..server(address) };
+    S3::open(&bucket("logs", "", server)).unwrap()
 }
 
 fn open(address: &str, bucket: &str, prefix: &str) -> S3 {
-    open_within(address, bucket, prefix, Duration::from_secs(20))
+    S3::open(&self::bucket(bucket, prefix, server(address))).unwrap()
 }
 
 #[test]
@@ -138,8 +145,8 @@ fn what_may_help_is_tried_again() {
         open(&server.address, "logs", "p").put("x", upload.clone().into()).unwrap();
         let requests = server.requests();
         assert_eq!(requests.len(), 3, "{act:?}");
-        assert_eq!(requests[2].0, "PUT /logs/p/x", "{act:?}");
-        assert_eq!(requests[2].1, upload, "the same, from the beginning: {act:?}");
+        assert_eq!(requests[2].what, "PUT /logs/p/x", "{act:?}");
+        assert_eq!(requests[2].body, upload, "the same, from the beginning: {act:?}");
     }
     let server = Scripted::start(&[Act::HalfAnswer("hal"), Act::Answer(503, "")], Act::Answer(200, "whole"));
     assert_eq!(open(&server.address, "logs", "").read("x").unwrap(), "whole".as_bytes());
@@ -147,7 +154,7 @@ fn what_may_help_is_tried_again() {
 
     // One that says nothing.
     let server = Scripted::start(&[Act::Silence], Act::Answer(200, "late"));
-    let s3 = open_within(&server.address, "logs", "", Duration::from_millis(500));
+    let s3 = open_within(&server.address, Duration::from_millis(500));
     assert_eq!(s3.read("x").unwrap(), "late".as_bytes());
 }
 
@@ -183,7 +190,7 @@ fn failures_are_told_in_a_sentence_and_end() {
         }
     }
     let server = Scripted::start(&[], Act::Silence);
-    let s3 = open_within(&server.address, "logs", "", Duration::from_millis(50));
+    let s3 = open_within(&server.address, Duration::from_millis(50));
     let error = s3.put("x", "y".into()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(error.to_string().starts_with("the server does not answer in time: "), "{error}");
@@ -213,4 +220,95 @@ async fn a_bucket_can_be_asked_and_closed_inside_of_a_runtime() {
     let s3 = open(&server.address, "logs", "");
     assert_eq!(s3.read("x").unwrap(), "body".as_bytes());
     drop(s3);
+}
+
+/// What a server sees of a request for an object: whose key it is signed with, and with which token.
+fn signer(server: &Scripted) -> (String, Option<String>) {
+    let head = server.requests().last().unwrap().head.clone();
+    let after = |text: &str, end: &[char]| {
+        let (_, rest) = head.split_once(text)?;
+        rest.split(end).next().map(str::to_owned)
+    };
+    (after("Credential=", &['/']).unwrap(), after("x-amz-security-token: ", &['\r']))
+}
+
+#[test]
+fn keys_come_from_files_the_environment_a_web_identity_or_the_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let scripted = Scripted::start(&[], Act::Answer(200, "body"));
+    let (id, secret) = (file("id", "first\n"), file("secret", "hunter2\n"));
+    let keys = Some((Credential::File(id.clone()), Credential::File(secret)));
+    let variables = |variables: Vec<(&'static str, String)>| {
+        move |name: &str| {
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
+        }
+    };
+    let environment = variables(vec![
+        ("AWS_ACCESS_KEY_ID", "environment".into()),
+        ("AWS_SECRET_ACCESS_KEY", "s".into()),
+        ("AWS_SESSION_TOKEN", "token".into()),
+        ("AWS_ENDPOINT_URL_S3", "http://nowhere.invalid".into()),
+    ]);
+    let given = bucket("logs", "", tiers::S3 { keys, ..server(&scripted.address) });
+    let s3 = S3::open_in(&given, &environment).unwrap();
+    s3.read("x").unwrap();
+    assert_eq!(signer(&scripted), ("first".to_owned(), None));
+    std::fs::write(&id, "second").unwrap();
+    s3.read("x").unwrap();
+    assert_eq!(signer(&scripted), ("second".to_owned(), None), "renewed without a restart");
+    std::fs::remove_file(&id).unwrap();
+    let error = s3.read("x").unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot read {}", id.display())), "{error}");
+
+    let without_keys = |address: &str| bucket("logs", "", tiers::S3 { keys: None, ..server(address) });
+    let s3 = S3::open_in(&without_keys(&scripted.address), &environment).unwrap();
+    s3.read("x").unwrap();
+    assert_eq!(signer(&scripted), ("environment".to_owned(), Some("token".to_owned())));
+
+    const ROLE: &str = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+        <AccessKeyId>role</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>of-role</SessionToken>\
+        <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+        </AssumeRoleWithWebIdentityResponse>";
+    let scripted = Scripted::start(&[Act::Answer(200, ROLE)], Act::Answer(200, "body"));
+    let address = scripted.address.clone();
+    let identity = variables(vec![
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file("token", "jwt").display().to_string()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r".into()),
+        ("AWS_ENDPOINT_URL_STS", format!("http://{address}")),
+    ]);
+    S3::open_in(&without_keys(&address), &identity).unwrap().read("x").unwrap();
+    assert_eq!(signer(&scripted), ("role".to_owned(), Some("of-role".to_owned())));
+
+    const MACHINE: &str = r#"{"AccessKeyId":"machine","SecretAccessKey":"s","Token":"of-machine","Expiration":"2099-01-01T00:00:00Z"}"#;
+    let script = [Act::Answer(200, "session"), Act::Answer(200, "role"), Act::Answer(200, MACHINE)];
+    let scripted = Scripted::start(&script, Act::Answer(200, "body"));
+    let address = scripted.address.clone();
+    let machine = variables(vec![("AWS_METADATA_ENDPOINT", format!("http://{address}"))]);
+    S3::open_in(&without_keys(&address), &machine).unwrap().read("x").unwrap();
+    assert_eq!(signer(&scripted), ("machine".to_owned(), Some("of-machine".to_owned())));
+}
+
+#[test]
+fn a_bucket_stands_in_the_path_or_before_the_server_and_a_proxy_is_asked() {
+    let proxy = Scripted::start(&[], Act::Answer(200, "body"));
+    for (path_style, wanted) in [
+        (true, "GET http://minio.test:9000/logs/p/x%2525"),
+        (false, "GET http://logs.minio.test:9000/p/x%2525"),
+    ] {
+        let mut server = tiers::S3 { path_style, ..server("minio.test:9000") };
+        server.http.connection.proxy = http::Proxy::Through {
+            http: Some(Secret::new(format!("http://{}", proxy.address))),
+            https: None,
+            except: http::NoProxy::parse(""),
+            connect_headers: http::Headers::default(),
+        };
+        let s3 = S3::open(&bucket("logs", "p", server)).unwrap();
+        s3.read("x%25").unwrap();
+        assert_eq!(proxy.requests().last().unwrap().what, wanted);
+    }
 }
