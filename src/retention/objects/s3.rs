@@ -25,6 +25,7 @@ use object_store::path::Path;
 use object_store::{
     BackoffConfig, ClientOptions, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, RetryConfig,
 };
+use reqwest::Url;
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
@@ -32,7 +33,7 @@ use crate::http;
 use crate::retention::objects::s3::failure::failure;
 use crate::retention::objects::s3::transport::{Connector, Keys};
 use crate::retention::objects::{Listing, Objects};
-use crate::retention::tiers::Bucket;
+use crate::retention::tiers::{self, Bucket};
 
 /// A request is tried again so often, within [`PATIENCE`].
 const RETRIES: usize = 5;
@@ -44,14 +45,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Variables that count where the configuration does not say it.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 13] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL_STS",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_ROLE_ARN",
@@ -61,6 +60,9 @@ const VARIABLES: [&str; 15] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_METADATA_ENDPOINT",
 ];
+
+/// The same for the server's address.
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
 /// The bucket.
 #[derive(Debug)]
@@ -157,15 +159,12 @@ fn build(bucket: &Bucket, variable: &dyn Fn(&str) -> Option<String>) -> io::Resu
     if let Some((id, secret)) = server.keys.clone() {
         builder = builder.with_credentials(Arc::new(Keys { id, secret }));
     }
-    if let Some(endpoint) = &server.endpoint {
-        let mut endpoint = endpoint.clone();
+    if let Some(mut endpoint) = endpoint(server, variable)? {
         if !server.path_style {
             let host = format!("{}.{}", bucket.name, endpoint.host_str().unwrap_or_default());
             endpoint.set_host(Some(&host)).map_err(io::Error::other)?;
         }
-        let endpoint = endpoint.as_str().trim_end_matches('/').to_owned();
-        // That of the environment that speaks of S3 would come before it otherwise.
-        builder = builder.with_endpoint(&endpoint).with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+        builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
     }
     let broken = |error: http::BuildError| io::Error::other(http::chain(&error));
     let connector = Connector::new(server.http.clone()).map_err(broken)?;
@@ -180,6 +179,22 @@ fn build(bucket: &Bucket, variable: &dyn Fn(&str) -> Option<String>) -> io::Resu
         .with_retry(RetryConfig { backoff, max_retries: RETRIES, retry_timeout: PATIENCE })
         .build()
         .map_err(|error| failure(&error))
+}
+
+/// Where the server is, unless it is Amazon's.
+fn endpoint(server: &tiers::S3, variable: &dyn Fn(&str) -> Option<String>) -> io::Result<Option<Url>> {
+    if server.endpoint.is_some() {
+        return Ok(server.endpoint.clone());
+    }
+    for name in ENDPOINTS {
+        if let Some(text) = variable(name).filter(|text| !text.is_empty()) {
+            let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let unusable =
+                || io::Error::other(format!("the variable {name} holds no http:// or https:// address"));
+            return url.map(Some).ok_or_else(unusable);
+        }
+    }
+    Ok(None)
 }
 
 impl Objects for S3 {

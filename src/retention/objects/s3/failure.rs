@@ -71,3 +71,21 @@ fn element<'b>(body: &'b str, name: &str) -> Option<&'b str> {
 fn shortened(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_server_answers_a_short_line_is_made_of_it(
+            status in "[1-5][0-9]{2} \\PC{0,10}",
+            body in prop_oneof!["\\PC{0,300}", "(<Code>|</Code>|<Message>|</Message>|NoSuchBucket|\\n){0,9}"],
+        ) {
+            let told = refusal(&format!("{status}: {body}")).to_string();
+            prop_assert!(told.chars().count() < LONGEST + 60 && !told.contains('\n'), "{told}");
+        }
+    }
+}

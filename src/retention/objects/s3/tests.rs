@@ -270,6 +270,15 @@ fn keys_come_from_files_the_environment_a_web_identity_or_the_machine() {
     s3.read("x").unwrap();
     assert_eq!(signer(&scripted), ("environment".to_owned(), Some("token".to_owned())));
 
+    let elsewhere = variables(vec![
+        ("AWS_ENDPOINT_URL", format!("http://{}", scripted.address)),
+        ("AWS_ACCESS_KEY_ID", "environment".into()),
+        ("AWS_SECRET_ACCESS_KEY", "s".into()),
+    ]);
+    let nowhere = tiers::S3 { endpoint: None, keys: None, ..server("unused") };
+    let s3 = S3::open_in(&bucket("logs", "", nowhere), &elsewhere).unwrap();
+    assert_eq!(s3.read("x").unwrap(), "body".as_bytes(), "the address is that of the environment");
+
     const ROLE: &str = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
         <AccessKeyId>role</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>of-role</SessionToken>\
         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
