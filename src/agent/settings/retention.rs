@@ -51,7 +51,7 @@ static TIER: Table = Table(&[
         "store",
         Kind::Text,
         "",
-        "A directory or `s3://bucket/prefix`, of this agent alone; tiers without one come first and are Loki's",
+        "A directory of this agent alone, or `s3://bucket/prefix`; tiers without one come first and are Loki's",
     ),
 ]);
 
@@ -146,6 +146,11 @@ fn tier(node: &Node, before: &[Tier], server: &Arc<S3>) -> Result<Tier, Invalid>
 fn store(node: &Node, before: &[Tier], server: &Arc<S3>) -> Result<Location, Invalid> {
     let text = node.text()?;
     let store = match text.split_once("://") {
+        Some(("s3", _)) if !cfg!(feature = "s3") => {
+            let invalid = node.invalid("this build has no S3");
+            return Err(invalid
+                .help("build it with the feature `s3`, which is on unless left out, or name a directory"));
+        }
         Some(("s3", path)) => Location::Bucket(s3::bucket(node, path, server)?),
         Some((scheme, _)) => {
             let invalid = node.invalid(format!("a store in `{scheme}://` is not supported"));
@@ -214,6 +219,22 @@ mod tests {
         assert_eq!(settings.host, "web-1");
         let smallest = decoded("tiers: [{name: a, until: 1.5h, store: x}]").unwrap();
         assert_eq!(smallest.tiers[0].until, Duration::from_secs(5400));
+    }
+
+    #[test]
+    fn a_bucket_is_a_store_as_far_as_this_build_has_them() {
+        let text = "tiers: [{name: a, until: 1d, store: 's3://logs/a'}, {name: b, until: 2d, store: /b}]\n\
+                    s3: {endpoint: 'http://minio:9000'}";
+        if cfg!(feature = "s3") {
+            let settings = decoded(text).unwrap();
+            let stores: Vec<_> = settings.stores().map(|(_, store)| store.to_string()).collect();
+            assert_eq!(stores, ["s3://logs/a", "/b"]);
+            assert_eq!(settings.log_directory(), Path::new("/state/archive.wal"));
+            let twice = text.replace("/b}", "s3://logs/a}");
+            assert_eq!(decoded(&twice).unwrap_err(), "f:1:83: two tiers have the same store");
+        } else {
+            assert_eq!(decoded(text).unwrap_err(), "f:1:37: this build has no S3");
+        }
     }
 
     #[test]

@@ -99,12 +99,6 @@ fn keys(node: &Node, block: &Block<'_>) -> Result<Option<(Credential, Credential
 
 /// What stands after `s3://`.
 pub(super) fn bucket(node: &Node, path: &str, server: &Arc<retention::S3>) -> Result<Bucket, Invalid> {
-    if !cfg!(feature = "s3") {
-        let invalid = node.invalid("this build has no S3");
-        return Err(
-            invalid.help("build it with the feature `s3`, which is on unless left out, or name a directory")
-        );
-    }
     let (name, prefix) = path.split_once('/').unwrap_or((path, ""));
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() || !name.chars().all(is_plain) {
@@ -119,7 +113,7 @@ pub(super) fn bucket(node: &Node, path: &str, server: &Arc<retention::S3>) -> Re
     Ok(Bucket { name: name.to_owned(), prefix: prefix.to_owned(), server: server.clone() })
 }
 
-#[cfg(all(test, feature = "s3"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::parse_yaml;
