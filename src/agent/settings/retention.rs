@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(stores, ["s3://logs/a", "/b"]);
             assert_eq!(settings.log_directory(), Path::new("/state/archive.wal"));
             let twice = text.replace("/b}", "s3://logs/a}");
-            assert_eq!(decoded(&twice).unwrap_err(), "f:1:83: two tiers have the same store");
+            assert_eq!(decoded(&twice).unwrap_err(), "f:1:81: two tiers have the same store");
         } else {
             assert_eq!(decoded(text).unwrap_err(), "f:1:37: this build has no S3");
         }
