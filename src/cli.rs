@@ -5,6 +5,7 @@ mod archive;
 mod checks;
 mod flags;
 mod log;
+mod retention;
 
 use std::ffi::OsString;
 use std::io;
@@ -38,6 +39,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Check => checks::check(&given),
         Verb::Inspect => checks::inspect(&given),
         Verb::Archive => archive::run(&given),
+        Verb::Retention => retention::run(&given),
         Verb::Run if given.is_true("check-syntax") => checks::check(&given),
         Verb::Run => run(&given),
     }

@@ -10,6 +10,7 @@
 mod archive;
 mod filter;
 mod lifecycle;
+mod loki;
 mod objects;
 mod query;
 mod tiers;
@@ -22,5 +23,6 @@ pub(crate) use filter::Filter;
 pub(crate) use lifecycle::{
     INTERVAL as LIFECYCLE_INTERVAL, Step, command as run_lifecycle, preview as preview_lifecycle,
 };
+pub(crate) use loki::loki_retention;
 pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
 pub(crate) use tiers::{Bucket, Location, Rule, S3, Settings, Tier};

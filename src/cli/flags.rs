@@ -129,13 +129,14 @@ pub(crate) enum Verb {
     Check,
     Inspect,
     Archive,
+    Retention,
     Version,
     Help,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Verb; 6] =
-        [Verb::Run, Verb::Check, Verb::Inspect, Verb::Archive, Verb::Version, Verb::Help];
+    pub(crate) const ALL: [Verb; 7] =
+        [Verb::Run, Verb::Check, Verb::Inspect, Verb::Archive, Verb::Retention, Verb::Version, Verb::Help];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -143,6 +144,7 @@ impl Verb {
             Verb::Check => "check",
             Verb::Inspect => "inspect",
             Verb::Archive => "archive",
+            Verb::Retention => "retention",
             Verb::Version => "version",
             Verb::Help => "help",
         }
@@ -161,6 +163,7 @@ impl Verb {
             Verb::Archive => {
                 "Searches, lists, verifies or exports what is archived, whether the agent runs or not; moves and removes what is due"
             }
+            Verb::Retention => "Prints what makes Loki keep the hot tier, by the same rules",
             Verb::Version => "Prints the version",
             Verb::Help => "Prints help for a command, the manual page or completions for a shell",
         }
@@ -175,14 +178,15 @@ impl Verb {
             Verb::Archive => {
                 "archive query|ls|verify|export|lifecycle ['{label=\"value\"}'] [-flag[=value] ...]"
             }
+            Verb::Retention => "retention loki -config.file=FILE",
             Verb::Version => "version",
-            Verb::Help => "help [run|check|inspect|archive|config|man|bash|zsh|fish]",
+            Verb::Help => "help [run|check|inspect|archive|retention|config|man|bash|zsh|fish]",
         }
     }
 
     /// Whether the command acts on flags at all.
     pub(crate) fn takes_flags(self) -> bool {
-        matches!(self, Verb::Run | Verb::Check | Verb::Inspect | Verb::Archive)
+        matches!(self, Verb::Run | Verb::Check | Verb::Inspect | Verb::Archive | Verb::Retention)
     }
 }
 

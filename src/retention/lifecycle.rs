@@ -14,7 +14,7 @@ mod runner;
 mod years;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +95,7 @@ pub(crate) struct Lifecycle {
 struct Partition {
     objects: Vec<String>,
     tombstones: Vec<String>,
-    /// A hash of all names.
+    /// A hash of the names of objects.
     names: u64,
 }
 
@@ -250,12 +250,9 @@ fn partitions(
     seen: &mut Seen,
 ) -> BTreeMap<String, Partition> {
     let mut partitions: BTreeMap<String, Partition> = BTreeMap::new();
-    let mut hasher = FixedState::with_seed(0).build_hasher();
     for name in names {
         let Some((directory, _)) = name.rsplit_once('/') else { continue };
         let partition = partitions.entry(directory.to_owned()).or_default();
-        hasher.write(name.as_bytes());
-        partition.names = partition.names.wrapping_mul(31).wrapping_add(hasher.finish());
         let is_object = name.ends_with(OBJECT);
         match Name::parse(&name) {
             Some(own) if owner.has(own.agent) => {
@@ -272,7 +269,8 @@ fn partitions(
             _ => {}
         }
     }
-    for Partition { objects, tombstones, .. } in partitions.values_mut() {
+    for Partition { objects, tombstones, names } in partitions.values_mut() {
+        *names = FixedState::with_seed(0).hash_one(&*objects);
         objects.retain(|name| !tombstones.iter().any(|tombstone| act::is_tombstone_of(tombstone, name)));
     }
     partitions

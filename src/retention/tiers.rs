@@ -60,6 +60,8 @@ pub(crate) enum Location {
 pub(crate) struct Rule {
     /// Without line filters.
     pub(crate) streams: Selector,
+    /// The same, as it was written.
+    pub(crate) text: String,
     /// Zero: not archived.
     pub(crate) until: Duration,
 }
@@ -107,4 +109,14 @@ pub(super) fn kept_for(rules: &[Rule], labels: &BTreeMap<String, String>) -> Opt
 pub(super) fn matches(selector: &Selector, labels: &BTreeMap<String, String>) -> bool {
     let value = |name: &str| labels.get(name).map(String::as_bytes).unwrap_or_default();
     selector.matchers.iter().all(|matcher| matcher.matches(value(matcher.name())))
+}
+
+/// A duration in the largest unit that it is a whole number of.
+pub(super) fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ => format!("{seconds}s"),
+    }
 }

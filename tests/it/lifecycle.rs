@@ -194,6 +194,30 @@ async fn the_agent_looks_after_its_archive_itself_while_it_is_asked() {
     agent.terminate();
 }
 
+#[test]
+fn loki_is_told_what_the_hot_tier_is() {
+    let scene = Scene::new();
+    let say = |configuration: &str| {
+        fs::write(scene.path("tailwater.yaml"), configuration).unwrap();
+        let file = format!("-config.file={}", scene.path("tailwater.yaml").display());
+        let output = program().args(["retention", "loki", &file]).output().unwrap();
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    let (code, yaml) = say(&scene.configuration(""));
+    assert_eq!(code, 0, "{yaml}");
+    assert!(yaml.contains("limits_config:\n  retention_period: 30d\n"), "{yaml}");
+    assert!(
+        yaml.contains("- selector: '{level=\"DEBUG\"}'\n      priority: 1\n      period: 7d\n"),
+        "{yaml}"
+    );
+    let (code, said) = say("scrape_configs: []\nclients: [{url: 'http://127.0.0.1:1/'}]\n");
+    assert!(code == 1 && said.contains("has no `retention` block"), "{code} {said}");
+    let (code, said) = say("retention: {tiers: [{name: a, until: 1d, store: /x}]}\n");
+    assert!(code == 1 && said.contains("has no tier without a `store`"), "{code} {said}");
+    assert_eq!(program().args(["retention", "mimir"]).output().unwrap().status.code(), Some(2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_by_a_clock_that_is_ahead_of_what_it_was() {
     let scene = Scene::new();

@@ -175,7 +175,8 @@ fn rule(node: &Node) -> Result<Rule, Invalid> {
     if !streams.filters.is_empty() {
         return Err(given.invalid("a rule goes by labels and not by what is in a line"));
     }
-    Ok(Rule { streams, until: age(block.required("until")?)? })
+    let text = given.text()?.to_owned();
+    Ok(Rule { streams, text, until: age(block.required("until")?)? })
 }
 
 /// A duration of Prometheus or Go, but no bare number.

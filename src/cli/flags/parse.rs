@@ -86,7 +86,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     while let Some(argument) = rest.pop_front() {
         if argument.len() < 2 || !argument.starts_with('-') {
             // A question reads better before its flags.
-            if verb == Verb::Archive {
+            if matches!(verb, Verb::Archive | Verb::Retention) {
                 given.positional.push(argument);
                 continue;
             }

@@ -98,7 +98,7 @@ fn arguments_are_read_as_go_reads_them() {
         (&["-bogus", "-h"], "flag provided but not defined: -bogus"),
         (
             &["x", "-h"],
-            "there is no command `x`\n  = help: commands are run, check, inspect, archive, version, help; flags begin with a dash",
+            "there is no command `x`\n  = help: commands are run, check, inspect, archive, retention, version, help; flags begin with a dash",
         ),
         (&["-client.timeout=1h30m"], "run client.timeout=1h30m"),
         (&["-client.timeout=.5s"], "run client.timeout=.5s"),
@@ -307,7 +307,7 @@ fn completed(words: &str) -> String {
 #[test]
 fn bash_completes() {
     for (words, expected) in [
-        ("tailwater ''", "run check inspect archive version help"),
+        ("tailwater ''", "run check inspect archive retention version help"),
         ("tailwater che", "check"),
         ("tailwater -config.", "-config.file -config.expand-env"),
         ("tailwater check --config.", "--config.file --config.expand-env"),

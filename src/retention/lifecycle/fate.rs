@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::record::UnixNanos;
 use crate::retention::lifecycle::Shelf;
+use crate::retention::tiers::shown;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +48,6 @@ impl Plan {
         let by = if kept_for.is_some() { "by a rule" } else { "by the last tier" };
         let until = kept_for.or(self.until.last().copied()).unwrap_or_default();
         format!("its latest entry is {age} days old, kept {} {by}", shown(until))
-    }
-}
-
-/// A duration in the largest unit that it is a whole number of.
-fn shown(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
-        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
-        _ => format!("{seconds}s"),
     }
 }
 

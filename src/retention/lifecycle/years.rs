@@ -36,10 +36,11 @@ fn tiers() -> Arc<Settings> {
         until: Duration::from_secs(days as u64 * DAY),
         store: Some(Location::Directory(format!("/{name}").into())),
     };
-    let streams = Selector::parse("{level=\"DEBUG\"}").unwrap();
+    let text = "{level=\"DEBUG\"}".to_owned();
+    let streams = Selector::parse(&text).unwrap();
     Arc::new(Settings {
         tiers: vec![tier("warm", WARM), tier("cold", COLD)],
-        rules: vec![Rule { streams, until: Duration::from_secs(RULE as u64 * DAY) }],
+        rules: vec![Rule { streams, text, until: Duration::from_secs(RULE as u64 * DAY) }],
         seal_size: ByteCount(4_000),
         ..Arc::into_inner(settings(&Location::Directory("/".into()), 0)).unwrap()
     })
