@@ -122,7 +122,7 @@ async fn old_lines_move_from_a_directory_to_a_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_wait_in_the_log_while_there_is_no_bucket() {
+async fn lines_wait_in_the_log_while_there_is_no_bucket_or_no_server() {
     let Some(moto) = Moto::start() else { return };
     let host = Host::new("web-1");
     let agent = host.start(&moto, ["s3://late/a", "s3://late/b"], "seal_age: 20ms");
@@ -137,6 +137,22 @@ async fn lines_wait_in_the_log_while_there_is_no_bucket() {
     moto.make_bucket("late");
     agent.wait_for_metric("tailwater_archive_entries_total", |entries| entries == 1.0);
     assert_eq!(host.ask(&["query", "-count"]), "1");
-    let (_, log) = agent.terminate();
-    assert!(!log.contains("hunter2"), "{log}");
+    assert!(!agent.get("/config").1.contains("hunter2"));
+
+    drop(moto);
+    host.line(0, "api");
+    agent.wait_for_page_within(PATIENCE, "/ready", |(status, body)| {
+        *status == 503
+            && body.contains("lines wait in its log")
+            && body.contains("the server cannot be reached")
+    });
+    assert_eq!(agent.metric("tailwater_archive_log_entries"), 1.0);
+    let asked = host.run(&["query"]);
+    assert!(!asked.status.success());
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.starts_with("s3://late/a cannot be read: the server cannot be reached: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let (status, log) = agent.terminate();
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("hunter2") && !log.contains("backing off"), "{log}");
 }
