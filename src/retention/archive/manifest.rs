@@ -1,7 +1,8 @@
 //! What is known of an object without opening it, beside it as `<name>.json`.
 //! In: entries, or bytes of any kind.  Out: the other of the two.  Owns: the format.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::record::UnixNanos;
-use crate::retention::archive::entry::Entry;
+use crate::retention::archive::entry::{Entry, Stream};
 use crate::retention::archive::schema::VERSION;
 
 /// Label sets that are listed. Of an object with more it is only said how many.
@@ -69,8 +70,10 @@ pub(crate) struct Origin<'o> {
 impl Manifest {
     /// Of an object with these entries, in order of time, and these bytes.
     pub(crate) fn of(origin: Origin<'_>, entries: &[Entry], object: &[u8]) -> Manifest {
+        let known: HashMap<*const Stream, &Stream> =
+            entries.iter().map(|entry| (Arc::as_ptr(&entry.stream), &*entry.stream)).collect();
         let sets: BTreeSet<&BTreeMap<String, String>> =
-            entries.iter().map(|entry| &entry.stream.labels).collect();
+            known.into_values().map(|stream| &stream.labels).collect();
         let streams = sets.len() as u64;
         let listed = if sets.len() <= MOST_STREAMS { sets } else { BTreeSet::new() };
         let time = |entry: Option<&Entry>| entry.map_or(UnixNanos(0), |entry| entry.time);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::custody::Peek;
-use crate::record::ByteCount;
+use crate::record::{ByteCount, UnixNanos};
 use crate::retention::archive::entry::{Entry, Stream, Streams};
-use crate::retention::archive::layout::{date_of, object_name, partition, service_directory};
+use crate::retention::archive::layout::{DAYS, date_of, object_name, partition, service_directory};
 use crate::retention::archive::manifest::{Manifest, Origin};
 use crate::retention::archive::store::Store;
 use crate::retention::archive::write::write;
@@ -48,10 +48,8 @@ pub(super) enum SealError {
     Write(#[source] io::Error),
 }
 
-/// The day, the directory of the service, and what a rule says of entries that become one object.
-type Key = (String, String, Option<Duration>);
-
-type Parts = BTreeMap<Key, Vec<Entry>>;
+/// The day since 1970, the directory of the service, and what a rule says of entries that become one object.
+type Key = (i64, String, Option<Duration>);
 
 /// Seals entries of `span` from its beginning on, up to about `size` bytes of lines. Blocks on the disk. Sealing the same again
 /// replaces the same objects, as long as what is sealed then is no less.
@@ -63,7 +61,8 @@ pub(super) fn seal(
 ) -> Result<Sealed, SealError> {
     let mut sealed = Sealed { end: span.end, ..Sealed::default() };
     let parts = take_parts(store, rules, span.clone(), size, &mut sealed).map_err(SealError::Read)?;
-    for ((date, _, kept_for), mut entries) in parts {
+    for ((day, _, kept_for), mut entries) in parts {
+        let date = date_of(UnixNanos(day.saturating_mul(DAYS)));
         entries.sort_by_key(|entry| entry.time);
         sealed.duplicates += drop_duplicates(&mut entries);
         let object = write(&entries)?;
@@ -94,17 +93,14 @@ fn take_parts(
     span: Range<u64>,
     size: ByteCount,
     sealed: &mut Sealed,
-) -> io::Result<Parts> {
+) -> io::Result<BTreeMap<Key, Vec<Entry>>> {
     let mut log = Peek::of(&*store.disk, &store.log, span.clone())?;
-    let (mut parts, mut streams, mut places) = (Parts::new(), Streams::default(), Places::default());
+    let (mut parts, mut streams) = (Parts::default(), Streams::default());
     let (mut cost, mut read) = (0, 0);
     while let Some(peeked) = log.next()? {
         let end = peeked.end();
         let (entries, lines) = (peeked.record.entries, peeked.record.size);
-        let add = |entry: Entry| match places.of(rules, &entry) {
-            Some(key) => parts.entry(key).or_default().push(entry),
-            None => sealed.by_rule += 1,
-        };
+        let add = |entry: Entry| sealed.by_rule += u64::from(!parts.add(rules, entry));
         // What does not decode is missing from what was read.
         read += streams.entries(peeked.record, add).map_or(0, |()| entries);
         cost += lines + entries * OVERHEAD;
@@ -114,30 +110,46 @@ fn take_parts(
         }
     }
     sealed.damaged = (sealed.end - span.start).saturating_sub(read);
-    Ok(parts)
+    Ok(parts.keys.into_iter().map(|(key, part)| (key, std::mem::take(&mut parts.entries[part]))).collect())
 }
 
-/// A key without the day.
-type Place = (String, Option<Duration>);
-
-/// Where the entries of a stream go: looked up once while they follow each other.
+/// Entries that become one object each.
 #[derive(Default)]
-struct Places {
-    last: Option<(Arc<Stream>, Option<Place>)>,
+struct Parts {
+    entries: Vec<Vec<Entry>>,
+    keys: BTreeMap<Key, usize>,
+    /// The stream and the day of the entry before, and where that went: mostly the next goes there, too.
+    last: Option<(Arc<Stream>, i64, Option<usize>)>,
 }
 
-impl Places {
-    /// `None` where a rule says that it is not archived.
-    fn of(&mut self, rules: &[Rule], entry: &Entry) -> Option<Key> {
-        let stream = &entry.stream;
-        if self.last.as_ref().is_none_or(|(last, _)| !Arc::ptr_eq(last, stream)) {
-            let kept_for = kept_for(rules, &stream.labels);
-            let service = service_directory(stream.label("service").unwrap_or_default());
-            let place = (kept_for != Some(Duration::ZERO)).then_some((service, kept_for));
-            self.last = Some((stream.clone(), place));
+impl Parts {
+    /// False where a rule says that it is not archived.
+    fn add(&mut self, rules: &[Rule], entry: Entry) -> bool {
+        let day = entry.time.0.div_euclid(DAYS);
+        let part = match &self.last {
+            Some((stream, last, part)) if *last == day && Arc::ptr_eq(stream, &entry.stream) => *part,
+            _ => {
+                let part = self.part_of(rules, &entry.stream, day);
+                self.last = Some((entry.stream.clone(), day, part));
+                part
+            }
+        };
+        let entries = part.and_then(|part| self.entries.get_mut(part));
+        entries.map(|entries| entries.push(entry)).is_some()
+    }
+
+    fn part_of(&mut self, rules: &[Rule], stream: &Stream, day: i64) -> Option<usize> {
+        let kept_for = kept_for(rules, &stream.labels);
+        if kept_for == Some(Duration::ZERO) {
+            return None;
         }
-        let (service, kept_for) = self.last.as_ref()?.1.as_ref()?;
-        Some((date_of(entry.time), service.clone(), *kept_for))
+        let service = service_directory(stream.label("service").unwrap_or_default());
+        let next = self.entries.len();
+        let part = *self.keys.entry((day, service, kept_for)).or_insert(next);
+        if part == next {
+            self.entries.push(Vec::new());
+        }
+        Some(part)
     }
 }
 

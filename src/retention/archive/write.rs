@@ -1,12 +1,15 @@
 //! Writes entries as a Parquet file.
 //! In: entries in order of time.  Out: the file's bytes.  Owns: nothing. Equal entries give equal bytes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
 
-use crate::retention::archive::entry::Entry;
+use crate::retention::archive::entry::{Entry, Stream};
 use crate::retention::archive::schema::{Column, PROPERTIES, ROWS, SCHEMA};
 
 /// The whole file, in memory: what is sealed at once is bounded.
@@ -19,13 +22,12 @@ pub(crate) fn write(entries: &[Entry]) -> Result<Vec<u8>, ParquetError> {
         let mut column = next(&mut group)?;
         column.typed::<Int64Type>().write_batch(&times, None, None)?;
         column.close()?;
-        let label = |name| move |entry: &Entry| entry.stream.label(name).map(copied);
-        texts(&mut group, entries, Column::Service, label("service"))?;
-        texts(&mut group, entries, Column::Level, label("level"))?;
+        of_streams(&mut group, entries, Column::Service, |stream| stream.label("service").map(copied))?;
+        of_streams(&mut group, entries, Column::Level, |stream| stream.label("level").map(copied))?;
         texts(&mut group, entries, Column::Line, |entry| Some(entry.line.clone().into()))?;
-        texts(&mut group, entries, Column::Labels, |entry| Some(copied(&entry.stream.text)))?;
+        of_streams(&mut group, entries, Column::Labels, |stream| Some(copied(&stream.text)))?;
         texts(&mut group, entries, Column::Metadata, |entry| entry.metadata.as_deref().map(copied))?;
-        texts(&mut group, entries, Column::Tenant, |entry| entry.stream.tenant.as_deref().map(copied))?;
+        of_streams(&mut group, entries, Column::Tenant, |stream| stream.tenant.as_deref().map(copied))?;
         group.close()?;
     }
     file.into_inner()
@@ -38,17 +40,31 @@ fn texts(
     group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
     entries: &[Entry],
     which: Column,
-    value: impl Fn(&Entry) -> Option<ByteArray>,
+    mut value: impl FnMut(&Entry) -> Option<ByteArray>,
 ) -> Result<(), ParquetError> {
     let mut column = next(group)?;
     for entries in entries.chunks(BATCH) {
-        let values: Vec<Option<ByteArray>> = entries.iter().map(&value).collect();
+        let values: Vec<Option<ByteArray>> = entries.iter().map(&mut value).collect();
         let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
         let levels = which.is_optional().then_some(levels.as_slice());
         let values: Vec<ByteArray> = values.into_iter().flatten().collect();
         column.typed::<ByteArrayType>().write_batch(&values, levels, None)?;
     }
     column.close()
+}
+
+/// A column whose values entries of one stream have in common: each is made once.
+fn of_streams(
+    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    entries: &[Entry],
+    which: Column,
+    value: impl Fn(&Stream) -> Option<ByteArray>,
+) -> Result<(), ParquetError> {
+    let mut values: HashMap<*const Stream, Option<ByteArray>> = HashMap::new();
+    texts(group, entries, which, |entry| {
+        let known = values.entry(Arc::as_ptr(&entry.stream));
+        known.or_insert_with(|| value(&entry.stream)).clone()
+    })
 }
 
 fn next<'g>(
