@@ -147,11 +147,13 @@ async fn lines_wait_in_the_log_while_there_is_no_bucket_or_no_server() {
             && body.contains("the server cannot be reached")
     });
     assert_eq!(agent.metric("tailwater_archive_log_entries"), 1.0);
-    let asked = host.run(&["query"]);
-    assert!(!asked.status.success());
-    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(said.starts_with("s3://late/a cannot be read: the server cannot be reached: "), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    for action in ["query", "ls", "verify"] {
+        let asked = host.run(&[action]);
+        assert!(!asked.status.success());
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        assert!(said.starts_with("s3://late/a cannot be read: the server cannot be reached: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
     let (status, log) = agent.terminate();
     assert!(status.success(), "{log}");
     assert!(!log.contains("hunter2") && !log.contains("backing off"), "{log}");

@@ -44,6 +44,11 @@ impl Place {
         Place { tier: tier.to_owned(), objects, log: Some((disk, root.join(LOG))) }
     }
 
+    /// An error that says where it was.
+    pub(super) fn unreadable(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{} cannot be read: {error}", self.objects.name()))
+    }
+
     /// All there are, that of the log first.
     pub(crate) fn all(settings: &Settings) -> io::Result<Vec<Place>> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -64,7 +69,8 @@ impl Place {
 pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
     let (mut stocks, mut problems) = (BTreeMap::<_, Stock>::new(), Vec::new());
     for place in places {
-        for name in manifests(&*place.objects, &Filter::everything())? {
+        let names = manifests(&*place.objects, &Filter::everything());
+        for name in names.map_err(|error| place.unreadable(error))? {
             match manifest(&*place.objects, &name) {
                 Ok(manifest) => {
                     let key = (place.tier.clone(), manifest.date, manifest.service);
