@@ -17,6 +17,9 @@ use crate::retention::tiers::Bucket;
 pub(crate) use counted::Counted;
 pub(crate) use directory::Directory;
 
+/// Objects that are read at once.
+pub(crate) const TOGETHER: usize = 16;
+
 /// A place for objects. Every call blocks until it is done or has failed, so it is for threads that may.
 pub(crate) trait Objects: Debug + Send + Sync {
     /// What is directly in a directory (`""` is the store), in order; nothing where there is no such directory. Names
@@ -35,6 +38,11 @@ pub(crate) trait Objects: Debug + Send + Sync {
 
     /// A whole object.
     fn read(&self, name: &str) -> io::Result<Bytes>;
+
+    /// The same of several, [`TOGETHER`] at most; where each takes its time, at once.
+    fn read_several(&self, names: &[String]) -> Vec<io::Result<Bytes>> {
+        names.iter().map(|name| self.read(name)).collect()
+    }
 
     /// Puts an object in its place, durably, in place of what had its name before. Whoever reads sees all of it or
     /// nothing.

@@ -74,6 +74,9 @@ pub(crate) struct S3 {
     _end: oneshot::Sender<()>,
 }
 
+/// Where an answer will be.
+type Answer<T> = mpsc::Receiver<object_store::Result<T>>;
+
 impl S3 {
     /// Reads certificates; connects nowhere.
     pub(crate) fn open(bucket: &Bucket) -> io::Result<S3> {
@@ -100,11 +103,16 @@ impl S3 {
         &self,
         answer: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> io::Result<T> {
+        taken(self.begin(answer))
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        answer: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Answer<T> {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.runtime.spawn(async move { drop(sender.send(answer.await)) });
-        let answer =
-            receiver.recv().map_err(|_| io::Error::other("nobody speaks with the server any more"))?;
-        answer.map_err(|error| failure(&error))
+        receiver
     }
 
     /// The key of a name. Names are escaped already where they must be, so the key is the name to the letter.
@@ -134,6 +142,12 @@ impl S3 {
         names.sort();
         names
     }
+}
+
+/// Waits for it.
+fn taken<T>(answer: Answer<T>) -> io::Result<T> {
+    let answer = answer.recv().map_err(|_| io::Error::other("nobody speaks with the server any more"))?;
+    answer.map_err(|error| failure(&error))
 }
 
 /// The rest of a path below a directory, which may be empty.
@@ -216,6 +230,16 @@ impl Objects for S3 {
     fn read(&self, name: &str) -> io::Result<Bytes> {
         let (store, key) = (self.store.clone(), self.key(name)?);
         self.wait(async move { store.get(&key).await?.bytes().await })
+    }
+
+    fn read_several(&self, names: &[String]) -> Vec<io::Result<Bytes>> {
+        let read = |name: &String| {
+            let (store, key) = (self.store.clone(), self.key(name)?);
+            Ok(self.begin(async move { store.get(&key).await?.bytes().await }))
+        };
+        // All are under way before the first is waited for.
+        let begun: Vec<io::Result<Answer<Bytes>>> = names.iter().map(read).collect();
+        begun.into_iter().map(|answer| taken(answer?)).collect()
     }
 
     fn put(&self, name: &str, bytes: Bytes) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::custody::{Disk, RealDisk};
 use crate::retention::archive::{LOG, Manifest, date_of, object_of, service_directory};
 use crate::retention::filter::Filter;
-use crate::retention::objects::{Directory, Objects};
+use crate::retention::objects::{Directory, Objects, TOGETHER};
 use crate::retention::tiers::{Location, Settings};
 
 /// A store, and the tier it is in.
@@ -70,16 +70,18 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
     let (mut stocks, mut problems) = (BTreeMap::<_, Stock>::new(), Vec::new());
     for place in places {
         let names = manifests(&*place.objects, &Filter::everything());
-        for name in names.map_err(|error| place.unreadable(error))? {
-            match manifest(&*place.objects, &name) {
-                Ok(manifest) => {
-                    let key = (place.tier.clone(), manifest.date, manifest.service);
-                    let stock = stocks.entry(key).or_default();
-                    stock.objects += 1;
-                    stock.lines += manifest.lines;
-                    stock.bytes += manifest.bytes;
+        for names in names.map_err(|error| place.unreadable(error))?.chunks(TOGETHER) {
+            for (name, read) in names.iter().zip(place.objects.read_several(names)) {
+                match read.and_then(|bytes| decoded(&bytes)) {
+                    Ok(manifest) => {
+                        let key = (place.tier.clone(), manifest.date, manifest.service);
+                        let stock = stocks.entry(key).or_default();
+                        stock.objects += 1;
+                        stock.lines += manifest.lines;
+                        stock.bytes += manifest.bytes;
+                    }
+                    Err(problem) => problems.push(format!("{}/{name}: {problem}", place.objects.name())),
                 }
-                Err(problem) => problems.push(format!("{}/{name}: {problem}", place.objects.name())),
             }
         }
     }
@@ -88,7 +90,12 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
 
 /// Reads a manifest.
 pub(crate) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
-    Manifest::decode(&objects.read(name)?).map_err(io::Error::other)
+    decoded(&objects.read(name)?)
+}
+
+/// A manifest that was read.
+pub(super) fn decoded(bytes: &[u8]) -> io::Result<Manifest> {
+    Manifest::decode(bytes).map_err(io::Error::other)
 }
 
 /// The manifests in partitions where something may be that is asked for, in order.

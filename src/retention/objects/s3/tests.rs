@@ -110,6 +110,9 @@ fn listings_of_many_pages_are_whole(moto: &Moto) {
         s3.put(name, "".into()).unwrap();
     }
     assert_eq!(s3.below("").unwrap(), names);
+    let gone = [&names[0..2], &["d=1/x.json".to_owned()], &names[2..4]].concat();
+    let read: Vec<bool> = s3.read_several(&gone).iter().map(Result::is_ok).collect();
+    assert_eq!(read, [true, true, false, true, true]);
     assert_eq!(s3.list("d=1").unwrap().directories.len(), names.len());
 }
 
