@@ -6,6 +6,8 @@ use std::io;
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use crate::retention::objects::s3::transport::NoAnswer;
+
 /// Characters of a server's own words that are told.
 const LONGEST: usize = 200;
 
@@ -21,7 +23,8 @@ pub(super) fn failure(error: &object_store::Error) -> io::Error {
         }
         let text = last.to_string();
         if let Some(answer) = text.strip_prefix(ANSWER) {
-            return refusal(answer);
+            // Who is asked for keys may answer that, too, and must not be taken for the bucket.
+            return refusal(answer, matches!(error, object_store::Error::NotFound { .. }));
         }
         match last.source() {
             Some(source) => last = source,
@@ -32,6 +35,10 @@ pub(super) fn failure(error: &object_store::Error) -> io::Error {
 
 fn no_answer(error: &HttpError) -> io::Error {
     let text = error.source().map(ToString::to_string).unwrap_or_default();
+    if error.source().and_then(<dyn Error>::downcast_ref::<NoAnswer>).is_some_and(|none| none.of_machine) {
+        let what = "there are no keys: none are configured, and the machine gives none";
+        return io::Error::new(io::ErrorKind::PermissionDenied, format!("{what}: {text}"));
+    }
     match error.kind() {
         HttpErrorKind::Timeout => {
             io::Error::new(io::ErrorKind::TimedOut, format!("the server does not answer in time: {text}"))
@@ -44,8 +51,8 @@ fn no_answer(error: &HttpError) -> io::Error {
     }
 }
 
-/// `answer` is status and body.
-fn refusal(answer: &str) -> io::Error {
+/// `answer` is status and body; `of_object` is whether it is about an object.
+fn refusal(answer: &str, of_object: bool) -> io::Error {
     let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
     let code = element(body, "Code");
     let words = [code, element(body, "Message")].into_iter().flatten().collect::<Vec<_>>().join(": ");
@@ -54,7 +61,9 @@ fn refusal(answer: &str) -> io::Error {
         Some("404") if code == Some("NoSuchBucket") => {
             io::Error::other(format!("there is no such bucket{words}"))
         }
-        Some("404") => io::Error::new(io::ErrorKind::NotFound, format!("there is no such object{words}")),
+        Some("404") if of_object => {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no such object{words}"))
+        }
         Some("401" | "403") => {
             io::Error::new(io::ErrorKind::PermissionDenied, format!("the server denies access{words}"))
         }
@@ -84,7 +93,7 @@ mod tests {
             status in "[1-5][0-9]{2} \\PC{0,10}",
             body in prop_oneof!["\\PC{0,300}", "(<Code>|</Code>|<Message>|</Message>|NoSuchBucket|\\n){0,9}"],
         ) {
-            let told = refusal(&format!("{status}: {body}")).to_string();
+            let told = refusal(&format!("{status}: {body}"), true).to_string();
             prop_assert!(told.chars().count() < LONGEST + 60 && !told.contains('\n'), "{told}");
         }
     }

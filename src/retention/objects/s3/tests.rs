@@ -303,6 +303,30 @@ fn keys_come_from_files_the_environment_a_web_identity_or_the_machine() {
     let machine = variables(vec![("AWS_METADATA_ENDPOINT", format!("http://{address}"))]);
     S3::open_in(&without_keys(&address), &machine).unwrap().read("x").unwrap();
     assert_eq!(signer(&scripted), ("machine".to_owned(), Some("of-machine".to_owned())));
+
+    // None of them gives keys, which says nothing about objects.
+    let scripted = Scripted::start(&[], Act::Answer(404, "no role"));
+    let address = scripted.address.clone();
+    let machine = variables(vec![("AWS_METADATA_ENDPOINT", format!("http://{address}"))]);
+    let identity = variables(vec![
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file("token", "jwt").display().to_string()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r".into()),
+        ("AWS_ENDPOINT_URL_STS", format!("http://{address}")),
+    ]);
+    let machine = S3::open_in(&without_keys(&address), &machine).unwrap();
+    let identity = S3::open_in(&without_keys(&address), &identity).unwrap();
+    for (s3, kind, wanted) in [
+        (
+            machine,
+            ErrorKind::PermissionDenied,
+            "there are no keys: none are configured, and the machine gives none: it answers 404 Not Found",
+        ),
+        (identity, ErrorKind::Other, "the server answers 404 Not Found"),
+    ] {
+        for error in [s3.read("x").unwrap_err(), s3.remove("x").unwrap_err(), s3.below("").unwrap_err()] {
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, wanted));
+        }
+    }
 }
 
 #[test]

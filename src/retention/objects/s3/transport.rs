@@ -40,32 +40,44 @@ impl HttpConnector for Connector {
         // The endpoints of a machine are the only ones for which the crate itself allows plain HTTP.
         let is_machine = options.get_config_value(&ClientConfigKey::AllowHttp).as_deref() == Some("true");
         let client = if is_machine { &self.machine } else { &self.server };
-        Ok(HttpClient::new(Transport(client.clone())))
+        Ok(HttpClient::new(Transport { client: client.clone(), is_machine }))
     }
 }
 
 #[derive(Debug)]
-struct Transport(Arc<Client>);
+struct Transport {
+    client: Arc<Client>,
+    is_machine: bool,
+}
 
 /// No answer, in words. Whatever is asked of a bucket can be asked again.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NoAnswer(String);
+#[error("{text}")]
+pub(super) struct NoAnswer {
+    text: String,
+    /// It was the machine that was asked, for keys.
+    pub(super) of_machine: bool,
+}
 
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (parts, body) = request.into_parts();
-        let unusable = |what: String| HttpError::new(HttpErrorKind::Unknown, NoAnswer(what));
+        let of_machine = self.is_machine;
+        let unusable = |text: String| HttpError::new(HttpErrorKind::Unknown, NoAnswer { text, of_machine });
         let lists = parts.uri.query().is_some_and(|query| query.contains("list-type=2"));
         let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|error| unusable(error.to_string()))?;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         *request.body_mut() = Some(body.collect().await?.to_bytes().into());
-        let answer = self.0.execute(request).await.map_err(no_answer)?;
+        let answer = self.client.execute(request).await.map_err(|error| no_answer(error, of_machine))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         // Whole: what breaks in the middle of an answer is then tried again like the rest.
-        let body = answer.bytes().await.map_err(|error| no_answer(SendError::Http(error)))?;
+        let body = answer.bytes().await.map_err(|error| no_answer(SendError::Http(error), of_machine))?;
+        // Not as an answer: what the machine does not know is nothing about the bucket.
+        if of_machine && !status.is_success() {
+            return Err(unusable(format!("it answers {status}")));
+        }
         // Of the page of something else an empty listing would be made.
         if lists && status.is_success() && memmem::find(&body, b"<ListBucketResult").is_none() {
             return Err(unusable("the server's answer is no listing of a bucket".to_owned()));
@@ -76,14 +88,14 @@ impl HttpService for Transport {
     }
 }
 
-fn no_answer(error: SendError) -> HttpError {
+fn no_answer(error: SendError, of_machine: bool) -> HttpError {
     let kind = match &error {
         SendError::Identity(_) => HttpErrorKind::Unknown,
         SendError::Http(error) if error.is_timeout() => HttpErrorKind::Timeout,
         SendError::Http(error) if error.is_connect() => HttpErrorKind::Connect,
         SendError::Http(_) => HttpErrorKind::Request,
     };
-    HttpError::new(kind, NoAnswer(error.describe()))
+    HttpError::new(kind, NoAnswer { text: error.describe(), of_machine })
 }
 
 /// Keys of the configuration, read for each request.
