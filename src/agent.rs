@@ -8,6 +8,7 @@ mod lint;
 mod load;
 mod reference;
 mod reload;
+mod replay;
 mod saver;
 mod settings;
 mod signals;
@@ -33,6 +34,11 @@ use crate::server::Readiness;
 pub(crate) use inspect::{Format as InspectFormat, inspect};
 pub(crate) use load::{Loaded, Request, load};
 pub(crate) use reference::reference;
+pub(crate) use replay::{
+    Caps, Destination, Ended, Limits as LokiLimits, MOST_STREAMS, Outlook, Question, Replay, Report,
+};
+#[cfg(any(fuzzing, test))]
+pub(crate) use replay::{fuzz_limits, fuzz_state};
 pub(crate) use settings::LogFormat;
 #[cfg(any(fuzzing, test))]
 pub(crate) use settings::Settings;

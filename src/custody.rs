@@ -18,7 +18,7 @@ mod times;
 pub(crate) use cursor::{Cursor, DockerPoint, Head, LogPlace, Taken};
 #[cfg(test)]
 pub(crate) use disk::simulated::{Dice, SimDisk};
-pub(crate) use disk::{Disk, RealDisk};
+pub(crate) use disk::{Disk, Lock, RealDisk};
 pub(crate) use journal_point::JournalPoint;
 pub(crate) use ledger::{Backlog, Claim, Effect, Imported, Ledger, Outcome, Seam, Ticket, Track};
 #[cfg(any(fuzzing, test))]

@@ -2,7 +2,7 @@
 //! must hold of every text. Compiled for `cargo fuzz` and for tests only.
 //! In: any bytes.  Out: a panic where a parser is wrong.  Owns: the table of targets.
 
-use crate::agent::Settings;
+use crate::agent::{Settings, fuzz_limits, fuzz_state};
 use crate::config::{
     Invalid, Node, Position, bytes, expand_env, go_duration, lines, parse_yaml, suspicious_references,
 };
@@ -21,7 +21,7 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 18] = [
+const TARGETS: [(&str, Check); 19] = [
     ("config", Check::Text(config)),
     ("docker_api", Check::Bytes(docker_api)),
     ("docker_record", Check::Bytes(source::docker::fuzz_record)),
@@ -36,6 +36,7 @@ const TARGETS: [(&str, Check); 18] = [
     ("push", Check::Bytes(source::push::fuzz)),
     ("re2", Check::Text(pipeline::re2)),
     ("redact", Check::Bytes(pipeline::redact)),
+    ("replay", Check::Bytes(replay)),
     ("selector", Check::Text(pipeline::selector)),
     ("syslog", Check::Bytes(source::syslog::fuzz)),
     ("template", Check::Text(pipeline::template)),
@@ -61,6 +62,14 @@ pub fn run(target: &str, input: &[u8]) {
 fn docker_api(input: &[u8]) {
     docker::fuzz(input);
     source::docker::fuzz(input);
+}
+
+/// How far a replay is, and what a Loki says of itself.
+fn replay(input: &[u8]) {
+    fuzz_state(input);
+    if let Ok(text) = str::from_utf8(input) {
+        fuzz_limits(text);
+    }
 }
 
 /// A configuration file: decoded whole, without opening anything it names.

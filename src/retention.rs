@@ -16,9 +16,9 @@ mod query;
 mod tiers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub(crate) use archive::{Archive, ArchiveError, Entry, run, show_time};
+pub(crate) use archive::{Archive, ArchiveError, Entry, Stream, run, show_time};
 pub(crate) use filter::Filter;
 pub(crate) use lifecycle::{
     INTERVAL as LIFECYCLE_INTERVAL, Step, command as run_lifecycle, preview as preview_lifecycle,

@@ -369,7 +369,8 @@ fn plain_batches(wait: Duration) -> batch::Settings {
     batch::Settings { wait, size, external_labels, max_streams: None, tenant: None }
 }
 
-fn inlet(queue: mpsc::Sender<batch::Inbound>, metrics: &ClientMetrics) -> Inlet {
+/// The way to a client.
+pub(super) fn inlet(queue: mpsc::Sender<batch::Inbound>, metrics: &ClientMetrics) -> Inlet {
     let (received, in_flight) = (metrics.received_entries.clone(), metrics.in_flight_entries.clone());
     Inlet { queue, received, in_flight, queues: metrics.path.queues.clone() }
 }

@@ -2,6 +2,7 @@
 //! In: what was given.  Out: entries, tables, an exit code.  Owns: nothing.
 
 mod lifecycle;
+mod replay;
 mod show;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::agent::Loaded;
 use crate::cli::archive::show::Format;
 use crate::cli::checks;
 use crate::cli::flags::Given;
@@ -53,9 +55,13 @@ pub(super) fn run(given: &Given) -> ExitCode {
     let selector = words.next();
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match (action, selector, words.next()) {
+        (Some(action), ..) if let Some(flag) = in_vain(given, action) => {
+            Err(End::Wrong(format!("-{flag} has no meaning for {action}")))
+        }
         (_, _, Some(word)) => Err(End::Wrong(format!("`{word}` is one word too many"))),
         (Some("query"), selector, None) => query(given, selector, &mut out),
         (Some("export"), selector, None) => export(given, selector, &mut out),
+        (Some("replay"), selector, None) => replay::replay(given, selector, &mut out),
         (Some("ls"), None, None) => list(given, &mut out),
         (Some("verify"), None, None) => verify(given, &mut out),
         (Some("lifecycle"), None, None) => look_after(given, &mut out),
@@ -69,7 +75,7 @@ pub(super) fn run(given: &Given) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(End::Wrong(problem)) => wrong(&format!(
-            "{problem}\n  = help: one of query, ls, verify, export, lifecycle; see `tailwater help archive`"
+            "{problem}\n  = help: one of query, ls, verify, export, replay, lifecycle; see `tailwater help archive`"
         )),
         Err(End::Exit(code)) => code,
         Err(End::Broken(problem)) => {
@@ -82,6 +88,12 @@ pub(super) fn run(given: &Given) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A flag that means nothing to a command.
+fn in_vain(given: &Given, action: &str) -> Option<&'static str> {
+    let flags = if action == "replay" { &replay::FLAGS_OF_OTHERS[..] } else { &replay::FLAGS };
+    flags.iter().find(|flag| given.text(flag).is_some()).copied()
 }
 
 fn query(given: &Given, selector: Option<&str>, out: &mut impl Write) -> Result<ExitCode, End> {
@@ -171,14 +183,13 @@ fn look_after(given: &Given, out: &mut impl Write) -> Result<ExitCode, End> {
         let problem = "lifecycle goes by the tiers of the configuration, not by -store";
         return Err(End::Wrong(problem.to_owned()));
     }
-    let settings = settings(given)?;
+    let settings = settings(&mut checks::load(given).map_err(End::Exit)?)?;
     lifecycle::run(settings, given.is_true("dry-run"), out).map_err(End::Output)?.map_err(End::Broken)
 }
 
-fn settings(given: &Given) -> Result<Arc<Settings>, End> {
-    let mut loaded = checks::load(given).map_err(End::Exit)?;
+fn settings(loaded: &mut Loaded) -> Result<Arc<Settings>, End> {
     loaded.settings.archive_by_default();
-    let Some(settings) = loaded.settings.retention else {
+    let Some(settings) = loaded.settings.retention.clone() else {
         let problem = format!("{} has no archive\n  = help: name one with -store DIR", loaded.name);
         return Err(End::Broken(problem));
     };
@@ -186,11 +197,17 @@ fn settings(given: &Given) -> Result<Arc<Settings>, End> {
 }
 
 fn open(given: &Given) -> Result<Archive, End> {
-    if let Some(store) = given.text("store") {
-        let places = vec![Place::directory("", existing(store.as_ref())?)];
-        return Ok(Archive { places, settings: None });
+    match given.text("store") {
+        Some(store) => of_store(store),
+        None => of_settings(settings(&mut checks::load(given).map_err(End::Exit)?)?),
     }
-    let settings = settings(given)?;
+}
+
+fn of_store(store: &str) -> Result<Archive, End> {
+    Ok(Archive { places: vec![Place::directory("", existing(store.as_ref())?)], settings: None })
+}
+
+fn of_settings(settings: Arc<Settings>) -> Result<Archive, End> {
     if let Some((_, Location::Directory(first))) = settings.stores().next() {
         existing(first)?;
     }
@@ -254,7 +271,8 @@ impl Progress {
 
     fn tell(&mut self, what: &str) {
         if self.watched && self.since.elapsed() >= PATIENCE {
-            eprint!("\r\u{1b}[K{what}");
+            // What is logged meanwhile writes over it.
+            eprint!("\r\u{1b}[K{what}\r");
             self.shown = true;
         }
     }

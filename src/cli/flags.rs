@@ -161,7 +161,7 @@ impl Verb {
                 "Shows what each stage does to the lines of standard input; fails when one cannot do its work"
             }
             Verb::Archive => {
-                "Searches, lists, verifies or exports what is archived, whether the agent runs or not; moves and removes what is due"
+                "Searches, lists, verifies, exports or replays what is archived, whether the agent runs or not; moves and removes what is due"
             }
             Verb::Retention => "Prints what makes Loki keep the hot tier, by the same rules",
             Verb::Version => "Prints the version",
@@ -176,7 +176,7 @@ impl Verb {
             Verb::Check => "check -config.file=FILE [-flag[=value] ...]",
             Verb::Inspect => "inspect -config.file=FILE [-job=NAME] [-flag[=value] ...] < SAMPLE",
             Verb::Archive => {
-                "archive query|ls|verify|export|lifecycle ['{label=\"value\"}'] [-flag[=value] ...]"
+                "archive query|ls|verify|export|replay|lifecycle ['{name=\"value\"}'] [-flag ...]"
             }
             Verb::Retention => "retention loki -config.file=FILE",
             Verb::Version => "version",

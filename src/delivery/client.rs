@@ -96,6 +96,11 @@ impl Client {
         &self.settings.name
     }
 
+    /// How it wants its batches.
+    pub(crate) fn batch(&self) -> &crate::batch::Settings {
+        &self.settings.batch
+    }
+
     /// What it counts with.
     pub(crate) fn metrics(&self) -> &ClientMetrics {
         &self.metrics

@@ -50,11 +50,24 @@ impl Client {
     pub(crate) async fn post(
         &self,
         url: &Url,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: bytes::Bytes,
     ) -> Result<Response, SendError> {
+        self.send(headers, self.connection.client().post(url.clone()).body(body)).await
+    }
+
+    /// Gets a page.
+    pub(crate) async fn get(&self, url: &Url) -> Result<Response, SendError> {
+        self.send(HeaderMap::new(), self.connection.client().get(url.clone())).await
+    }
+
+    async fn send(
+        &self,
+        mut headers: HeaderMap,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Response, SendError> {
         self.identity.add_to(&mut headers).await.map_err(SendError::Identity)?;
-        let request = self.connection.client().post(url.clone()).headers(headers).body(body);
+        let request = request.headers(headers);
         let response = request.send().await.map_err(SendError::Http)?;
         self.identity.note(response.status()).await;
         Ok(response)

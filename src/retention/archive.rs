@@ -28,8 +28,8 @@ pub(super) mod crashes;
 
 #[cfg(test)]
 pub(super) use crashes::{object_size, seal_now};
-pub(crate) use entry::Entry;
 pub(super) use entry::Streams;
+pub(crate) use entry::{Entry, Stream};
 pub(super) use layout::{
     DAYS, LOG, Name, OBJECT, TOMBSTONE, compacted_name, date_of, day_of, manifest_of, object_of,
     service_directory, tombstone_of,

@@ -54,8 +54,19 @@ fn archive(directory: &Path) -> Archive {
     Archive::open(Arc::new(RealDisk), settings(&store, 2_000), &store).unwrap()
 }
 
+/// A tenant, what it pushes, and whether that is sealed.
+pub(crate) type Records = Vec<(Option<String>, Vec<Made>, bool)>;
+
+pub(crate) fn records() -> impl Strategy<Value = Records> {
+    let tenant = proptest::option::of("[a-b]{1}");
+    proptest::collection::vec(
+        (tenant, proptest::collection::vec(made(), 1..12), prop::bool::weighted(0.3)),
+        0..8,
+    )
+}
+
 /// Puts records into an archive and seals after some of them; what is left stays in the log.
-fn fill(directory: &Path, records: &[(Option<String>, Vec<Made>, bool)]) {
+pub(crate) fn fill(directory: &Path, records: &Records) {
     let mut archive = archive(directory);
     for (tenant, entries, seal) in records {
         archive.log_now(&[record(tenant.as_deref(), entries)]);
@@ -63,6 +74,11 @@ fn fill(directory: &Path, records: &[(Option<String>, Vec<Made>, bool)]) {
             seal_now(&mut archive);
         }
     }
+}
+
+/// Seals what is in the log.
+pub(crate) fn seal(directory: &Path) {
+    seal_now(&mut archive(directory));
 }
 
 fn ask(directory: &Path, filter: &Filter, forward: bool) -> Vec<Entry> {
@@ -82,7 +98,7 @@ fn whole(entry: &Entry) -> Whole {
 }
 
 /// The plainest way to find something.
-fn naive(records: &[(Option<String>, Vec<Made>, bool)], filter: &Filter) -> Vec<Whole> {
+fn naive(records: &Records, filter: &Filter) -> Vec<Whole> {
     let mut found: Vec<Whole> = records
         .iter()
         .flat_map(|(tenant, entries, _)| {
@@ -123,10 +139,7 @@ proptest! {
 
     #[test]
     fn what_is_asked_for_is_found_each_once_in_order_of_time(
-        records in proptest::collection::vec(
-            (proptest::option::of("[a-b]{1}"), proptest::collection::vec(made(), 1..12), prop::bool::weighted(0.3)),
-            0..8,
-        ),
+        records in records(),
         questions in proptest::collection::vec(filters(), 1..6),
     ) {
         let directory = tempfile::tempdir().unwrap();

@@ -39,6 +39,7 @@ mod pipeline_page;
 mod prometheus;
 mod push;
 mod reload;
+mod replay;
 mod restart;
 mod rotation;
 mod senders;

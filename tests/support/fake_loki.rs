@@ -51,6 +51,8 @@ pub struct FakeLoki {
 struct Shared {
     now: Now,
     limits: Mutex<Limits>,
+    /// What `/config` says; without it there is no such page.
+    configuration: Mutex<Option<String>>,
     script: Mutex<Script>,
     store: Mutex<Store>,
     changed: watch::Sender<()>,
@@ -67,6 +69,7 @@ impl FakeLoki {
         let shared = Arc::new(Shared {
             now,
             limits: Mutex::new(limits),
+            configuration: Mutex::default(),
             script: Mutex::default(),
             store: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -95,6 +98,11 @@ impl FakeLoki {
 
     pub fn set_limits(&self, limits: Limits) {
         *lock(&self.shared.limits) = limits;
+    }
+
+    /// Says this at `/config` from now on, as a Loki does that no gateway stands before.
+    pub fn say_configuration(&self, yaml: &str) {
+        *lock(&self.shared.configuration) = Some(yaml.to_owned());
     }
 
     /// Queues `fault` for the next `n` pushes, behind those queued before.

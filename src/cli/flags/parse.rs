@@ -2,7 +2,7 @@
 //! In: arguments, the program's name first.  Out: what was given, a wish for help, or what is wrong.  Owns: nothing.
 //!
 //! `-name value`, `-name=value` and the same with two dashes are all one; a boolean takes its value only after `=`; the
-//! first argument that is no flag, and `--`, end the flags; of repeated flags the last counts.
+//! first argument that is no flag, and `--`, end the flags; of repeated flags the last counts, but for labels of a replay.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -11,6 +11,9 @@ use std::fmt;
 use crate::cli::flags::value::check;
 use crate::cli::flags::{Effect, FLAGS, Flag, Kind, Verb};
 use crate::config::nearest;
+
+/// The flag that counts each time.
+const REPEATED: &str = "label";
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -41,6 +44,11 @@ impl Given {
         self.text(name) == Some("true")
     }
 
+    /// Every value given for a flag that may be repeated.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.iter().filter(move |(flag, _)| flag.name == name).map(|(_, value)| value)
+    }
+
     /// All that was given, in the order in which it was first named.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static Flag, &str)> {
         self.values.iter().map(|(flag, value)| (*flag, value.as_str()))
@@ -53,8 +61,8 @@ impl Given {
 
     fn set(&mut self, flag: &'static Flag, value: String) {
         match self.values.iter_mut().find(|(known, _)| known.name == flag.name) {
-            Some((_, old)) => *old = value,
-            None => self.values.push((flag, value)),
+            Some((_, old)) if flag.name != REPEATED => *old = value,
+            _ => self.values.push((flag, value)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted of one client.
 //! In: outcomes of its entries and requests.  Out: its series.  Owns: nothing.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::metrics::own::{ClientPath, Own, REQUEST_BOUNDS};
@@ -147,6 +148,25 @@ impl ClientMetrics {
     pub(crate) fn retried(&self, reason: &str) {
         debug_assert!(RETRIED.contains(&reason), "`{reason}` is not in the list");
         self.retries.series(self.reason(reason)).add(1.0);
+    }
+
+    /// Entries Loki refused for good, by reason.
+    pub(crate) fn refused_by_reason(&self) -> BTreeMap<String, u64> {
+        self.by_reason(&self.refused_entries)
+    }
+
+    /// Pushes that were tried again, by reason.
+    pub(crate) fn retries_by_reason(&self) -> BTreeMap<String, u64> {
+        self.by_reason(&self.retries)
+    }
+
+    fn by_reason(&self, family: &Family) -> BTreeMap<String, u64> {
+        let of = |pairs: &Pairs, name: &str| {
+            pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()).unwrap_or_default()
+        };
+        let series = family.all().into_iter().filter(|(pairs, _)| of(pairs, "client") == self.client);
+        let counts = series.map(|(pairs, series)| (of(&pairs, "reason"), series.value() as u64));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 
     /// A spool with so many entries is the client's from now on. What it had on disk before may be the same, or not all.

@@ -27,7 +27,7 @@ pub(crate) struct Entry {
 }
 
 /// What entries of one stream have in common.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stream {
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) labels: BTreeMap<String, String>,

@@ -133,6 +133,10 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, ResetNow> {
     let reply = match (request.method(), request.uri().path()) {
         (&Method::GET, "/ready") => Reply::refusal(200, "ready"),
+        (&Method::GET, "/config") => match lock(&shared.configuration).clone() {
+            Some(yaml) => Reply::refusal(200, yaml),
+            None => Reply::refusal(404, "404 page not found"),
+        },
         (&Method::POST, PUSH_PATH) => return Exchange::take(shared, request).await,
         (method, path) => {
             let (status, body) =
