@@ -25,4 +25,4 @@ pub(crate) use lifecycle::{
 };
 pub(crate) use loki::loki_retention;
 pub(crate) use query::{Answer, Place, Stocks, check, stock, unsealed_entries};
-pub(crate) use tiers::{Location, Rule, Settings, Tier};
+pub(crate) use tiers::{Bucket, Location, Rule, S3, Settings, Tier};

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -25,6 +25,9 @@ use crate::metrics::LogLines;
 
 /// How often it is looked for what was left out and is to be said now.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(10);
+
+/// A storage's client, which tells of each attempt. Whoever asked it says what failed in the end.
+const STORAGE: &str = "object_store";
 
 /// What is logged, and how.
 pub(super) struct Log {
@@ -89,6 +92,10 @@ struct Lines {
 struct Writing(Arc<Lines>);
 
 impl<S: Subscriber> Layer<S> for Writing {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        *metadata.level() <= Level::WARN || !metadata.target().starts_with(STORAGE)
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let now = clock::moment();
         let decision = self.0.throttle().as_mut().map(|throttle| throttle.decide(event, now));

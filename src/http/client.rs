@@ -40,6 +40,12 @@ impl Client {
         Ok(Client { connection, identity: Identity::new(&settings)? })
     }
 
+    /// Sends a request that has all it needs: whoever signs what is sent cannot have anything added.
+    #[cfg(feature = "s3")]
+    pub(crate) async fn execute(&self, request: reqwest::Request) -> Result<Response, SendError> {
+        self.connection.client().execute(request).await.map_err(SendError::Http)
+    }
+
     /// Posts `body`; headers that are already there stay as they are.
     pub(crate) async fn post(
         &self,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::metrics::registry::{Family, Kind, Series};
+use crate::metrics::registry::{Family, Kind, Series, pairs};
 
 /// What comes into the archive, is in it, and is lost on the way.
 #[derive(Clone, Debug)]
@@ -34,10 +34,17 @@ pub(crate) struct ArchiveMetrics {
     /// By `action` (expire, move, compact, clear).
     steps: Arc<Family>,
     step_bytes: Arc<Family>,
+    /// By `operation` (list, read, put, remove) and `result` (ok, not_found, failed).
+    requests: Arc<Family>,
+    /// By `operation`.
+    request_seconds: Arc<Family>,
 }
 
 /// Bounds of `tailwater_archive_seal_duration_seconds`.
 const BOUNDS: [f64; 8] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Bounds of `tailwater_archive_store_request_duration_seconds`.
+const REQUEST_BOUNDS: [f64; 7] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 impl ArchiveMetrics {
     pub(super) fn register(family: impl Fn(&str, &str, Kind) -> Arc<Family>) -> ArchiveMetrics {
@@ -97,6 +104,15 @@ impl ArchiveMetrics {
                 "Objects that were moved, compacted, removed",
             ),
             step_bytes: counter("tailwater_archive_lifecycle_bytes_total", "Bytes of these objects"),
+            requests: counter(
+                "tailwater_archive_store_requests_total",
+                "What was asked of the stores, each with all its attempts",
+            ),
+            request_seconds: family(
+                "tailwater_archive_store_request_duration_seconds",
+                "How long that took",
+                Kind::Histogram(REQUEST_BOUNDS.to_vec()),
+            ),
         }
     }
 
@@ -116,6 +132,12 @@ impl ArchiveMetrics {
     pub(crate) fn lifecycle_step(&self, action: &str, bytes: u64) {
         self.steps.with("action", action).add(1.0);
         self.step_bytes.with("action", action).add(bytes as f64);
+    }
+
+    /// A store was asked something.
+    pub(crate) fn asked(&self, operation: &str, result: &str, seconds: f64) {
+        self.requests.series(pairs([("operation", operation), ("result", result)])).add(1.0);
+        self.request_seconds.with("operation", operation).observe(seconds, &REQUEST_BOUNDS);
     }
 
     /// Something failed, and is tried again.

@@ -1,14 +1,24 @@
 //! Where the objects of a tier are, whatever kind of place that is.
 //! In: names and bytes.  Out: what the place says.  Owns: nothing. Names are paths below the store, with `/`.
 
+mod counted;
 mod directory;
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::fmt::Debug;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::retention::tiers::Bucket;
+
+pub(crate) use counted::Counted;
 pub(crate) use directory::Directory;
+
+/// Objects that are read at once.
+pub(crate) const TOGETHER: usize = 16;
 
 /// A place for objects. Every call blocks until it is done or has failed, so it is for threads that may.
 pub(crate) trait Objects: Debug + Send + Sync {
@@ -29,6 +39,11 @@ pub(crate) trait Objects: Debug + Send + Sync {
     /// A whole object.
     fn read(&self, name: &str) -> io::Result<Bytes>;
 
+    /// The same of several, [`TOGETHER`] at most; where each takes its time, at once.
+    fn read_several(&self, names: &[String]) -> Vec<io::Result<Bytes>> {
+        names.iter().map(|name| self.read(name)).collect()
+    }
+
     /// Puts an object in its place, durably, in place of what had its name before. Whoever reads sees all of it or
     /// nothing.
     fn put(&self, name: &str, bytes: Bytes) -> io::Result<()>;
@@ -41,6 +56,18 @@ pub(crate) trait Objects: Debug + Send + Sync {
 
     /// What messages call the place.
     fn name(&self) -> String;
+}
+
+/// A bucket; asks nothing of it yet.
+#[cfg(feature = "s3")]
+pub(crate) fn bucket(bucket: &Bucket) -> io::Result<Arc<dyn Objects>> {
+    Ok(Arc::new(s3::S3::open(bucket)?))
+}
+
+/// The configuration refuses it before.
+#[cfg(not(feature = "s3"))]
+pub(crate) fn bucket(bucket: &Bucket) -> io::Result<Arc<dyn Objects>> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, format!("{bucket}: this build has no S3")))
 }
 
 /// What is in a directory.

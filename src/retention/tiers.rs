@@ -1,6 +1,8 @@
 //! How long entries stay, and where.
 //! In: the configuration, checked.  Out: which tier writes the archive, what a rule says of a stream.  Owns: nothing.
 
+mod bucket;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -12,7 +14,9 @@ use crate::custody::Disk;
 use crate::pipeline::Selector;
 use crate::record::ByteCount;
 use crate::retention::archive::LOG;
-use crate::retention::objects::{Directory, Objects};
+use crate::retention::objects::{self, Directory, Objects};
+
+pub(crate) use bucket::{Bucket, S3};
 
 /// The block `retention`.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub(crate) struct Tier {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Location {
     Directory(PathBuf),
+    Bucket(Bucket),
 }
 
 /// Streams that are kept for another time than the tiers say.
@@ -77,10 +82,11 @@ impl Settings {
 }
 
 impl Location {
-    /// Makes and reads nothing yet.
+    /// Asks nothing of the place yet.
     pub(crate) fn open(&self, disk: Arc<dyn Disk>) -> io::Result<Arc<dyn Objects>> {
         match self {
             Location::Directory(root) => Ok(Arc::new(Directory::new(disk, root))),
+            Location::Bucket(bucket) => objects::bucket(bucket),
         }
     }
 }
@@ -89,6 +95,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Location::Directory(root) => root.display().fmt(f),
+            Location::Bucket(bucket) => bucket.fmt(f),
         }
     }
 }

@@ -39,7 +39,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("pipeline", &["batch", "clock", "config", "custody", "flow", "metrics", "record", "targets"]),
     ("batch", &["clock", "custody", "flow", "metrics", "record"]),
     ("delivery", &["batch", "clock", "custody", "flow", "http", "metrics", "record"]),
-    ("retention", &["batch", "clock", "config", "custody", "flow", "metrics", "pipeline", "record"]),
+    ("retention", &["batch", "clock", "config", "custody", "flow", "http", "metrics", "pipeline", "record"]),
     ("http", &["clock", "record"]),
     ("custody", &["clock", "flow", "record"]),
     ("config", &[]),

@@ -9,6 +9,7 @@ mod support;
 
 mod agent;
 mod archive;
+mod buckets;
 mod cardinality;
 mod client_http;
 mod config;

@@ -21,3 +21,4 @@ pub mod fake_docker;
 pub mod fake_loki;
 pub mod journal;
 pub mod ledger;
+pub mod moto;

@@ -85,13 +85,23 @@ pub(super) fn http_client(
         }
         (auth, None) => auth,
     };
-    let connection = ConnectionSettings {
-        tls: block.optional("tls_config", tls)?.unwrap_or_default(),
-        proxy: proxy(node, block)?,
-        follow_redirects: block.optional("follow_redirects", Node::boolean)?.unwrap_or(true),
-    };
+    let follow_redirects = block.optional("follow_redirects", Node::boolean)?.unwrap_or(true);
+    let connection = connection(node, block, follow_redirects)?;
     let headers = block.optional("http_headers", http_headers)?.unwrap_or_default();
     Ok(http::Settings { auth, headers, connection, timeout })
+}
+
+/// Reads how a server is reached.
+pub(super) fn connection(
+    node: &Node,
+    block: &Block<'_>,
+    follow_redirects: bool,
+) -> Result<ConnectionSettings, Invalid> {
+    Ok(ConnectionSettings {
+        tls: block.optional("tls_config", tls)?.unwrap_or_default(),
+        proxy: proxy(node, block)?,
+        follow_redirects,
+    })
 }
 
 fn auth(node: &Node, block: &Block<'_>) -> Result<Auth, Invalid> {
@@ -164,11 +174,7 @@ fn oauth2(node: &Node) -> Result<Auth, Invalid> {
         token_url,
         scopes,
         endpoint_params,
-        connection: ConnectionSettings {
-            tls: block.optional("tls_config", tls)?.unwrap_or_default(),
-            proxy: proxy(node, &block)?,
-            follow_redirects: true,
-        },
+        connection: connection(node, &block, true)?,
     };
     Ok(Auth::OAuth2(Box::new(settings)))
 }

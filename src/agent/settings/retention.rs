@@ -1,18 +1,22 @@
 //! The `retention` block: what is archived, where and for how long.
 //! In: the block.  Out: settings of the archive.  Owns: its tables.
 
+mod s3;
+
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::settings::above_zero;
 use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::Selector;
 use crate::record::ByteCount;
-use crate::retention::{LIFECYCLE_INTERVAL, Location, Rule, Settings, Tier};
+use crate::retention::{LIFECYCLE_INTERVAL, Location, Rule, S3, Settings, Tier};
 
 pub(super) static RETENTION: Table = Table(&[
     row("tiers", Kind::List(&TIER), "", "Required: where entries are, by age"),
+    row("s3", Kind::Block(&s3::S3), "", "How buckets of `s3://` are reached"),
     row(
         "rules",
         Kind::List(&RULE),
@@ -47,7 +51,7 @@ static TIER: Table = Table(&[
         "store",
         Kind::Text,
         "",
-        "A directory of this agent alone; tiers without one come first and are Loki's",
+        "A directory of this agent alone, or `s3://bucket/prefix`; tiers without one come first and are Loki's",
     ),
 ]);
 
@@ -69,9 +73,10 @@ const EMBEDDED_UNTIL: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) fn decode(node: &Node, positions: &Path) -> Result<Settings, Invalid> {
     let block = node.block(&RETENTION)?;
     let list = block.required("tiers")?;
+    let server = Arc::new(s3::decode(block.get("s3"))?);
     let mut tiers: Vec<Tier> = Vec::new();
     for node in list.list()? {
-        let next = tier(node, &tiers)?;
+        let next = tier(node, &tiers, &server)?;
         tiers.push(next);
     }
     if !tiers.iter().any(|tier| tier.store.is_some()) {
@@ -117,7 +122,7 @@ fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-fn tier(node: &Node, before: &[Tier]) -> Result<Tier, Invalid> {
+fn tier(node: &Node, before: &[Tier], server: &Arc<S3>) -> Result<Tier, Invalid> {
     let block = node.block(&TIER)?;
     let name = block.required("name")?;
     if before.iter().any(|tier| Some(tier.name.as_str()) == name.scalar()) {
@@ -130,7 +135,7 @@ fn tier(node: &Node, before: &[Tier]) -> Result<Tier, Invalid> {
         let invalid = given.invalid("a tier reaches further than the one before it, and beyond 0");
         return Err(invalid.help("list tiers from the youngest entries to the oldest, such as 30d, 60d, 90d"));
     }
-    let store = block.optional("store", |node| store(node, before))?;
+    let store = block.optional("store", |node| store(node, before, server))?;
     if store.is_none() && before.iter().any(|tier| tier.store.is_some()) {
         let invalid = name.invalid("a tier without a `store` is Loki's, and comes before those with one");
         return Err(invalid.help("give it a `store`, or list it first"));
@@ -138,16 +143,22 @@ fn tier(node: &Node, before: &[Tier]) -> Result<Tier, Invalid> {
     Ok(Tier { name: name.text()?.to_owned(), until, store })
 }
 
-fn store(node: &Node, before: &[Tier]) -> Result<Location, Invalid> {
+fn store(node: &Node, before: &[Tier], server: &Arc<S3>) -> Result<Location, Invalid> {
     let text = node.text()?;
-    if let Some((scheme, _)) = text.split_once("://") {
-        let invalid = node.invalid(format!("a store in `{scheme}://` is not supported yet"));
-        return Err(invalid.help("name a directory; a bucket that is mounted as one will do"));
-    }
-    if text.is_empty() {
-        return Err(node.invalid("a store is a directory"));
-    }
-    let store = Location::Directory(text.into());
+    let store = match text.split_once("://") {
+        Some(("s3", _)) if !cfg!(feature = "s3") => {
+            let invalid = node.invalid("this build has no S3");
+            return Err(invalid
+                .help("build it with the feature `s3`, which is on unless left out, or name a directory"));
+        }
+        Some(("s3", path)) => Location::Bucket(s3::bucket(node, path, server)?),
+        Some((scheme, _)) => {
+            let invalid = node.invalid(format!("a store in `{scheme}://` is not supported"));
+            return Err(invalid.help("name a directory or a bucket, such as s3://logs/cold"));
+        }
+        None if text.is_empty() => return Err(node.invalid("a store is a directory or a bucket")),
+        None => Location::Directory(text.into()),
+    };
     if before.iter().any(|tier| tier.store.as_ref() == Some(&store)) {
         return Err(node.invalid("two tiers have the same store"));
     }
@@ -212,6 +223,22 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_is_a_store_as_far_as_this_build_has_them() {
+        let text = "tiers: [{name: a, until: 1d, store: 's3://logs/a'}, {name: b, until: 2d, store: /b}]\n\
+                    s3: {endpoint: 'http://minio:9000'}";
+        if cfg!(feature = "s3") {
+            let settings = decoded(text).unwrap();
+            let stores: Vec<_> = settings.stores().map(|(_, store)| store.to_string()).collect();
+            assert_eq!(stores, ["s3://logs/a", "/b"]);
+            assert_eq!(settings.log_directory(), Path::new("/state/archive.wal"));
+            let twice = text.replace("/b}", "s3://logs/a}");
+            assert_eq!(decoded(&twice).unwrap_err(), "f:1:81: two tiers have the same store");
+        } else {
+            assert_eq!(decoded(text).unwrap_err(), "f:1:37: this build has no S3");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_place() {
         let cases = [
             ("{}", "f:1:1: `tiers` is required here"),
@@ -234,8 +261,8 @@ mod tests {
             ),
             ("tiers: [{name: a, until: 30, store: /x}]", "f:1:26: expected a duration such as 5s, 1m or 1d"),
             (
-                "tiers: [{name: a, until: 1d, store: 's3://b/c'}]",
-                "f:1:37: a store in `s3://` is not supported yet",
+                "tiers: [{name: a, until: 1d, store: 'gs://b/c'}]",
+                "f:1:37: a store in `gs://` is not supported",
             ),
             (
                 "tiers: [{name: a, until: 1d, store: /x}, {name: b, until: 2d, store: /x}]",

@@ -10,12 +10,13 @@ use tracing::info;
 
 use crate::clock;
 use crate::custody::{Disk, Peek, Spool, SpoolError, SpoolSettings, WhenFull};
+use crate::metrics::ArchiveMetrics;
 use crate::record::{ByteCount, UnixNanos};
 use crate::retention::archive::layout::manifest_of;
 use crate::retention::archive::manifest::Manifest;
 use crate::retention::archive::owner::Owner;
 use crate::retention::lifecycle::{ClockGuard, Shelf, shelves};
-use crate::retention::objects::Objects;
+use crate::retention::objects::{Counted, Objects};
 use crate::retention::tiers::{Location, Settings};
 
 /// Bytes of the log. When sealing fails for so long that it is full, lines wait at their sources.
@@ -90,6 +91,19 @@ impl Archive {
         let store = Store { objects, disk: disk.clone(), log: directory, host, owner, sealed: sealed.into() };
         let shelves = shelves(&settings, &disk).map_err(broken)?;
         Ok(Archive { settings, log, store: Arc::new(store), shelves, oldest })
+    }
+
+    /// What is asked of its stores is counted from here on.
+    pub(super) fn counted(mut self, metrics: &ArchiveMetrics) -> Archive {
+        let count = |objects: &mut Arc<dyn Objects>| {
+            *objects = Arc::new(Counted::new(objects.clone(), metrics.clone()));
+        };
+        self.shelves.iter_mut().for_each(|shelf| count(&mut shelf.objects));
+        // Nobody else has it yet.
+        if let Some(store) = Arc::get_mut(&mut self.store) {
+            count(&mut store.objects);
+        }
+        self
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) async fn run(
     (metrics, troubles): (ArchiveMetrics, Troubles),
     abandon: CancellationToken,
 ) {
-    let Archive { settings, log, store, shelves, oldest } = archive;
+    let Archive { settings, log, store, shelves, oldest } = archive.counted(&metrics);
     let sealer = Sealer::start(store.clone(), settings.clone());
     let _lifecycle = Runner::start(store.clone(), shelves, &settings, (metrics.clone(), troubles.clone()));
     let now = Instant::now();

@@ -11,10 +11,12 @@ use foldhash::fast::FixedState;
 
 use crate::custody::{Disk, Peek, Record};
 use crate::record::UnixNanos;
-use crate::retention::archive::{Entry, Group, Object, ObjectError, Seal, Streams, manifest_of, object_of};
+use crate::retention::archive::{
+    Entry, Group, Manifest, Object, ObjectError, Seal, Streams, manifest_of, object_of,
+};
 use crate::retention::filter::Filter;
-use crate::retention::objects::Objects;
-use crate::retention::query::listing::{Place, manifest, manifests};
+use crate::retention::objects::{Objects, TOGETHER};
+use crate::retention::query::listing::{Place, decoded, manifests};
 use crate::retention::query::merge::{Merge, Next};
 use crate::retention::tiers::{Rule, kept_for};
 
@@ -87,9 +89,7 @@ impl<'f> Answer<'f> {
             // The log comes first: what is sealed meanwhile is in both then, and not in neither.
             answer.add_log(place)?;
             let read = |error| QueryError { path: place.objects.name(), error };
-            for name in manifests(&*place.objects, filter).map_err(read)? {
-                answer.add_object(place, &name)?;
-            }
+            answer.add_objects(place, manifests(&*place.objects, filter).map_err(read)?)?;
         }
         Ok(answer)
     }
@@ -108,20 +108,27 @@ impl<'f> Answer<'f> {
         Ok(())
     }
 
-    fn add_object(&mut self, place: &Place, name: &str) -> Result<(), QueryError> {
+    /// Adds those that are not known yet, by the names of their manifests.
+    fn add_objects(&mut self, place: &Place, mut names: Vec<String>) -> Result<(), QueryError> {
         let objects = &place.objects;
-        if !self.known.insert(FixedState::with_seed(0).hash_one((objects.name(), name))) {
-            return Ok(());
-        }
-        let manifest = match manifest(&**objects, name) {
-            // Its entries are in the log, when it is sealed once more; or in another object by now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.look_again(name),
-            Err(error) => {
-                self.problems.push(QueryError::of(&**objects, name, error));
-                return Ok(());
+        let store = objects.name();
+        names.retain(|name| {
+            self.known.insert(FixedState::with_seed(0).hash_one((store.as_str(), name.as_str())))
+        });
+        for names in names.chunks(TOGETHER) {
+            for (name, read) in names.iter().zip(objects.read_several(names)) {
+                match read.and_then(|bytes| decoded(&bytes)) {
+                    // Its entries are in the log, when it is sealed once more; or in another object by now.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => self.look_again(name)?,
+                    Err(error) => self.problems.push(QueryError::of(&**objects, name, error)),
+                    Ok(manifest) => self.add_object(objects, &manifest),
+                }
             }
-            Ok(manifest) => manifest,
-        };
+        }
+        Ok(())
+    }
+
+    fn add_object(&mut self, objects: &Arc<dyn Objects>, manifest: &Manifest) {
         let streams = manifest.label_sets();
         if self.filter.overlaps(manifest.first_time, manifest.last_time)
             && streams.is_none_or(|sets| sets.iter().any(|set| self.filter.wants_stream(set)))
@@ -129,7 +136,6 @@ impl<'f> Answer<'f> {
             let object = Source::Object(objects.clone(), manifest.object.clone(), manifest.seal());
             self.add(manifest.first_time, manifest.last_time, object);
         }
-        Ok(())
     }
 
     /// Looks for objects that have come where one has gone: it was compacted, or has moved.
@@ -137,10 +143,9 @@ impl<'f> Answer<'f> {
         let directory = gone.rsplit_once('/').map_or("", |(directory, _)| directory);
         for place in self.places {
             let listed = place.objects.below(directory);
-            let names = listed.map_err(|error| QueryError::of(&*place.objects, directory, error))?;
-            for name in names.iter().filter(|name| object_of(name).is_some()) {
-                self.add_object(place, name)?;
-            }
+            let mut names = listed.map_err(|error| QueryError::of(&*place.objects, directory, error))?;
+            names.retain(|name| object_of(name).is_some());
+            self.add_objects(place, names)?;
         }
         Ok(())
     }

@@ -26,7 +26,8 @@ pub(crate) fn check(places: &[Place], tell: &mut dyn FnMut(usize, usize)) -> io:
         let mut damaged =
             |name: &str, problem: String| checked.damage.push((format!("{}/{name}", store.name()), problem));
         // An object that is put there between the two listings has its manifest in the second.
-        let (objects, manifests) = (files(store, &all)?, manifests(store, &all)?);
+        let objects = files(store, &all).map_err(|error| place.unreadable(error))?;
+        let manifests = manifests(store, &all).map_err(|error| place.unreadable(error))?;
         let known: BTreeSet<String> = manifests.iter().filter_map(|name| object_of(name)).collect();
         for object in objects.iter().filter(|name| name.ends_with(OBJECT) && !known.contains(*name)) {
             damaged(object, "it has no manifest: it is not whole, or being sealed just now".to_owned());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::custody::{Disk, RealDisk};
 use crate::retention::archive::{LOG, Manifest, date_of, object_of, service_directory};
 use crate::retention::filter::Filter;
-use crate::retention::objects::{Directory, Objects};
+use crate::retention::objects::{Directory, Objects, TOGETHER};
 use crate::retention::tiers::{Location, Settings};
 
 /// A store, and the tier it is in.
@@ -44,6 +44,11 @@ impl Place {
         Place { tier: tier.to_owned(), objects, log: Some((disk, root.join(LOG))) }
     }
 
+    /// An error that says where it was.
+    pub(super) fn unreadable(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{} cannot be read: {error}", self.objects.name()))
+    }
+
     /// All there are, that of the log first.
     pub(crate) fn all(settings: &Settings) -> io::Result<Vec<Place>> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -51,6 +56,7 @@ impl Place {
         let place = |(tier, store): (&str, &Location)| {
             let own = match store {
                 Location::Directory(root) => Some(root.join(LOG)),
+                Location::Bucket(_) => None,
             };
             let log = log.take().or(own).map(|log| (disk.clone(), log));
             Ok(Place { tier: tier.to_owned(), objects: store.open(disk.clone())?, log })
@@ -63,16 +69,19 @@ impl Place {
 pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
     let (mut stocks, mut problems) = (BTreeMap::<_, Stock>::new(), Vec::new());
     for place in places {
-        for name in manifests(&*place.objects, &Filter::everything())? {
-            match manifest(&*place.objects, &name) {
-                Ok(manifest) => {
-                    let key = (place.tier.clone(), manifest.date, manifest.service);
-                    let stock = stocks.entry(key).or_default();
-                    stock.objects += 1;
-                    stock.lines += manifest.lines;
-                    stock.bytes += manifest.bytes;
+        let names = manifests(&*place.objects, &Filter::everything());
+        for names in names.map_err(|error| place.unreadable(error))?.chunks(TOGETHER) {
+            for (name, read) in names.iter().zip(place.objects.read_several(names)) {
+                match read.and_then(|bytes| decoded(&bytes)) {
+                    Ok(manifest) => {
+                        let key = (place.tier.clone(), manifest.date, manifest.service);
+                        let stock = stocks.entry(key).or_default();
+                        stock.objects += 1;
+                        stock.lines += manifest.lines;
+                        stock.bytes += manifest.bytes;
+                    }
+                    Err(problem) => problems.push(format!("{}/{name}: {problem}", place.objects.name())),
                 }
-                Err(problem) => problems.push(format!("{}/{name}: {problem}", place.objects.name())),
             }
         }
     }
@@ -81,7 +90,12 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
 
 /// Reads a manifest.
 pub(crate) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
-    Manifest::decode(&objects.read(name)?).map_err(io::Error::other)
+    decoded(&objects.read(name)?)
+}
+
+/// A manifest that was read.
+pub(super) fn decoded(bytes: &[u8]) -> io::Result<Manifest> {
+    Manifest::decode(bytes).map_err(io::Error::other)
 }
 
 /// The manifests in partitions where something may be that is asked for, in order.
