@@ -143,6 +143,10 @@ fn answer(
         }
     }
     progress.clear();
+    if given.is_true("stats") {
+        let read = answer.read_so_far();
+        eprintln!("read {} bytes: {} manifests, {} objects", read.bytes, read.manifests, read.objects);
+    }
     if format.is_none() {
         writeln!(out, "{count}").map_err(End::Output)?;
     }

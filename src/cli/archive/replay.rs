@@ -27,7 +27,7 @@ const RATE: u64 = 2 * 1024 * 1024;
 pub(super) const FLAGS: [&str; 6] = ["client", "label", "rate", "max-bytes", "state", "yes"];
 
 /// Flags of the other commands, which mean nothing here.
-pub(super) const FLAGS_OF_OTHERS: [&str; 3] = ["o", "forward", "count"];
+pub(super) const FLAGS_OF_OTHERS: [&str; 4] = ["o", "forward", "count", "stats"];
 
 /// What is part of the question, beside the selector: another value makes another replay of it.
 const OF_THE_QUESTION: [&str; 6] = ["since", "from", "to", "until", "limit", "max-bytes"];

@@ -45,7 +45,7 @@ const fn ignored(
 /// The table.
 // Two lines a row; formatted it would be eight.
 #[rustfmt::skip]
-pub(crate) static FLAGS: [Flag; 121] = [
+pub(crate) static FLAGS: [Flag; 122] = [
     flag(Inspect, "job", Text, "", "",
         "Job whose stages are shown, where there are several"),
     flag(Inspect, "labels", Labels, "", "",
@@ -70,6 +70,8 @@ pub(crate) static FLAGS: [Flag; 121] = [
         "The oldest entries first"),
     flag(Archive, "count", Bool, "false", "",
         "Show only how many entries there are, of all that match"),
+    flag(Archive, "stats", Bool, "false", "",
+        "Tell at the end how much of the archive was read"),
     flag(Archive, "client", Text, "", "",
         "Client that replay sends to, where there are several"),
     flag(Archive, "label", Labels, "", "",

@@ -50,6 +50,16 @@ pub(crate) struct Answer<'f> {
     problems: Vec<QueryError>,
     /// Sources that were read, of how many.
     progress: (usize, usize),
+    read: Read,
+}
+
+/// What was read of stores.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) manifests: u64,
+    pub(crate) objects: u64,
+    /// Of both.
+    pub(crate) bytes: u64,
 }
 
 /// Where entries are.
@@ -84,6 +94,7 @@ impl<'f> Answer<'f> {
             known: HashSet::new(),
             problems: Vec::new(),
             progress: (0, 0),
+            read: Read::default(),
         };
         for place in places {
             // The log comes first: what is sealed meanwhile is in both then, and not in neither.
@@ -117,6 +128,10 @@ impl<'f> Answer<'f> {
         });
         for names in names.chunks(TOGETHER) {
             for (name, read) in names.iter().zip(objects.read_several(names)) {
+                if let Ok(bytes) = &read {
+                    self.read.manifests += 1;
+                    self.read.bytes += bytes.len() as u64;
+                }
                 match read.and_then(|bytes| decoded(&bytes)) {
                     // Its entries are in the log, when it is sealed once more; or in another object by now.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => self.look_again(name)?,
@@ -153,6 +168,11 @@ impl<'f> Answer<'f> {
     fn add(&mut self, first: UnixNanos, last: UnixNanos, source: Source) {
         self.progress.1 += 1;
         self.merge.add(first, last, source);
+    }
+
+    /// What it took so far.
+    pub(crate) fn read_so_far(&self) -> Read {
+        self.read
     }
 
     /// The next entry; `tell` is told of progress meanwhile. After an error about a file the rest can still be had.
@@ -195,6 +215,8 @@ impl<'f> Answer<'f> {
                     }
                     object => object.map_err(|error| broken(&*objects, &name, error))?,
                 };
+                self.read.objects += 1;
+                self.read.bytes += seal.bytes;
                 let object = Arc::new(Opened { objects, name, object });
                 for group in object.object.groups() {
                     if self.filter.overlaps(group.first, group.last) {
