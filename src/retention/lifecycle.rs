@@ -25,8 +25,8 @@ use crate::custody::Disk;
 use crate::record::{ByteCount, UnixNanos};
 use crate::retention::archive::{DAYS, Manifest, Name, OBJECT, Owner, TOMBSTONE, day_of, manifest_of};
 use crate::retention::lifecycle::fate::{Fate, Plan};
-use crate::retention::objects::Objects;
-use crate::retention::query::manifest;
+use crate::retention::objects::{Objects, TOGETHER};
+use crate::retention::query::decoded;
 use crate::retention::tiers::{Settings, Tier};
 
 pub(crate) use clock_guard::ClockGuard;
@@ -177,31 +177,10 @@ impl Lifecycle {
         let over = day.0.saturating_add(DAYS).saturating_add(nanos(LATE)) <= course.now.0;
         let is_new = over && self.settled_before.get(&key) != Some(&partition.names);
         let plan = Plan::new(&self.shelves, shelf, course.now);
-        let mut known = Vec::new();
-        for name in &partition.objects {
-            let kept_for = Name::parse(name).and_then(|name| name.kept_for);
-            // No entry is older than its day, so most manifests need not be read.
-            if !is_new && plan.fate(day, kept_for) == Fate::Stay {
-                continue;
-            }
-            match manifest(&*objects, &manifest_of(name)) {
-                Ok(manifest) => known.push(Known { kept_for, manifest }),
-                Err(error) => seen.tell(course, Step::failed("read", full_name(name), error)),
-            }
-        }
-        // Compacted already, but for the last steps.
-        let mut replaced: HashSet<String> = HashSet::new();
-        for Known { manifest, .. } in &known {
-            let is_there = |name: &&String| partition.objects.contains(name);
-            let names: Vec<&String> = manifest.replaces.iter().filter(is_there).collect();
-            if !names.is_empty() {
-                let reason = format!("it replaces {} objects that are still there", names.len());
-                let step = Step::new("clear", full_name(&manifest.object), reason, 0);
-                seen.act(course, step, || act::replace(&*objects, manifest, &names));
-                replaced.extend(names.into_iter().cloned());
-            }
-        }
-        known.retain(|known| !replaced.contains(&known.manifest.object));
+        // No entry is older than its day, so most manifests need not be read.
+        let is_wanted = |kept_for| is_new || plan.fate(day, kept_for) != Fate::Stay;
+        let mut known = seen.read(course, &*objects, &partition, is_wanted);
+        seen.finish_compactions(course, &*objects, &partition, &mut known);
         let mut stay = Vec::new();
         for Known { kept_for, manifest } in known {
             if !(course.go_on)() {
@@ -291,6 +270,54 @@ impl Step {
 }
 
 impl Seen {
+    /// Reads manifests of objects that are wanted, by what a rule says of them.
+    fn read(
+        &mut self,
+        course: &mut Course<'_>,
+        objects: &dyn Objects,
+        partition: &Partition,
+        is_wanted: impl Fn(Option<Duration>) -> bool,
+    ) -> Vec<Known> {
+        let kept_for = |name: &String| Name::parse(name).and_then(|name| name.kept_for);
+        let wanted = partition.objects.iter().filter(|name| is_wanted(kept_for(name)));
+        let names: Vec<String> = wanted.map(|name| manifest_of(name)).collect();
+        let mut known = Vec::new();
+        for names in names.chunks(TOGETHER) {
+            for (name, read) in names.iter().zip(objects.read_several(names)) {
+                match read.and_then(|bytes| decoded(&bytes)) {
+                    Ok(manifest) => known.push(Known { kept_for: kept_for(name), manifest }),
+                    Err(error) => {
+                        self.tell(course, Step::failed("read", format!("{}/{name}", objects.name()), error));
+                    }
+                }
+            }
+        }
+        known
+    }
+
+    /// Removes what was compacted already, but for these last steps.
+    fn finish_compactions(
+        &mut self,
+        course: &mut Course<'_>,
+        objects: &dyn Objects,
+        partition: &Partition,
+        known: &mut Vec<Known>,
+    ) {
+        let there: HashSet<&String> = partition.objects.iter().collect();
+        let mut replaced: HashSet<String> = HashSet::new();
+        for Known { manifest, .. } in &*known {
+            let names: Vec<&String> = manifest.replaces.iter().filter(|name| there.contains(name)).collect();
+            if !names.is_empty() {
+                let reason = format!("it replaces {} objects that are still there", names.len());
+                let object = format!("{}/{}", objects.name(), manifest.object);
+                let step = Step::new("clear", object, reason, 0);
+                self.act(course, step, || act::replace(objects, manifest, &names));
+                replaced.extend(names.into_iter().cloned());
+            }
+        }
+        known.retain(|known| !replaced.contains(&known.manifest.object));
+    }
+
     /// Does a step, or does not where nothing is to be changed, and tells of it.
     fn act(&mut self, course: &mut Course<'_>, mut step: Step, work: impl FnOnce() -> io::Result<()>) {
         if !course.dry {

@@ -8,5 +8,6 @@ mod merge;
 
 pub(crate) use answer::{Answer, unsealed_entries};
 pub(crate) use check::check;
-pub(crate) use listing::{Place, Stocks, manifest, stock};
+pub(super) use listing::decoded;
+pub(crate) use listing::{Place, Stocks, stock};
 pub(super) use merge::{Merge, Next};

@@ -89,12 +89,12 @@ pub(crate) fn stock(places: &[Place]) -> io::Result<(Stocks, Vec<String>)> {
 }
 
 /// Reads a manifest.
-pub(crate) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
+pub(super) fn manifest(objects: &dyn Objects, name: &str) -> io::Result<Manifest> {
     decoded(&objects.read(name)?)
 }
 
 /// A manifest that was read.
-pub(super) fn decoded(bytes: &[u8]) -> io::Result<Manifest> {
+pub(crate) fn decoded(bytes: &[u8]) -> io::Result<Manifest> {
     Manifest::decode(bytes).map_err(io::Error::other)
 }
 
