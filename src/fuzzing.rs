@@ -21,7 +21,7 @@ enum Check {
 }
 
 /// By name, as of the directory of their seeds.
-const TARGETS: [(&str, Check); 19] = [
+const TARGETS: [(&str, Check); 20] = [
     ("config", Check::Text(config)),
     ("docker_api", Check::Bytes(docker_api)),
     ("docker_record", Check::Bytes(source::docker::fuzz_record)),
@@ -31,6 +31,7 @@ const TARGETS: [(&str, Check); 19] = [
     ("gelf", Check::Bytes(source::gelf::fuzz)),
     ("go_time", Check::Text(pipeline::go_time)),
     ("journal", Check::Bytes(source::journal::fuzz)),
+    ("json", Check::Text(pipeline::json)),
     ("logfmt", Check::Text(pipeline::logfmt)),
     ("positions", Check::Text(fuzz_promtail)),
     ("push", Check::Bytes(source::push::fuzz)),

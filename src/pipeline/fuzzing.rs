@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use crate::pipeline::go_time::{TimeError, TimeFormat, location};
+use crate::pipeline::json_path;
 use crate::pipeline::re2::{PatternError, Replacement};
 use crate::pipeline::selector::{Selector, SelectorError};
 use crate::pipeline::stages::logfmt_pairs;
@@ -180,6 +181,11 @@ pub(crate) fn selector(text: &str) {
             }
         }
     }
+}
+
+/// A line of JSON: what is found fast is what serde_json finds.
+pub(crate) fn json(text: &str) {
+    json_path::compare(text);
 }
 
 /// A line of logfmt. Its pairs, written again, are the same pairs.

@@ -4,6 +4,11 @@
 //! Plain paths (`level`, `context.symbol`, `items[0].id`) form a tree that is walked while serde_json reads: what
 //! nobody asked for is skipped, never built. All other JMESPath expressions go to the `jmespath` crate.
 
+mod scan;
+
+#[cfg(any(fuzzing, test))]
+pub(super) use scan::compare;
+
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -105,6 +110,17 @@ impl PathTree {
         if !matches!(first, Some(b'{' | b'n')) {
             return Err(Malformed);
         }
+        if self.is_flat() && scan::scan(text, self, found).is_some() {
+            return Ok(());
+        }
+        found.values.clear();
+        found.text.clear();
+        self.missing(found);
+        self.read_with_serde(text, found)
+    }
+
+    /// The same for every text, after `missing`.
+    fn read_with_serde(&self, text: &str, found: &mut Extraction) -> Result<(), Malformed> {
         let mut reader = serde_json::Deserializer::from_str(text);
         Seed { tree: self, found }.deserialize(&mut reader).map_err(|_| Malformed)?;
         reader.end().map_err(|_| Malformed)
@@ -115,6 +131,12 @@ impl PathTree {
         found.values.extend(self.names.iter().map(|name| (*name, Value::Null)));
         self.keys.iter().for_each(|(_, below)| below.missing(found));
         self.items.iter().for_each(|(_, below)| below.missing(found));
+    }
+
+    /// Only keys of the object itself are asked for.
+    fn is_flat(&self) -> bool {
+        let is_leaf = |(_, below): &(String, PathTree)| below.is_leaf();
+        self.names.is_empty() && self.items.is_empty() && self.keys.iter().all(is_leaf)
     }
 
     fn is_leaf(&self) -> bool {
