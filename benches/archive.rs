@@ -128,7 +128,7 @@ fn reading(megabytes: u64) {
     for (what, question) in [
         ("one service, one hour", vec![r#"{service="redis"}"#, hour[0], hour[1]]),
         ("all services, one hour", vec![hour[0], hour[1]]),
-        ("one service, all day, a text", vec![r#"{service="redis"} |= "order 77777 ""#]),
+        ("one service, all day, a text", vec![r#"{service="redis"} |= "order 77777""#]),
         ("everything", vec![]),
     ] {
         let (count, read, seconds) = ask(&question);
