@@ -39,11 +39,15 @@ struct Figures {
     rate: f64,
     cpu: f64,
     peak: f64,
+    /// Of all lines, in percent.
+    sealed: f64,
 }
 
 /// The same lines with and without an archive, in turns.
 fn cost(lines: u64) {
-    println!("| cores | archive | lines/s | CPU per line | peak memory |\n|---|---|---|---|---|");
+    println!(
+        "| cores | archive | lines/s | CPU per line | peak memory | sealed by then |\n|---|---|---|---|---|---|"
+    );
     for cores in [Cores::One, Cores::All] {
         let mut runs = [Vec::new(), Vec::new()];
         for _ in 0..RUNS {
@@ -52,11 +56,11 @@ fn cost(lines: u64) {
             }
         }
         let [without, with] = runs.map(median);
-        for (archive, Figures { rate, cpu, peak }) in [("no", without), ("yes", with)] {
-            println!("| {cores} | {archive} | {rate:.0} | {cpu:.2} µs | {peak:.1} MiB |");
+        for (archive, Figures { rate, cpu, peak, sealed }) in [("no", without), ("yes", with)] {
+            println!("| {cores} | {archive} | {rate:.0} | {cpu:.2} µs | {peak:.1} MiB | {sealed:.0} % |");
         }
         println!(
-            "| {cores} | | {:.0} % less | {:+.2} µs | |",
+            "| {cores} | | {:.0} % less | {:+.2} µs | | |",
             (1.0 - with.rate / without.rate) * 100.0,
             with.cpu - without.cpu
         );
@@ -81,12 +85,14 @@ fn carry(lines: u64, archived: bool, cores: Cores) -> Figures {
         rate: total as f64 / seconds,
         cpu: job.cpu_seconds() * 1e6 / total as f64,
         peak: job.peak_mib(),
+        sealed: job.metric("tailwater_archive_entries_total") * 100.0 / total as f64,
     }
 }
 
 fn retention(directory: &Path) -> String {
     let store = directory.join("archive");
-    format!("retention: {{tiers: [{{name: a, until: 36500d, store: '{}'}}], host: bench}}\n", store.display())
+    let tier = format!("{{name: a, until: 36500d, store: '{}'}}", store.display());
+    format!("retention: {{tiers: [{tier}], host: bench, seal_age: 5s}}\n")
 }
 
 fn median(mut runs: Vec<Figures>) -> Figures {
@@ -101,7 +107,7 @@ fn reading(megabytes: u64) {
     let pause = 24 * 3600 * 1_000_000_000 / lines;
     let bytes: u64 = (0..FILES).map(|file| job::generate(directory.path(), file, lines, pause)).sum();
     let mut job = Job::start(directory.path(), None, &retention(directory.path()), Cores::All);
-    job.wait_for("tailwater_archive_received_entries_total", FILES * lines);
+    job.wait_for("tailwater_archive_entries_total", FILES * lines);
     job.terminate();
     let store = directory.path().join("archive");
     let ask = |arguments: &[&str]| {

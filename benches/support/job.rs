@@ -109,6 +109,11 @@ scrape_configs:
         }
     }
 
+    /// The sum over all series of a metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        sink::metric(self.port, name)
+    }
+
     /// User and system time of the process, which is counted in ticks of 10 ms.
     pub fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.agent.id())).unwrap();
