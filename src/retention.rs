@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! batcher ─parcels─▶ log (fsynced: tickets settle) ─seal─▶ objects: a Parquet file and its manifest
-//!                      └───────────── query reads both ──────────────┘
+//!                      └───────── query and replay read both ─────────┘   └─lifecycle─▶ next tier, or gone
 //! ```
 
 mod archive;

@@ -1,12 +1,14 @@
 //! The archive: a log of what came in, and objects that it is sealed into.
 //! In: parcels.  Out: settled tickets, Parquet files and their manifests.  Owns: one store, by its log's lock.
 //!
-//! What stands in a store:
+//! What stands in a store that is a directory (of a bucket the log is elsewhere):
 //!
 //! ```text
-//! .wal/                     the log, a spool; `agent` names whose numbers its entries have
+//! .wal/                     the log, a spool; `agent`: whose numbers its entries have, and had; `clock`: what it said last
 //! .tmp/                     files that are not whole yet
 //! date=…/host=…/service=…/  <agent>-<first number>.parquet, and its manifest <same>.json
+//!                           <agent>-c<hash>.parquet and <same>.json: what others were compacted into
+//!                           <same>.tombstone: what of it is there is to go, or not whole yet
 //! ```
 //!
 //! An entry is in the log from before its ticket settles until after its object and manifest are durable. A crash in between
