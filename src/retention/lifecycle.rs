@@ -255,6 +255,20 @@ fn partitions(
     partitions
 }
 
+/// By a manifest that speaks of another object, or of another day, nothing is removed.
+fn plausible(name: &str, manifest: Manifest) -> io::Result<Manifest> {
+    let is_of_day = day_of(name).is_some_and(|day| {
+        day <= manifest.first_time
+            && manifest.first_time <= manifest.last_time
+            && manifest.last_time.0.saturating_sub(day.0) < DAYS
+    });
+    if is_of_day && manifest_of(&manifest.object) == name {
+        Ok(manifest)
+    } else {
+        Err(io::Error::other("it speaks of another object or another day"))
+    }
+}
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -284,7 +298,7 @@ impl Seen {
         let mut known = Vec::new();
         for names in names.chunks(TOGETHER) {
             for (name, read) in names.iter().zip(objects.read_several(names)) {
-                match read.and_then(|bytes| decoded(&bytes)) {
+                match read.and_then(|bytes| decoded(&bytes)).and_then(|manifest| plausible(name, manifest)) {
                     Ok(manifest) => known.push(Known { kept_for: kept_for(name), manifest }),
                     Err(error) => {
                         self.tell(course, Step::failed("read", format!("{}/{name}", objects.name()), error));

@@ -194,6 +194,39 @@ async fn the_agent_looks_after_its_archive_itself_while_it_is_asked() {
     agent.terminate();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn by_a_manifest_that_is_wrong_nothing_goes() {
+    let scene = Scene::new();
+    let agent = scene.start("lifecycle_interval: 0");
+    for lines in [1.0, 2.0] {
+        scene.line(40, "INFO");
+        agent.wait_for_metric("tailwater_archive_entries_total", |entries| entries == lines);
+    }
+    assert!(agent.terminate().0.success());
+    let files = everything(&scene.path("warm"));
+    let manifests: Vec<_> =
+        files.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "json")).collect();
+    assert_eq!(manifests.len(), 2);
+    let (path, manifest) = manifests[1];
+    let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap();
+    for (key, value) in [
+        ("last_time", serde_json::json!("2001-01-01T00:00:00Z")),
+        ("object", serde_json::json!("date=2001-01-01/host=web-1/service=api/x.parquet")),
+        ("lines", serde_json::json!(2)),
+        ("first_time", manifest["last_time"].as_str().unwrap().replace('Z', "1Z").into()),
+    ] {
+        let mut wrong = manifest.clone();
+        wrong[key] = value;
+        fs::write(path, serde_json::to_vec(&wrong).unwrap()).unwrap();
+        let output = scene.run(&["lifecycle"]);
+        assert_eq!(output.status.code(), Some(1), "{key}: {output:?}");
+        fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        assert_eq!(scene.days("warm"), [40, 40], "{key}");
+    }
+    assert_eq!(steps(&scene.ask(&["lifecycle"])), ["compact 2 objects"]);
+    assert_eq!(scene.days("warm"), [40, 40]);
+}
+
 #[test]
 fn loki_is_told_what_the_hot_tier_is() {
     let scene = Scene::new();

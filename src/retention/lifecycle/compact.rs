@@ -56,6 +56,11 @@ pub(super) fn groups(known: Vec<Known>, size: ByteCount) -> Vec<Group> {
     groups
 }
 
+/// Nothing is done by a manifest that is wrong: what was to be replaced stays.
+fn differs(manifest: &Manifest) -> io::Error {
+    io::Error::other(format!("the manifest of {} says other lines or times than are in it", manifest.object))
+}
+
 fn cost(manifest: &Manifest) -> u64 {
     manifest.line_bytes.saturating_add(manifest.lines.saturating_mul(OVERHEAD))
 }
@@ -81,9 +86,19 @@ pub(super) fn compact(objects: &dyn Objects, agent: &str, target: String, group:
             Next::Read(manifest) => {
                 let object =
                     Object::open(objects, &manifest.object, &manifest.seal()).map_err(io::Error::other)?;
+                let mut lines = 0;
                 for rows in object.groups() {
                     let read = object.read(rows, &Filter::everything(), &mut streams);
-                    merge.open(read.map_err(io::Error::other)?);
+                    let read = read.map_err(io::Error::other)?;
+                    let times = manifest.first_time..=manifest.last_time;
+                    if read.iter().any(|entry| !times.contains(&entry.time)) {
+                        return Err(differs(manifest));
+                    }
+                    lines += read.len() as u64;
+                    merge.open(read);
+                }
+                if lines != manifest.lines {
+                    return Err(differs(manifest));
                 }
             }
             Next::End => break,

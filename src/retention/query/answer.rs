@@ -155,6 +155,7 @@ impl<'f> Answer<'f> {
 
     /// Looks for objects that have come where one has gone: it was compacted, or has moved.
     fn look_again(&mut self, gone: &str) -> Result<(), QueryError> {
+        self.merge.expect_repeats();
         let directory = gone.rsplit_once('/').map_or("", |(directory, _)| directory);
         for place in self.places {
             let listed = place.objects.below(directory);

@@ -34,6 +34,8 @@ pub(in crate::retention) struct Merge<S> {
     numbers: u64,
     /// The time of what was given last, and all that was given of it.
     at: Option<UnixNanos>,
+    /// Sources may begin before that, with what was given already.
+    repeats: bool,
     given: HashSet<u128>,
 }
 
@@ -48,7 +50,7 @@ pub(in crate::retention) enum Next<S> {
 impl<S> Merge<S> {
     pub(in crate::retention) fn new(forward: bool) -> Merge<S> {
         let (pending, open) = (BinaryHeap::new(), BinaryHeap::new());
-        Merge { forward, pending, open, numbers: 0, at: None, given: HashSet::new() }
+        Merge { forward, pending, open, numbers: 0, at: None, repeats: false, given: HashSet::new() }
     }
 
     /// Adds a source without entries before `first` and after `last`.
@@ -58,10 +60,14 @@ impl<S> Merge<S> {
         self.numbers += 1;
     }
 
+    /// From here on sources may come in place of others, and hold what these have given.
+    pub(in crate::retention) fn expect_repeats(&mut self) {
+        self.repeats = true;
+    }
+
     /// Adds what a source holds, in ascending order of time.
     pub(in crate::retention) fn open(&mut self, mut entries: Vec<Entry>) {
-        // What comes in place of an object that has gone may begin before it: that was given already.
-        if let Some(at) = self.at {
+        if let Some(at) = self.at.filter(|_| self.repeats) {
             entries.retain(|entry| self.key(entry.time) >= self.key(at));
         }
         if !self.forward {
