@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::faults::{Fault, FaultKind};
 use super::judge::{Judge, Reply};
-use super::store::Request;
+use super::store::{Request, Store};
 use super::wire::{self, Decoded};
 use super::{PUSH_PATH, Shared, lock, wording};
 
@@ -183,38 +183,41 @@ impl Exchange {
             lock(&self.shared.store).meet(kind);
             self.shared.changed.send_replace(());
         }
-        let reply = match fault {
-            None => self.store(),
-            Some(Fault::Delay(delay)) => {
-                tokio::time::sleep(delay).await;
-                self.store()
-            }
-            Some(Fault::Status(status, body)) => Reply::refusal(status, body),
-            Some(Fault::RateLimit429 { retry_after }) => self.rate_limit(retry_after),
-            Some(Fault::StoreThenStatus(status)) => {
-                self.store();
-                Reply::refusal(status, "the script says so, after storing")
-            }
-            Some(Fault::StoreThenReset) => {
-                self.store();
-                self.record(None);
-                return Err(ResetNow);
-            }
-            Some(Fault::Reset | Fault::ResetBeforeReading) => {
-                self.record(None);
-                return Err(ResetNow);
-            }
-            Some(Fault::Hang) => {
-                self.record(None);
-                pending().await
-            }
-        };
-        self.record(Some(&reply));
-        Ok(http_response(&reply))
+        if let Some(Fault::Delay(delay)) = fault {
+            tokio::time::sleep(delay).await;
+        }
+        match self.judge_and_record(&fault) {
+            Some(reply) => Ok(http_response(&reply)),
+            None if matches!(fault, Some(Fault::Hang)) => pending().await,
+            None => Err(ResetNow),
+        }
     }
 
-    fn store(&self) -> Reply {
+    /// Judges the push and writes it down in one step: who sees its entries sees the request. None where the script gives no
+    /// answer.
+    fn judge_and_record(&self, fault: &Option<Fault>) -> Option<Reply> {
         let mut store = lock(&self.shared.store);
+        let reply = match fault {
+            None | Some(Fault::Delay(_)) => Some(self.judge(&mut store)),
+            Some(Fault::Status(status, body)) => Some(Reply::refusal(*status, body.clone())),
+            Some(Fault::RateLimit429 { retry_after }) => Some(self.rate_limit(*retry_after)),
+            Some(Fault::StoreThenStatus(status)) => {
+                self.judge(&mut store);
+                Some(Reply::refusal(*status, "the script says so, after storing"))
+            }
+            Some(Fault::StoreThenReset) => {
+                self.judge(&mut store);
+                None
+            }
+            Some(Fault::Reset | Fault::ResetBeforeReading | Fault::Hang) => None,
+        };
+        self.record(&mut store, reply.as_ref());
+        drop(store);
+        self.shared.changed.send_replace(());
+        reply
+    }
+
+    fn judge(&self, store: &mut Store) -> Reply {
         let content_type = text(&self.headers, header::CONTENT_TYPE);
         if content_type != "application/x-protobuf" {
             store.violations.push(format!("content type {content_type:?}"));
@@ -226,8 +229,7 @@ impl Exchange {
             Ok(decoded) => {
                 let limits = lock(&self.shared.limits).clone();
                 let now_ns = (self.shared.now)();
-                Judge { store: &mut store, limits: &limits, now_ns, tenant: self.tenant() }
-                    .judge(decoded.push.clone())
+                Judge { store, limits: &limits, now_ns, tenant: self.tenant() }.judge(decoded.push.clone())
             }
             Err(reply) => {
                 store.violations.push(format!("body: {}", reply.body));
@@ -244,10 +246,9 @@ impl Exchange {
         Reply { retry_after, ..wording::rate_limited(&user, rate, lines, bytes) }
     }
 
-    /// Writes the push down and wakes whoever waits; last thing before the answer leaves.
-    fn record(&self, reply: Option<&Reply>) {
+    fn record(&self, store: &mut Store, reply: Option<&Reply>) {
         let decoded = self.decoded.as_ref().ok();
-        lock(&self.shared.store).requests.push(Request {
+        store.requests.push(Request {
             at: self.at,
             headers: self.headers.clone(),
             body: self.body.clone(),
@@ -258,7 +259,6 @@ impl Exchange {
             answer: reply.map_or(String::new(), |reply| reply.body.chars().take(512).collect()),
             fault: self.fault,
         });
-        self.shared.changed.send_replace(());
     }
 
     fn tenant(&self) -> Option<Arc<str>> {
