@@ -254,7 +254,8 @@ impl Metric {
                 return self.note(&series, amount, context);
             }
             // It expired between lookup and update; nobody will see that update, so make it again on a new one.
-            context.remember_series(self.memory, self.family.series(self.pairs(entry, context)));
+            let series = self.family.series(self.pairs(entry, context));
+            context.remember_series(self.memory, entry, series);
         }
     }
 
@@ -304,12 +305,12 @@ impl Metric {
         if self.action == Action::Sub { number.map(|number| -number) } else { number }
     }
 
-    fn series(&self, entry: &Entry, context: &mut Context<'_>) -> Arc<Series> {
+    fn series(&self, entry: &mut Entry, context: &mut Context<'_>) -> Arc<Series> {
         if let Some(series) = context.recall_series(self.memory, entry) {
             return series;
         }
         let series = self.family.series(self.pairs(entry, context));
-        context.remember_series(self.memory, series.clone());
+        context.remember_series(self.memory, entry, series.clone());
         series
     }
 
