@@ -33,6 +33,8 @@ struct Cached {
     /// Number of the chunk that last had this stream, and the group it got there.
     chunk: u64,
     group: usize,
+    /// Line bytes it had there.
+    bytes: usize,
 }
 
 /// What the lane's entries start from.
@@ -73,8 +75,9 @@ impl Streams {
         groups: &mut Groups,
     ) -> usize {
         let guard = start.pipeline.guard.as_ref();
+        let length = entry.line_bytes().len();
         let mut set = sets.number(entry);
-        if let Some(group) = self.find(set, guard, now, groups) {
+        if let Some(group) = self.find((set, length), guard, now, groups) {
             return group;
         }
         let guarded = guard.map(|guard| self.ask(guard, start, entry, now));
@@ -82,7 +85,7 @@ impl Streams {
             Some(guarded) if guarded.has_moved => {
                 // What moves is seldom met twice: remembered is the stream that is left, of which there are few.
                 set = sets.number_of(entry, |key| mark_moved(key, &guarded.fixed));
-                if let Some(group) = self.find(set, guard, now, groups) {
+                if let Some(group) = self.find((set, length), guard, now, groups) {
                     return group;
                 }
                 (guarded.seen, Some(guarded.fixed))
@@ -90,14 +93,14 @@ impl Streams {
             guarded => (guarded.and_then(|guarded| guarded.seen), None),
         };
         let stream = Arc::new(Stream::new(self::labels(start, entry, moved.as_deref())));
-        let (chunk, group) = (groups.chunk(), groups.open(stream.clone()));
-        self.cached.insert(set, Cached { stream, seen, chunk, group });
+        let (chunk, group) = (groups.chunk(), groups.open(stream.clone(), 0));
+        self.cached.insert(set, Cached { stream, seen, chunk, group, bytes: length });
         group
     }
 
     fn find(
         &mut self,
-        set: usize,
+        (set, length): (usize, usize),
         guard: Option<&Guard>,
         now: Instant,
         groups: &mut Groups,
@@ -111,8 +114,9 @@ impl Streams {
                 return None;
             }
             cached.chunk = groups.chunk();
-            cached.group = groups.open(cached.stream.clone());
+            cached.group = groups.open(cached.stream.clone(), std::mem::take(&mut cached.bytes));
         }
+        cached.bytes += length;
         Some(cached.group)
     }
 
