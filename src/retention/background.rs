@@ -1,0 +1,24 @@
+//! Threads that give way to those that carry lines.
+//! In: work.  Out: a thread that does it, when nobody else wants the processor more.  Owns: nothing.
+
+use std::thread;
+
+use rustix::process::setpriority_process;
+use tracing::{debug, warn};
+
+/// `nice(1)`: about a tenth of a processor that others want too. Lines are safe in the log until they are sealed.
+const NICENESS: i32 = 10;
+
+/// Starts a thread. Without it the work is not done, which is said.
+pub(super) fn start(name: &str, work: impl FnOnce() + Send + 'static) {
+    let work = move || {
+        // Linux takes this for the thread that asks.
+        if let Err(error) = setpriority_process(None, NICENESS) {
+            debug!(%error, "the archive competes with the lines");
+        }
+        work();
+    };
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+        warn!(%error, part = name, "the archive lacks a thread");
+    }
+}
