@@ -211,14 +211,14 @@ impl Lane {
         output: &mut Output,
         observer: &mut O,
     ) {
-        let pipeline = self.pipeline.clone();
         loop {
-            let Scratch { entry, tools } = scratch;
+            let Scratch { entry, tools } = &mut *scratch;
+            let Lane { pipeline, fixed, sets, memories, .. } = &mut *self;
             let mut context = Context {
-                pipeline: &pipeline,
-                fixed: &self.fixed,
-                sets: &mut self.sets,
-                memories: &mut self.memories,
+                pipeline,
+                fixed,
+                sets,
+                memories,
                 tools,
                 now: moment.wall,
                 instant: moment.instant,
@@ -230,15 +230,27 @@ impl Lane {
                 failures: None,
             };
             let flow = run(&pipeline.steps, &mut at, entry, &mut context, observer);
-            for held in context.released {
-                self.resume(held, at - 1, moment, scratch, output, observer);
+            let (released, last) = (context.released, at.saturating_sub(1));
+            let goes_on = match flow {
+                Flow::Continue => true,
+                Flow::Skip(steps) => {
+                    at += steps;
+                    true
+                }
+                Flow::Drop(reason) => {
+                    output.drop(reason);
+                    false
+                }
+                Flow::Held => false,
+            };
+            let is_through = at >= pipeline.steps.len();
+            for held in released {
+                self.resume(held, last, moment, scratch, output, observer);
             }
-            match flow {
-                Flow::Continue if at < pipeline.steps.len() => {}
-                Flow::Continue => return self.emit(moment.instant, scratch, output, observer),
-                Flow::Skip(steps) => at += steps,
-                Flow::Drop(reason) => return output.drop(reason),
-                Flow::Held => return,
+            match goes_on {
+                true if is_through => return self.emit(moment.instant, scratch, output, observer),
+                true => {}
+                false => return,
             }
         }
     }
@@ -334,10 +346,14 @@ impl Context<'_> {
         labels(entry, self.pipeline, self.fixed).0
     }
 
-    /// The series remembered for the entry's label set.
-    pub(crate) fn recall_series(&mut self, memory: usize, entry: &mut Entry) -> Option<Arc<Series>> {
+    /// The series remembered for the entry's label set, and where what becomes of it is written down.
+    pub(crate) fn series(
+        &mut self,
+        memory: usize,
+        entry: &mut Entry,
+    ) -> Option<(&Arc<Series>, &mut Changes)> {
         match &self.memories[memory] {
-            Memory::Series(series) => series.get(self.sets.number(entry)).cloned(),
+            Memory::Series(series) => Some((series.get(self.sets.number(entry))?, self.changes)),
             _ => None,
         }
     }
