@@ -22,3 +22,24 @@ pub(super) fn start(name: &str, work: impl FnOnce() + Send + 'static) {
         warn!(%error, part = name, "the archive lacks a thread");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The niceness of the thread that asks.
+    fn niceness() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(16).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn the_thread_alone_gives_way() {
+        let before = niceness();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        start("background", move || sender.send(niceness()).unwrap());
+        assert_eq!(receiver.recv().unwrap(), NICENESS.max(before));
+        assert_eq!(niceness(), before);
+    }
+}
