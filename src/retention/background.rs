@@ -6,8 +6,9 @@ use std::thread;
 use rustix::process::setpriority_process;
 use tracing::{debug, warn};
 
-/// `nice(1)`: about a tenth of a processor that others want too. Lines are safe in the log until they are sealed.
-const NICENESS: i32 = 10;
+/// As `nice(1)` has it: what the threads that carry lines leave. Lines are safe in the log until they are sealed; where it grows to
+/// its bound those threads wait, and leave all of it. In a container or a service nobody else takes part in that.
+const NICENESS: i32 = 19;
 
 /// Starts a thread. Without it the work is not done, which is said.
 pub(super) fn start(name: &str, work: impl FnOnce() + Send + 'static) {
