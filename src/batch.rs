@@ -4,8 +4,10 @@
 mod encode;
 mod groups;
 mod open;
+mod outstanding;
 mod parcel;
 mod push;
+mod shards;
 mod worker;
 
 #[cfg(test)]
@@ -15,4 +17,5 @@ pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
 pub(crate) use push::{LabelPair, StreamMessage, Timestamp as TimestampMessage};
+pub(crate) use shards::Shards;
 pub(crate) use worker::{Sealed, Settings, queue_length, run};
