@@ -8,6 +8,8 @@ mod outstanding;
 mod parcel;
 mod push;
 mod shards;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 #[cfg(test)]
