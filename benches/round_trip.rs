@@ -35,11 +35,15 @@ fn main() {
         counted.fetch_add(1, Ordering::Relaxed);
         Some("204 No Content")
     });
-    for (delay_ms, concurrency) in [(Duration::ZERO, 8), (Duration::ZERO, 1), (round_trip, 8), (round_trip, 1)] {
+    for (delay_ms, concurrency) in
+        [(Duration::ZERO, 8), (Duration::ZERO, 1), (round_trip, 8), (round_trip, 1)]
+    {
         delay.store(delay_ms.as_millis() as u64, Ordering::Relaxed);
         pushes.store(0, Ordering::Relaxed);
         let directory = tempfile::tempdir().unwrap();
-        (0..FILES).for_each(|file| drop(job::generate(directory.path(), file, lines, EVERY_MILLISECOND)));
+        for file in 0..FILES {
+            job::generate(directory.path(), file, lines, EVERY_MILLISECOND);
+        }
         let started = Instant::now();
         let client = format!(
             "clients: [{{url: 'http://127.0.0.1:{port}/loki/api/v1/push', concurrency: {concurrency}}}]\n"

@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::batch::outstanding::Token;
 use crate::batch::push::{EntryMessage, PushRequest, StreamMessage};
-use crate::batch::shards::Shards;
+use crate::batch::shards::{Shard, Shards};
 use crate::clock::Instant;
 use crate::custody::{Outcome, Record, Ticket};
 use crate::metrics::Tally;
@@ -72,6 +72,15 @@ impl Parcel {
         let Record { tenant, size, oldest, body, .. } = record;
         let content = Content { tenant, entries, size, oldest };
         Parcel { body, content, sealed: Instant::now(), shards: Shards::ALL, duty: Duty::default() }
+    }
+
+    /// Looks which shards its streams are of. One that nobody can look into has all of them.
+    pub(crate) fn find_shards(&mut self) {
+        if let Ok(request) = self.request() {
+            let tenant = self.content.tenant.as_deref();
+            let shards = request.streams.iter().map(|stream| Shards::of(Shard::of(tenant, &stream.labels)));
+            self.shards = shards.fold(Shards::default(), Shards::with);
+        }
     }
 
     /// What a spool keeps of it.

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::batch::{Parcel, Shards};
 use crate::clock::Instant;
 use crate::delivery::client::{Answer, Client};
+use crate::delivery::keep::RecordId;
 use crate::flow::Backoff;
 
 /// Where the pieces came from.
@@ -28,8 +29,8 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) parcel: Parcel,
-    /// It is the last of its record of the spool.
-    pub(super) ends_record: bool,
+    /// It is the last of this record of the spool.
+    pub(super) ends_record: Option<RecordId>,
 }
 
 /// What is being sent.
@@ -50,11 +51,12 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(origin: Origin, parcel: Parcel, client: &Client) -> Sending {
+    /// Of a record, or of a parcel in memory.
+    pub(super) fn new(record: Option<RecordId>, parcel: Parcel, client: &Client) -> Sending {
         Sending {
-            origin,
+            origin: if record.is_some() { Origin::Spool } else { Origin::Live },
             shards: parcel.shards,
-            pieces: VecDeque::from([Piece { parcel, ends_record: origin == Origin::Spool }]),
+            pieces: VecDeque::from([Piece { parcel, ends_record: record }]),
             backoff: Backoff::new(client.settings.backoff),
             failures: 0,
             again: Instant::now(),

@@ -25,7 +25,7 @@ use crate::custody::Spool;
 use crate::delivery::attempt::{Origin, Sending};
 use crate::delivery::client::{Answer, Client};
 use crate::delivery::dead_letter::DeadLetters;
-use crate::delivery::keep::Keep;
+use crate::delivery::keep::{Keep, RecordId};
 use crate::delivery::pace::Pace;
 use crate::delivery::stream_limit::StreamLimit;
 use crate::delivery::window::Window;
@@ -69,6 +69,8 @@ struct Worker {
     queue: VecDeque<Parcel>,
     /// Begun and not settled, oldest first; no two have a stream in common.
     sending: Vec<Sending>,
+    /// Taken from the spool, and has a stream in common with what was begun.
+    next_on_disk: Option<(RecordId, Parcel)>,
     /// Single streams above Loki's limit, and when they are tried again.
     parked: VecDeque<(Instant, Parcel)>,
     stream_limit: StreamLimit,
@@ -117,6 +119,7 @@ pub(crate) async fn run(
         keep,
         queue: parcels.into(),
         sending: Vec::new(),
+        next_on_disk: None,
         parked: VecDeque::new(),
         stream_limit: StreamLimit::default(),
         pace: Pace::new(now),

@@ -12,6 +12,7 @@ use crate::custody::Outcome;
 use crate::delivery::attempt::{Origin, Piece, Sending};
 use crate::delivery::client::Answer;
 use crate::delivery::dead_letter::Reason;
+use crate::delivery::keep::RecordId;
 use crate::delivery::refusal;
 use crate::delivery::stream_limit::TRY_AGAIN;
 use crate::delivery::verdict::Verdict;
@@ -190,29 +191,31 @@ impl Worker {
 
     async fn finish(&mut self, piece: Piece, outcome: Outcome) {
         piece.parcel.settle(outcome);
-        if piece.ends_record {
-            self.keep.acknowledge().await;
+        self.acknowledge(piece.ends_record).await;
+    }
+
+    async fn acknowledge(&mut self, record: Option<RecordId>) {
+        if let Some(record) = record {
+            self.keep.acknowledge(record).await;
         }
     }
 
     /// Puts two parts in the place of a piece.
     async fn replace(
         &mut self,
-        ends_record: bool,
+        ends_record: Option<RecordId>,
         parts: Result<(Parcel, Parcel), Undecodable>,
         sending: &mut Sending,
     ) {
         match parts {
             Ok((first, second)) => {
                 sending.pieces.push_front(Piece { parcel: second, ends_record });
-                sending.pieces.push_front(Piece { parcel: first, ends_record: false });
+                sending.pieces.push_front(Piece { parcel: first, ends_record: None });
             }
             // The tickets are dropped with the parcel: its lines stay before the position.
             Err(error) => {
                 error!(client = %self.client.settings.name, %error, "parcel cannot be split");
-                if ends_record {
-                    self.keep.acknowledge().await;
-                }
+                self.acknowledge(ends_record).await;
             }
         }
     }

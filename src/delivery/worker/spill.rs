@@ -10,6 +10,7 @@ use crate::batch::Parcel;
 use crate::clock::Instant;
 use crate::delivery::attempt::{Origin, Sending};
 use crate::delivery::worker::Worker;
+use crate::metrics::Tally;
 
 /// The only client's parcels wait in memory while Loki answers nothing for so long. One that answers slowly makes the
 /// sources wait: they are as good a buffer as the spool, and fair to each other.
@@ -69,7 +70,7 @@ impl Worker {
             return;
         }
         while !self.queue.is_empty() {
-            let group = self.group();
+            let group = self.fit(self.queue.iter().map(|parcel| parcel.body.len() as u64));
             let records = self.queue.iter().take(group).map(Parcel::record).collect();
             if !self.keep.append(records).await {
                 return;
@@ -81,43 +82,67 @@ impl Worker {
         }
     }
 
-    /// The same with what was begun; false where some of it could not be written. Each piece is a record then, and sent in its
-    /// turn: requests are cut off, and Loki stores once what it gets twice.
+    /// The same with what was begun; false where some of it could not be written. Each piece is a record then.
     async fn spill_begun(&mut self, was_empty: bool) -> bool {
+        let mut goes_on = was_empty && !self.abandoned;
         loop {
             let live = self.sending.iter().position(|sending| sending.origin == Origin::Live);
-            let Some(index) = live else { return true };
-            let pieces = &self.sending[index].pieces;
-            let records = pieces.iter().map(|piece| piece.parcel.record()).collect();
+            let Some(mut index) = live else { return true };
+            let together = self.sending[index..].iter().take_while(|sending| sending.origin == Origin::Live);
+            let count = self.fit(
+                together
+                    .map(|sending| sending.pieces.iter().map(|piece| piece.parcel.body.len() as u64).sum()),
+            );
+            let spilled = index..index + count;
+            let pieces = self.sending[spilled.clone()].iter().flat_map(|sending| &sending.pieces);
+            let records = pieces.map(|piece| piece.parcel.record()).collect();
             if !self.keep.append(records).await {
                 return false;
             }
-            let mut sending = self.sending.remove(index);
-            sending.pieces.iter_mut().for_each(|piece| self.client.spooled(&mut piece.parcel));
-            // One goes on, if its turn has come already: the spool must know whom it gave that record to, or another would
-            // be acknowledged in its place.
-            sending.pieces.truncate(1);
-            if was_empty
-                && !self.abandoned
-                && !self.sending.iter().any(|sending| sending.origin == Origin::Spool)
-                && let (Some(piece), Some(head)) = (sending.pieces.front_mut(), self.keep.head().await)
-                && piece.parcel.body == head.body
-            {
-                piece.ends_record = true;
+            for sending in &mut self.sending[spilled] {
                 sending.origin = Origin::Spool;
-                self.sending.insert(index, sending);
+                sending.pieces.iter_mut().for_each(|piece| self.client.spooled(&mut piece.parcel));
+            }
+            for _ in 0..count {
+                let pieces = self.sending[index].pieces.len();
+                let adopted = if goes_on { self.adopt(index).await } else { 0 };
+                goes_on = adopted == pieces;
+                match adopted {
+                    // Sent in its turn: a request is cut off, and Loki stores once what it gets twice.
+                    0 => drop(self.sending.remove(index)),
+                    _ => index += 1,
+                }
             }
         }
     }
 
-    /// How many parcels of the queue are made durable at once: few large ones, many small ones.
-    fn group(&self) -> usize {
+    /// Lets what was spilled go on, as far as its turn has come already: the spool must know whom it gave a record to, or another
+    /// would be acknowledged in its place. Gives how many pieces go on.
+    async fn adopt(&mut self, index: usize) -> usize {
+        let mut adopted = 0;
+        while adopted < self.sending[index].pieces.len() {
+            let Some((id, record)) = self.keep.take().await else { break };
+            let piece = &mut self.sending[index].pieces[adopted];
+            if piece.parcel.body != record.body {
+                let entries = Tally::elsewhere(record.entries);
+                self.next_on_disk = Some((id, Parcel::from_record(record, entries)));
+                break;
+            }
+            piece.ends_record = Some(id);
+            adopted += 1;
+        }
+        self.sending[index].pieces.truncate(adopted);
+        adopted
+    }
+
+    /// How many of these are made durable at once: few large ones, many small ones.
+    fn fit(&self, sizes: impl Iterator<Item = u64>) -> usize {
         let limit = self.client.settings.spool.as_ref().map_or(0, |spool| spool.max_size.0 / 16).min(GROUP);
-        let mut size = 0;
-        let fits = |parcel: &&Parcel| {
-            size += parcel.body.len() as u64;
-            size <= limit
+        let mut together = 0;
+        let fits = |size: &u64| {
+            together += size;
+            together <= limit
         };
-        self.queue.iter().take_while(fits).count().max(1)
+        sizes.take_while(fits).count().max(1)
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::batch::{Parcel, Shards};
 use crate::clock::{self, Instant};
-use crate::delivery::attempt::{Origin, Sending};
+use crate::delivery::attempt::Sending;
 use crate::delivery::client::Answer;
+use crate::delivery::keep::RecordId;
 use crate::delivery::worker::Worker;
 use crate::metrics::Tally;
 
@@ -38,9 +39,9 @@ impl Worker {
             let begun = self.sending.iter().position(|sending| !sending.is_requested());
             if let Some(index) = begun {
                 self.push(index);
-            } else if let Some((origin, parcel)) = self.next().await {
-                self.live_last = origin == Origin::Live;
-                self.sending.push(Sending::new(origin, parcel, &self.client));
+            } else if let Some((record, parcel)) = self.next().await {
+                self.live_last = record.is_none();
+                self.sending.push(Sending::new(record, parcel, &self.client));
             } else {
                 return;
             }
@@ -62,33 +63,47 @@ impl Worker {
         self.sending[index].push(&self.client, now, pause);
     }
 
-    /// The parcel whose turn it is. What is on disk goes one at a time, and so does what takes turns with it.
-    async fn next(&mut self) -> Option<(Origin, Parcel)> {
+    /// The parcel whose turn it is, and which record of the spool it is.
+    async fn next(&mut self) -> Option<(Option<RecordId>, Parcel)> {
         let overtakes = self.may_overtake().await;
-        if self.keep.is_empty() {
-            return self.take_disjoint().map(|parcel| (Origin::Live, parcel));
+        if (self.keep.is_empty() || (overtakes && !self.live_last))
+            && let Some(parcel) = self.take_disjoint()
+        {
+            return Some((None, parcel));
         }
-        if !self.sending.is_empty() {
-            return None;
-        }
-        if overtakes && !self.live_last && !self.queue.is_empty() {
-            return self.queue.pop_front().map(|parcel| (Origin::Live, parcel));
-        }
-        let record = self.keep.head().await.cloned()?;
-        let entries = Tally::elsewhere(record.entries);
-        Some((Origin::Spool, Parcel::from_record(record, entries)))
+        let (record, parcel) = self.take_disjoint_from_disk().await?;
+        Some((Some(record), parcel))
     }
 
     /// The first parcel in memory that has no stream in common with what was begun, or with what waits before it.
     fn take_disjoint(&mut self) -> Option<Parcel> {
-        let begun = self.sending.iter().map(|sending| sending.shards);
-        let mut before = begun.fold(Shards::default(), Shards::with);
+        let mut before = self.begun();
         let next = self.queue.iter().position(|parcel| {
             let is_next = parcel.shards.is_disjoint(before);
             before = before.with(parcel.shards);
             is_next
         });
         self.queue.remove(next?)
+    }
+
+    /// The next record on disk, if it has no stream in common with what was begun.
+    async fn take_disjoint_from_disk(&mut self) -> Option<(RecordId, Parcel)> {
+        if self.next_on_disk.is_none() {
+            let (id, record) = self.keep.take().await?;
+            let entries = Tally::elsewhere(record.entries);
+            let mut parcel = Parcel::from_record(record, entries);
+            // One alone is not looked into.
+            if self.window(Instant::now()) > 1 {
+                parcel.find_shards();
+            }
+            self.next_on_disk = Some((id, parcel));
+        }
+        let begun = self.begun();
+        self.next_on_disk.take_if(|(_, parcel)| parcel.shards.is_disjoint(begun))
+    }
+
+    fn begun(&self) -> Shards {
+        self.sending.iter().fold(Shards::default(), |begun, sending| begun.with(sending.shards))
     }
 
     /// True where the oldest entry on disk is recent enough to be overtaken.
