@@ -109,9 +109,9 @@ impl Parcel {
         std::mem::take(&mut self.duty).settle(outcome);
     }
 
-    /// What is outstanding does not include it any more: it waits for something that may take long.
-    pub(crate) fn step_aside(&mut self) {
-        self.duty.token = None;
+    /// With it goes that the parcel is outstanding.
+    pub(crate) fn take_token(&mut self) -> Option<Arc<Token>> {
+        self.duty.token.take()
     }
 
     /// The request inside, decoded.

@@ -6,6 +6,7 @@
 //! put on disk and settled. While the spool holds anything, new parcels go behind it, so that order is kept and nothing
 //! gets too far behind for Loki; where all of it is recent, new ones take turns with old ones instead.
 
+mod backlog;
 mod outcome;
 mod spill;
 mod turns;
@@ -29,6 +30,7 @@ use crate::delivery::keep::{Keep, RecordId};
 use crate::delivery::pace::Pace;
 use crate::delivery::stream_limit::StreamLimit;
 use crate::delivery::window::Window;
+use crate::delivery::worker::backlog::Backlog;
 use crate::flow::Troubles;
 
 /// Parcels of the only client that wait for those being sent.
@@ -71,6 +73,7 @@ struct Worker {
     sending: Vec<Sending>,
     /// Taken from the spool, and has a stream in common with what was begun.
     next_on_disk: Option<(RecordId, Parcel)>,
+    backlog: Backlog,
     /// Single streams above Loki's limit, and when they are tried again.
     parked: VecDeque<(Instant, Parcel)>,
     stream_limit: StreamLimit,
@@ -112,7 +115,8 @@ pub(crate) async fn run(
 ) -> Leftover {
     let Leftover { parcels, spool } = leftover;
     let keep = Keep::new(spool, client.metrics.clone(), &client.settings.name, around.troubles.clone());
-    let (now, window) = (Instant::now(), Window::new(client.settings.batch.concurrency));
+    let (now, concurrency) = (Instant::now(), client.settings.batch.concurrency);
+    let (window, backlog) = (Window::new(concurrency), Backlog::new(concurrency));
     let mut worker = Worker {
         client,
         around,
@@ -120,6 +124,7 @@ pub(crate) async fn run(
         queue: parcels.into(),
         sending: Vec::new(),
         next_on_disk: None,
+        backlog,
         parked: VecDeque::new(),
         stream_limit: StreamLimit::default(),
         pace: Pace::new(now),

@@ -88,6 +88,23 @@ async fn a_quiet_agent_sends_one_push_for_all_of_its_streams() {
     assert_eq!(loki.requests().iter().map(|request| request.entries).collect::<Vec<_>>(), [60]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_on_disk_goes_several_pushes_at_once_as_well() {
+    let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
+    loki.answer_all(Fault::Status(503, "the ingesters are away".to_owned()));
+    let mut writers = writers(directory.path(), 12);
+    writers.iter_mut().for_each(|writer| writer.lines(2000));
+    let clients = client_with(&loki, "");
+    let agent = Agent::start(directory.path(), &text(directory.path(), &clients));
+    agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 24_000.0);
+    assert_eq!(loki.most_at_once(), 1, "while it refuses");
+    agent.terminate();
+    loki.heal();
+    loki.answer_all(Fault::Delay(Duration::from_millis(100)));
+    let most = arrives(directory.path(), &loki, &clients, writers).await;
+    assert!((3..=8).contains(&most), "{most} at once");
+}
+
 /// Applications that write until they are told to stop, the first a lot more than the others.
 fn applications(writers: Vec<Writer>, stop: &Arc<AtomicBool>) -> Vec<thread::JoinHandle<Writer>> {
     let spawn = |(number, mut writer): (usize, Writer)| {

@@ -50,7 +50,8 @@ impl Worker {
                     _ if !worth_trying => self.refuse_all(piece, "stream_limit", &answer).await,
                     Origin::Live => {
                         self.client.metrics.retried("stream_limit");
-                        piece.parcel.step_aside();
+                        // Others need not wait for it.
+                        drop(piece.parcel.take_token());
                         self.parked.push_back((Instant::now() + TRY_AGAIN, piece.parcel));
                     }
                     // The spool has no place for it but its own.

@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::batch::Parcel;
 use crate::clock::Instant;
-use crate::delivery::attempt::{Origin, Sending};
+use crate::delivery::attempt::{Origin, Piece, Sending};
 use crate::delivery::worker::Worker;
 use crate::metrics::Tally;
 
@@ -75,7 +75,10 @@ impl Worker {
             if !self.keep.append(records).await {
                 return;
             }
-            self.queue.drain(..group).for_each(|mut parcel| self.client.spooled(&mut parcel));
+            for mut parcel in self.queue.drain(..group) {
+                self.backlog.add(&mut parcel);
+                self.client.spooled(&mut parcel);
+            }
         }
         if was_empty && !self.keep.is_empty() {
             info!(client = %self.client.settings.name, entries = self.keep.entries(), "lines wait on disk until Loki takes them");
@@ -101,7 +104,10 @@ impl Worker {
             }
             for sending in &mut self.sending[spilled] {
                 sending.origin = Origin::Spool;
-                sending.pieces.iter_mut().for_each(|piece| self.client.spooled(&mut piece.parcel));
+                for Piece { parcel, .. } in &mut sending.pieces {
+                    self.backlog.add(parcel);
+                    self.client.spooled(parcel);
+                }
             }
             for _ in 0..count {
                 let pieces = self.sending[index].pieces.len();

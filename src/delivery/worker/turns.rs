@@ -35,6 +35,9 @@ pub(super) async fn answer(sending: &mut [Sending]) -> (usize, Answer) {
 impl Worker {
     /// Begins as many requests as there may be.
     pub(super) async fn begin(&mut self) {
+        if self.keep.is_empty() {
+            self.backlog.clear();
+        }
         while !self.abandoned && self.requests() < self.window(Instant::now()) {
             let begun = self.sending.iter().position(|sending| !sending.is_requested());
             if let Some(index) = begun {
