@@ -2,45 +2,24 @@
 //!
 //! `TAILWATER_TEST_SEED` repeats a case, `TAILWATER_MODEL_CASES` says how many there are.
 
+mod run;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::simulated::{Dice, SimDisk};
 use super::spool::{Losses, Record, Recovered, Settings as SpoolSettings, Spool, WhenFull};
-use super::{Cursor, Disk, Head, Ledger, Outcome, Settings, Store, Ticket, Track};
+use super::{Cursor, Disk, Head, Ledger, Outcome, Settings, Store};
 use crate::flow::Share;
 use crate::record::{ByteCount, UnixNanos};
+use run::Run;
 
 /// A set of lines, as bits; no case reads more than this many.
 type Lines = u128;
 const MOST_LINES: u32 = 128;
 
 const SECOND: i64 = 1_000_000_000;
-
-/// One process between two restarts.
-struct Run {
-    ledger: Ledger,
-    track: Arc<Track>,
-    store: Store,
-    spool: Spool,
-    recovered: u64,
-    appended: u64,
-    acknowledged: u64,
-    lost: Losses,
-    /// Chunks' parcels that nobody has spoken for.
-    open: Vec<(Lines, Ticket)>,
-    /// The next line to read.
-    next: u32,
-    /// What the spool holds, oldest first, less those in flight.
-    held: VecDeque<Record>,
-    /// What was given, from the first on that is not acknowledged, and whether it is.
-    in_flight: VecDeque<(Record, bool)>,
-    /// Entries before or between what it holds that it will count as damaged.
-    missing: u64,
-    /// The segment of those in flight may have given way.
-    may_be_evicted: bool,
-}
 
 struct Case {
     dice: Dice,
@@ -60,13 +39,6 @@ struct Case {
     ghosts: Vec<Record>,
     /// A read place that could not be saved lags behind the segments removed; what is missing then counts as damaged.
     place_may_lag: bool,
-}
-
-impl Run {
-    /// What was given and is not acknowledged.
-    fn given(&self) -> impl Iterator<Item = &Record> {
-        self.in_flight.iter().filter(|(_, acknowledged)| !acknowledged).map(|(record, _)| record)
-    }
 }
 
 fn lines(record: &Record) -> Lines {

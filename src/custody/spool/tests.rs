@@ -82,6 +82,35 @@ fn what_is_appended_comes_out_in_order_over_segments_and_restarts() {
 }
 
 #[test]
+fn several_records_are_given_at_once_and_acknowledged_in_any_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let (mut spool, _) = open(&settings);
+    for number in 0..6 {
+        spool.append(&[record(number, number + 1)], NOW).unwrap();
+    }
+    let ahead = |spool: &mut Spool| -> Vec<Option<Record>> {
+        (0..4).map(|number| spool.ahead(number, NOW).unwrap()).collect()
+    };
+    let all = [0, 1, 2].map(|number| Some(record(number, number + 1)));
+    assert_eq!(ahead(&mut spool)[..3], all);
+    assert_eq!(ahead(&mut spool)[3], None, "it is in the next segment");
+    spool.acknowledge(1);
+    assert_eq!(spool.entries(), 21 - 2);
+    assert_eq!(ahead(&mut spool)[..2], [all[0].clone(), all[2].clone()], "the others stay as they were");
+    spool.sync().unwrap();
+    drop(spool);
+    let (mut spool, recovered) = open(&settings);
+    assert_eq!(recovered.entries, 21, "what is acknowledged behind another is given again");
+    assert_eq!(ahead(&mut spool)[..3], all);
+    (0..3).rev().for_each(|number| spool.acknowledge(number));
+    assert_eq!(spool.entries(), 4 + 5 + 6);
+    assert_eq!(spool.ahead(0, NOW).unwrap(), Some(record(3, 4)));
+    assert_eq!(drain(&mut spool).len(), 3);
+    assert_eq!((spool.entries(), spool.take_losses()), (0, Losses::default()));
+}
+
+#[test]
 fn without_its_place_a_spool_sends_again_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
