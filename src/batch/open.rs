@@ -1,6 +1,7 @@
 //! The batch of one tenant while it fills.
 //! In: groups of entries.  Out: a parcel of all of it, or of some shards.  Owns: a buffer per stream.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub(super) struct OpenBatch {
     streams: Vec<OpenStream>,
     /// Line bytes of each shard.
     sizes: Box<[usize; SHARDS]>,
+    /// When the first entry of each came, where there is one.
+    sinces: Box<[Instant; SHARDS]>,
     /// Those with streams.
     shards: Shards,
     held: Vec<Held>,
@@ -50,7 +53,6 @@ pub(super) struct OpenBatch {
 struct OpenStream {
     labels: Arc<str>,
     shard: Shard,
-    since: Instant,
     entries: u64,
     oldest: UnixNanos,
     encoded: Vec<u8>,
@@ -77,6 +79,7 @@ impl OpenBatch {
             index: HashMap::default(),
             streams: Vec::new(),
             sizes: Box::new([0; SHARDS]),
+            sinces: Box::new([since; SHARDS]),
             shards: Shards::default(),
             held: Vec::new(),
             cost: 0,
@@ -119,12 +122,15 @@ impl OpenBatch {
             return from;
         }
         let start: usize = group.sizes[..from].iter().map(|size| size.encoded as usize).sum();
-        self.shards = self.shards.with(Shards::of(shard));
+        if !self.shards.has(shard) {
+            self.shards = self.shards.with(Shards::of(shard));
+            self.sinces[shard.index()] = now;
+        }
         self.sizes[shard.index()] += counted;
         self.counted += counted;
         let count = (to - from) as u64;
         self.entries.absorb(entries.split(count));
-        let index = known.unwrap_or_else(|| self.open(labels, shard, now));
+        let index = known.unwrap_or_else(|| self.open(labels, shard));
         let stream = &mut self.streams[index];
         stream.encoded.extend_from_slice(&group.encoded[start..start + encoded]);
         stream.entries += count;
@@ -132,11 +138,11 @@ impl OpenBatch {
         to
     }
 
-    fn open(&mut self, labels: &Arc<str>, shard: Shard, since: Instant) -> usize {
+    fn open(&mut self, labels: &Arc<str>, shard: Shard) -> usize {
         let (labels, index) = (labels.clone(), self.streams.len());
         self.index.insert(labels.clone(), index);
         let oldest = UnixNanos(i64::MAX);
-        self.streams.push(OpenStream { labels, shard, since, entries: 0, oldest, encoded: Vec::new() });
+        self.streams.push(OpenStream { labels, shard, entries: 0, oldest, encoded: Vec::new() });
         index
     }
 
@@ -177,16 +183,33 @@ impl OpenBatch {
         self.entries.count() == 0
     }
 
-    /// The shards that go together, the fullest first, as many as fit into `size` line bytes: all of them, if they do. Those
-    /// in `busy` stay.
-    pub(super) fn pack(&self, busy: Shards, size: usize) -> Shards {
-        if self.counted <= size && self.shards.is_disjoint(busy) {
-            return self.shards;
+    /// Shards that go together, the fullest first, as many as fit into `size` line bytes: all of them, if they do.
+    pub(super) fn pack(&self, size: usize) -> Shards {
+        match self.counted <= size {
+            true => self.shards,
+            false => self.fit(self.shards, size, |shard| Reverse(self.sizes[shard.index()])),
         }
-        let mut free: Vec<Shard> = self.shards.without(busy).iter().collect();
-        free.sort_by_key(|shard| std::cmp::Reverse(self.sizes[shard.index()]));
+    }
+
+    /// The same without those that are `busy`, where that is worth a request beside others: those that wait for longest, so that
+    /// small ones do not keep chunks from being settled, or else the fullest.
+    pub(super) fn pack_beside(&self, busy: Shards, size: usize) -> Option<Shards> {
+        let free = self.shards.without(busy);
+        let oldest = self.fit(free, size, |shard| self.sinces[shard.index()]);
+        let fullest = || self.fit(free, size, |shard| Reverse(self.sizes[shard.index()]));
+        let is_worth = |shards: &Shards| {
+            let counted: usize = shards.iter().map(|shard| self.sizes[shard.index()]).sum();
+            !shards.is_empty() && counted >= self.counted.min(size) / WORTH
+        };
+        Some(oldest).filter(is_worth).or_else(|| Some(fullest()).filter(is_worth))
+    }
+
+    /// As many of these shards as fit, in this order; one at least.
+    fn fit<K: Ord>(&self, shards: Shards, size: usize, order: impl Fn(&Shard) -> K) -> Shards {
+        let mut ordered: Vec<Shard> = shards.iter().collect();
+        ordered.sort_by_key(order);
         let (mut packed, mut counted) = (Shards::default(), 0);
-        for shard in free {
+        for shard in ordered {
             let with = counted + self.sizes[shard.index()];
             if with <= size || packed.is_empty() {
                 (packed, counted) = (packed.with(Shards::of(shard)), with);
@@ -195,10 +218,8 @@ impl OpenBatch {
         packed
     }
 
-    /// True where these shards are enough for a request beside those under way.
-    pub(super) fn is_worth(&self, shards: Shards, size: usize) -> bool {
-        let counted: usize = shards.iter().map(|shard| self.sizes[shard.index()]).sum();
-        !shards.is_empty() && counted >= self.counted.min(size) / WORTH
+    fn since(&self, shards: Shards) -> Option<Instant> {
+        shards.iter().map(|shard| self.sinces[shard.index()]).min()
     }
 
     /// Makes a parcel of what these shards have.
@@ -208,12 +229,11 @@ impl OpenBatch {
             std::mem::take(&mut self.streams).into_iter().partition(|stream| shards.has(stream.shard));
         let length = sealed.iter().map(|stream| stream.labels.len() + stream.encoded.len() + 24).sum();
         let mut request = Vec::with_capacity(length);
-        let (mut entries, mut oldest, mut since) = (0, UnixNanos(i64::MAX), now);
+        let (mut entries, mut oldest) = (0, UnixNanos(i64::MAX));
         for stream in &sealed {
             encode::stream(&stream.labels, &stream.encoded, &mut request);
             entries += stream.entries;
             oldest = oldest.min(stream.oldest);
-            since = since.min(stream.since);
         }
         let counted: usize = shards.iter().map(|shard| std::mem::take(&mut self.sizes[shard.index()])).sum();
         let content = Content {
@@ -222,11 +242,11 @@ impl OpenBatch {
             size: counted as u64,
             oldest,
         };
-        let ready = self.full.map_or(now, |full| full.max(since));
+        let ready = self.full.map_or(now, |full| full.max(self.since(shards).unwrap_or(now)));
         let tickets = self.let_go(shards);
         self.index = left.iter().enumerate().map(|(index, stream)| (stream.labels.clone(), index)).collect();
-        self.since = left.iter().map(|stream| stream.since).min().unwrap_or(now);
         (self.streams, self.shards) = (left, self.shards.without(shards));
+        self.since = self.since(self.shards).unwrap_or(now);
         self.counted -= counted;
         self.full = self.full.filter(|_| self.counted > size);
         Parcel::seal(&request, content, shards, ready, Duty { tickets, token })

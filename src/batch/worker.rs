@@ -13,7 +13,7 @@ use tokio::time::sleep_until;
 
 use crate::batch::groups::{Group, Handover, Inbound};
 use crate::batch::open::OpenBatch;
-use crate::batch::outstanding::Outstanding;
+use crate::batch::outstanding::{Look, Outstanding};
 use crate::batch::parcel::Parcel;
 use crate::batch::shards::Shards;
 use crate::clock::Instant;
@@ -33,6 +33,9 @@ const QUEUE_OF_MANY: usize = IN_FLIGHT_LIMIT.0 as usize / BYTES_PER_PERMIT as us
 pub(crate) fn queue_length(clients: usize) -> usize {
     if clients > 1 { QUEUE_OF_MANY } else { QUEUE_OF_ONE }
 }
+
+/// Parcels there may be in memory for another one to be sealed that has streams in common with them.
+const MOST_AHEAD: usize = 2;
 
 /// Streams whose label string with the client's external labels is remembered.
 const CACHED_TEXTS: usize = 10_000;
@@ -177,8 +180,23 @@ impl Batcher {
             if next == all {
                 return Ok(());
             }
-            self.seal(tenant, Shards::default()).await?;
+            self.make_room(tenant).await?;
         }
+    }
+
+    /// Makes room in a batch that holds as much as it may. What is sealed beside its own streams under way waits at the sender,
+    /// and one there is enough; otherwise something that is under way comes to its end before, or the batch of age.
+    async fn make_room(&mut self, tenant: &Option<Arc<str>>) -> Result<(), SenderGone> {
+        if self.outstanding.now().parcels >= MOST_AHEAD
+            && let Some(batch) = self.open.get(tenant)
+        {
+            let of_age = sleep_until(batch.since + self.settings.wait);
+            tokio::select! {
+                () = self.outstanding.changed() => return Ok(()),
+                () = of_age => {}
+            }
+        }
+        self.seal_some(tenant).await.map(drop)
     }
 
     /// Puts entries into the tenant's batch until that has `most` line bytes.
@@ -231,7 +249,7 @@ impl Batcher {
     /// Seals all of these batches, in as many parcels as it takes.
     async fn seal_where(&mut self, wanted: impl Fn(&OpenBatch) -> bool) -> Result<(), SenderGone> {
         for tenant in self.tenants(wanted) {
-            while self.seal(&tenant, Shards::default()).await? {}
+            while self.seal_some(&tenant).await? {}
         }
         Ok(())
     }
@@ -240,33 +258,38 @@ impl Batcher {
     async fn seal_full(&mut self) -> Result<(), SenderGone> {
         for tenant in self.tenants(OpenBatch::is_full) {
             while self.open.get(&tenant).is_some_and(OpenBatch::is_full) && self.seal_free(&tenant).await? {}
+            // Its sources may wait for it, and nothing else is going to be settled before.
+            if self.open.get(&tenant).is_some_and(OpenBatch::is_dear) && self.outstanding.now().parcels == 0 {
+                self.seal_some(&tenant).await?;
+            }
         }
         Ok(())
     }
 
     /// Seals of a batch what is not outstanding, if that is worth a request and one is free. True where it was.
     async fn seal_free(&mut self, tenant: &Option<Arc<str>>) -> Result<bool, SenderGone> {
-        let (count, busy) = self.outstanding.now();
-        let Some(batch) = self.open.get(tenant).filter(|_| count < self.settings.concurrency) else {
+        let Look { parcels, shards } = self.outstanding.now();
+        let Some(batch) = self.open.get(tenant).filter(|_| parcels < self.settings.concurrency) else {
             return Ok(false);
         };
-        let packed = batch.pack(busy, self.settings.size);
-        if count > 0 && !batch.is_worth(packed, self.settings.size) {
-            return Ok(false);
-        }
-        self.seal(tenant, busy).await
+        let packed = match shards.is_empty() {
+            true => batch.pack(self.settings.size),
+            false => batch.pack_beside(shards, self.settings.size).unwrap_or_default(),
+        };
+        self.seal(tenant, packed).await
     }
 
-    /// Seals as much of a batch as a parcel may hold, without what is `busy`. False where there is nothing.
-    async fn seal(&mut self, tenant: &Option<Arc<str>>, busy: Shards) -> Result<bool, SenderGone> {
-        let Some(batch) = self.open.get_mut(tenant) else { return Ok(false) };
-        let packed = batch.pack(busy, self.settings.size);
-        if packed == Shards::default() {
-            return Ok(false);
-        }
+    /// Seals as much of a batch as a parcel may hold, whatever is outstanding. False where there is nothing.
+    async fn seal_some(&mut self, tenant: &Option<Arc<str>>) -> Result<bool, SenderGone> {
+        let packed = self.open.get(tenant).map(|batch| batch.pack(self.settings.size));
+        self.seal(tenant, packed.unwrap_or_default()).await
+    }
+
+    async fn seal(&mut self, tenant: &Option<Arc<str>>, shards: Shards) -> Result<bool, SenderGone> {
+        let Some(batch) = self.open.get_mut(tenant).filter(|_| !shards.is_empty()) else { return Ok(false) };
         // One at a time, they wait for each other behind the batcher.
-        let token = (self.settings.concurrency > 1).then(|| self.outstanding.token(packed));
-        let parcel = batch.seal(packed, self.settings.size, token);
+        let token = (self.settings.concurrency > 1).then(|| self.outstanding.token(shards));
+        let parcel = batch.seal(shards, self.settings.size, token);
         if batch.is_empty() {
             self.open.remove(tenant);
         }

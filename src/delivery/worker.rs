@@ -33,7 +33,7 @@ use crate::delivery::window::Window;
 use crate::delivery::worker::backlog::Backlog;
 use crate::flow::Troubles;
 
-/// Parcels of the only client that wait for those being sent.
+/// Parcels of the only client that wait for those being sent, or as many as there may be of these.
 const MOST_WAITING: usize = 2;
 
 /// What a worker shares with the others.
@@ -138,6 +138,9 @@ pub(crate) async fn run(
     let mut open = true;
     loop {
         worker.retired |= stop.retire.is_cancelled();
+        if worker.retired || worker.abandoned {
+            worker.hurry_batcher();
+        }
         let retiring = !open && worker.retired;
         if !retiring {
             worker.begin().await;
@@ -208,7 +211,8 @@ impl Worker {
     /// True where another parcel may wait in memory. The only client's parcels wait at their sources instead: Loki's pace
     /// is theirs, until it stops altogether.
     fn has_room(&self) -> bool {
-        self.abandoned || self.retired || self.is_one_of_many() || self.queue.len() < MOST_WAITING
+        let most = MOST_WAITING.max(self.client.settings.batch.concurrency);
+        self.abandoned || self.retired || self.is_one_of_many() || self.queue.len() < most
     }
 
     /// When something that waits has waited for long enough.
@@ -233,6 +237,14 @@ impl Worker {
             // Reading failed, and is tried again with the next parcel.
             self.keep.try_again();
         }
+    }
+
+    /// Lets the batcher seal all it has, and end.
+    fn hurry_batcher(&mut self) {
+        let begun = self.sending.iter_mut().flat_map(|sending| &mut sending.pieces);
+        let parked = self.parked.iter_mut().map(|(_, parcel)| parcel);
+        let all = begun.map(|piece| &mut piece.parcel).chain(parked).chain(&mut self.queue);
+        all.for_each(|parcel| drop(parcel.take_token()));
     }
 
     /// True when nothing is left to do but what others can. A request under way is waited for: Loki may have it already.

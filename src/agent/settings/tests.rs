@@ -182,7 +182,7 @@ fn pushes_at_once_are_from_one_to_sixty_four() {
     assert_eq!(concurrency(", concurrency: 64").unwrap(), 64);
     for wrong in ["0", "65"] {
         let refused = refusal(&format!("clients: [{{url: 'http://x/push', concurrency: {wrong}}}]"));
-        assert_eq!(refused, "f:1:53: `concurrency` is from 1 to 64");
+        assert_eq!(refused, "f:1:47: `concurrency` is from 1 to 64");
     }
 }
 

@@ -22,7 +22,9 @@ impl Backlog {
 
     /// A parcel is on disk.
     pub(super) fn add(&mut self, parcel: &mut Parcel) {
-        self.newest.extend(parcel.take_token());
+        let token = parcel.take_token();
+        token.iter().for_each(|token| token.put_on_disk());
+        self.newest.extend(token);
         while self.newest.len() > self.most {
             self.newest.pop_front();
         }
