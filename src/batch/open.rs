@@ -9,7 +9,7 @@ use crate::batch::encode;
 use crate::batch::groups::Group;
 use crate::batch::outstanding::Token;
 use crate::batch::parcel::{Content, Duty, Parcel};
-use crate::batch::shards::{SHARDS, Shard, Shards};
+use crate::batch::shards::{Shard, Shards};
 use crate::batch::worker::Settings;
 use crate::clock::Instant;
 use crate::custody::Ticket;
@@ -38,12 +38,7 @@ pub(super) struct OpenBatch {
     /// Index into `streams` by label string.
     index: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
     streams: Vec<OpenStream>,
-    /// Line bytes of each shard.
-    sizes: Box<[usize; SHARDS]>,
-    /// When the first entry of each came, where there is one.
-    sinces: Box<[Instant; SHARDS]>,
-    /// Those with streams.
-    shards: Shards,
+    filled: Vec<Filled>,
     held: Vec<Held>,
     /// Bytes of the byte budget that wait for this batch: those of whole chunks, however little of them is left.
     cost: usize,
@@ -56,6 +51,16 @@ struct OpenStream {
     entries: u64,
     oldest: UnixNanos,
     encoded: Vec<u8>,
+}
+
+/// A shard of which there are entries.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    shard: Shard,
+    /// When the first of them came.
+    since: Instant,
+    /// Line bytes.
+    size: usize,
 }
 
 /// A chunk of which the batch has entries.
@@ -78,9 +83,7 @@ impl OpenBatch {
             entries,
             index: HashMap::default(),
             streams: Vec::new(),
-            sizes: Box::new([0; SHARDS]),
-            sinces: Box::new([since; SHARDS]),
-            shards: Shards::default(),
+            filled: Vec::new(),
             held: Vec::new(),
             cost: 0,
         }
@@ -107,7 +110,9 @@ impl OpenBatch {
             None => Shard::of(self.tenant.as_deref(), labels),
         };
         let room = most.saturating_sub(self.counted);
-        let room = room.min(limits.size.saturating_sub(self.sizes[shard.index()]));
+        let filled = self.filled.iter().position(|filled| filled.shard == shard);
+        let in_shard = filled.map_or(0, |index| self.filled[index].size);
+        let room = room.min(limits.size.saturating_sub(in_shard));
         let (mut to, mut counted, mut encoded) = (from, 0, 0);
         for size in &group.sizes[from..] {
             let with = counted + size.counted as usize;
@@ -122,11 +127,10 @@ impl OpenBatch {
             return from;
         }
         let start: usize = group.sizes[..from].iter().map(|size| size.encoded as usize).sum();
-        if !self.shards.has(shard) {
-            self.shards = self.shards.with(Shards::of(shard));
-            self.sinces[shard.index()] = now;
+        match filled {
+            Some(index) => self.filled[index].size += counted,
+            None => self.filled.push(Filled { shard, since: now, size: counted }),
         }
-        self.sizes[shard.index()] += counted;
         self.counted += counted;
         let count = (to - from) as u64;
         self.entries.absorb(entries.split(count));
@@ -185,41 +189,34 @@ impl OpenBatch {
 
     /// Shards that go together, the fullest first, as many as fit into `size` line bytes: all of them, if they do.
     pub(super) fn pack(&self, size: usize) -> Shards {
-        match self.counted <= size {
-            true => self.shards,
-            false => self.fit(self.shards, size, |shard| Reverse(self.sizes[shard.index()])),
-        }
+        self.fit(Shards::default(), size, |filled| Reverse(filled.size)).0
     }
 
     /// The same without those that are `busy`, where that is worth a request beside others: those that wait for longest, so that
     /// small ones do not keep chunks from being settled, or else the fullest.
     pub(super) fn pack_beside(&self, busy: Shards, size: usize) -> Option<Shards> {
-        let free = self.shards.without(busy);
-        let oldest = self.fit(free, size, |shard| self.sinces[shard.index()]);
-        let fullest = || self.fit(free, size, |shard| Reverse(self.sizes[shard.index()]));
-        let is_worth = |shards: &Shards| {
-            let counted: usize = shards.iter().map(|shard| self.sizes[shard.index()]).sum();
-            !shards.is_empty() && counted >= self.counted.min(size) / WORTH
+        let oldest = self.fit(busy, size, |filled| filled.since);
+        let fullest = || self.fit(busy, size, |filled| Reverse(filled.size));
+        let is_worth = |(shards, counted): &(Shards, usize)| {
+            !shards.is_empty() && *counted >= self.counted.min(size) / WORTH
         };
-        Some(oldest).filter(is_worth).or_else(|| Some(fullest()).filter(is_worth))
+        let packed = Some(oldest).filter(is_worth).or_else(|| Some(fullest()).filter(is_worth));
+        packed.map(|(shards, _)| shards)
     }
 
-    /// As many of these shards as fit, in this order; one at least.
-    fn fit<K: Ord>(&self, shards: Shards, size: usize, order: impl Fn(&Shard) -> K) -> Shards {
-        let mut ordered: Vec<Shard> = shards.iter().collect();
-        ordered.sort_by_key(order);
+    /// As many shards as fit, one at least, in this order, and their line bytes.
+    fn fit<K: Ord>(&self, busy: Shards, size: usize, order: impl Fn(&Filled) -> K) -> (Shards, usize) {
+        let mut free: Vec<Filled> =
+            self.filled.iter().filter(|filled| !busy.has(filled.shard)).copied().collect();
+        free.sort_by_key(order);
         let (mut packed, mut counted) = (Shards::default(), 0);
-        for shard in ordered {
-            let with = counted + self.sizes[shard.index()];
+        for filled in free {
+            let with = counted + filled.size;
             if with <= size || packed.is_empty() {
-                (packed, counted) = (packed.with(Shards::of(shard)), with);
+                (packed, counted) = (packed.with(Shards::of(filled.shard)), with);
             }
         }
-        packed
-    }
-
-    fn since(&self, shards: Shards) -> Option<Instant> {
-        shards.iter().map(|shard| self.sinces[shard.index()]).min()
+        (packed, counted)
     }
 
     /// Makes a parcel of what these shards have.
@@ -235,18 +232,21 @@ impl OpenBatch {
             entries += stream.entries;
             oldest = oldest.min(stream.oldest);
         }
-        let counted: usize = shards.iter().map(|shard| std::mem::take(&mut self.sizes[shard.index()])).sum();
+        let gone = |filled: &&Filled| shards.has(filled.shard);
+        let counted: usize = self.filled.iter().filter(gone).map(|filled| filled.size).sum();
+        let since = self.filled.iter().filter(gone).map(|filled| filled.since).min();
+        self.filled.retain(|filled| !shards.has(filled.shard));
         let content = Content {
             tenant: self.tenant.clone(),
             entries: self.entries.split(entries),
             size: counted as u64,
             oldest,
         };
-        let ready = self.full.map_or(now, |full| full.max(self.since(shards).unwrap_or(now)));
+        let ready = self.full.map_or(now, |full| full.max(since.unwrap_or(now)));
         let tickets = self.let_go(shards);
         self.index = left.iter().enumerate().map(|(index, stream)| (stream.labels.clone(), index)).collect();
-        (self.streams, self.shards) = (left, self.shards.without(shards));
-        self.since = self.since(self.shards).unwrap_or(now);
+        self.since = self.filled.iter().map(|filled| filled.since).min().unwrap_or(now);
+        self.streams = left;
         self.counted -= counted;
         self.full = self.full.filter(|_| self.counted > size);
         Parcel::seal(&request, content, shards, ready, Duty { tickets, token })
