@@ -4,15 +4,21 @@
 mod encode;
 mod groups;
 mod open;
+mod outstanding;
 mod parcel;
 mod push;
+mod shards;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 #[cfg(test)]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
+pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
 pub(crate) use push::{LabelPair, StreamMessage, Timestamp as TimestampMessage};
+pub(crate) use shards::Shards;
 pub(crate) use worker::{Sealed, Settings, queue_length, run};
