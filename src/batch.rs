@@ -6,6 +6,7 @@ mod groups;
 mod open;
 mod outstanding;
 mod parcel;
+mod press;
 mod push;
 mod shards;
 #[cfg(test)]
