@@ -8,9 +8,11 @@ mod parcel;
 mod push;
 mod worker;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
+#[cfg(feature = "hops")]
+pub(crate) use parcel::Content;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
