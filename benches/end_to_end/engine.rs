@@ -12,7 +12,7 @@ use crate::agent::cpu_seconds;
 use crate::report::Row;
 use crate::{api, carry, job};
 
-const LINES: u64 = 300_000;
+const LINES: u64 = 500_000;
 const IMAGE: &str = "tailwater-bench-printer";
 
 /// Prints a file and stays, as it has no signal handlers until it is killed.

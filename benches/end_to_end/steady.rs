@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::agent::{Agent, Cores};
+use crate::agent::Cores;
 use crate::endpoint::Endpoint;
 use crate::report::Row;
 use crate::{job, lines};

@@ -23,13 +23,14 @@ const STAGES: &str = r#"  - json: {expressions: {timestamp: , level: , service: 
 
 pub fn run() -> Vec<Row> {
     let (directory, each) = (tempfile::tempdir().unwrap(), crate::lines_per_file());
-    let all = FILES * each;
     for file in 0..FILES {
         lines::generate(directory.path(), file, each, lines::EVERY_MILLISECOND);
     }
     let kept = (0..each).filter(|number| lines::level(*number) != "WARN").count() as u64;
     let carried = carry::files(directory.path(), STAGES, FILES * kept);
-    let (rate, micros) = (all as f64 / carried.seconds, carried.cpu_seconds * 1e6 / all as f64);
+    // Lines that came in.
+    let (rate, micros) =
+        (carried.rate() * each as f64 / kept as f64, carried.micros() * kept as f64 / each as f64);
     vec![Row {
         what: "typical Promtail configuration, one core".to_owned(),
         target: "≥ 5 × Promtail on the same configuration",

@@ -64,10 +64,12 @@ pub fn hold(found: &[(String, f64)]) -> ExitCode {
         }
     }
     if status == ExitCode::FAILURE {
-        println!(
-            "The baseline is of {}, {}; this is {rustc}, {processor}.",
-            baseline.rustc, baseline.processor
-        );
+        if (&rustc, &processor) != (&baseline.rustc, &baseline.processor) {
+            println!(
+                "The baseline is of {}, {}; this is {rustc}, {processor}.",
+                baseline.rustc, baseline.processor
+            );
+        }
         println!("Where it is as it should be: TAILWATER_UPDATE_BASELINE=1 .ci/instructions");
     }
     status

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// How the program is told that it is the endpoint.
 pub const FLAG: &str = "--endpoint";
@@ -24,7 +24,6 @@ pub struct Endpoint {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
     pub entries: u64,
-    pub pushes: u64,
     /// When the first push came, in microseconds since 1970.
     pub first: u64,
     /// From the time of an entry to its push, in milliseconds: median, 99th percentile, most.
@@ -46,8 +45,8 @@ impl Endpoint {
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
         let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().unwrap()).collect();
-        let [entries, pushes, first, delays @ ..] = numbers.as_slice() else { panic!("{text}") };
-        Taken { entries: *entries, pushes: *pushes, first: *first, delays: delays.try_into().unwrap() }
+        let [entries, first, delays @ ..] = numbers.as_slice() else { panic!("{text}") };
+        Taken { entries: *entries, first: *first, delays: delays.try_into().unwrap() }
     }
 }
 
@@ -61,7 +60,6 @@ impl Drop for Endpoint {
 #[derive(Default)]
 struct State {
     entries: u64,
-    pushes: u64,
     first: u64,
     /// Entries by their delay in milliseconds.
     delays: Vec<u64>,
@@ -90,19 +88,16 @@ fn serve(socket: TcpStream, state: &Mutex<State>) -> Option<()> {
         };
         body.resize(length, 0);
         input.read_exact(&mut body).ok()?;
-        let arrived = UNIX_EPOCH.elapsed().ok()?.as_micros() as u64;
+        let arrived = now();
         request.resize(snap::raw::decompress_len(&body).unwrap(), 0);
         decoder.decompress(&body, &mut request).unwrap();
         let mut state = state.lock().ok()?;
-        if state.pushes == 0 {
+        if state.entries == 0 {
             state.first = arrived;
         }
-        state.pushes += 1;
         for (_, stream) in fields(&request) {
-            for (tag, entry) in fields(stream).filter(|(tag, _)| *tag == ENTRIES) {
-                debug_assert_eq!(tag, ENTRIES);
-                state.take(entry, arrived / 1000);
-            }
+            let entries = fields(stream).filter(|(tag, _)| *tag == ENTRIES);
+            entries.for_each(|(_, entry)| state.take(entry, arrived / 1000));
         }
         drop(state);
         out.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()?;
@@ -155,8 +150,8 @@ impl std::fmt::Display for State {
             });
             found.map_or(self.delays.len().saturating_sub(1), |(millis, _)| millis)
         };
-        let State { entries, pushes, first, .. } = self;
-        write!(f, "{entries} {pushes} {first} {} {} {}", at(0.5), at(0.99), at(1.0))
+        let State { entries, first, .. } = self;
+        write!(f, "{entries} {first} {} {} {}", at(0.5), at(0.99), at(1.0))
     }
 }
 
@@ -198,5 +193,5 @@ fn varint(bytes: &mut &[u8]) -> u64 {
 
 /// Now, in microseconds since 1970.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
+    UNIX_EPOCH.elapsed().unwrap().as_micros() as u64
 }
