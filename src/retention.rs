@@ -8,6 +8,7 @@
 //! ```
 
 mod archive;
+mod background;
 mod filter;
 mod lifecycle;
 mod loki;

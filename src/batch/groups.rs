@@ -70,10 +70,10 @@ impl Groups {
         self.chunk
     }
 
-    /// Opens a group for a stream; its index.
-    pub(crate) fn open(&mut self, stream: Arc<Stream>) -> usize {
-        let oldest = UnixNanos(i64::MAX);
-        self.groups.push(Group { stream, encoded: Vec::new(), sizes: Vec::new(), oldest });
+    /// Opens a group for a stream that has had so many line bytes in a chunk like this; its index.
+    pub(crate) fn open(&mut self, stream: Arc<Stream>, expected: usize) -> usize {
+        let (encoded, oldest) = (Vec::with_capacity(expected + expected / 8), UnixNanos(i64::MAX));
+        self.groups.push(Group { stream, encoded, sizes: Vec::new(), oldest });
         self.groups.len() - 1
     }
 

@@ -264,7 +264,10 @@ impl Series {
     /// again on a fresh series.
     #[must_use]
     pub(crate) fn touch(&self, now: UnixNanos) -> bool {
-        self.updated.store(now.0, Ordering::SeqCst);
+        // Lines of a chunk have one `now`, and to read is cheaper than to write.
+        if self.updated.load(Ordering::SeqCst) != now.0 {
+            self.updated.store(now.0, Ordering::SeqCst);
+        }
         !self.detached.load(Ordering::SeqCst)
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     labels: Vec<Option<Span>>,
     /// The target's labels that no stage speaks of have been removed.
     without_fixed: bool,
+    /// The number that the lane has for the labels as they are, once somebody asked.
+    label_set: Option<usize>,
     /// Structured metadata: name and value, in the order added.
     metadata: Vec<(Name, Span)>,
 }
@@ -104,6 +106,7 @@ impl Entry {
         self.labels.clear();
         self.labels.extend_from_slice(&base.labels);
         self.without_fixed = false;
+        self.label_set = None;
         self.metadata.clear();
         self.line = self.store(line);
         self.timestamp = timestamp;
@@ -177,6 +180,22 @@ impl Entry {
     /// Sets a label, or removes it.
     pub(crate) fn set_label(&mut self, name: Symbol, value: Option<Span>) {
         self.labels[name.0 as usize] = value;
+        self.label_set = None;
+    }
+
+    /// The number of the label set, where it is known.
+    pub(crate) fn label_set(&self) -> Option<usize> {
+        self.label_set
+    }
+
+    /// The labels, as they are, have this number.
+    pub(crate) fn set_label_set(&mut self, number: usize) {
+        self.label_set = Some(number);
+    }
+
+    /// The number of the label set may have changed meanwhile.
+    pub(crate) fn forget_label_set(&mut self) {
+        self.label_set = None;
     }
 
     /// Labels that are set, by symbol.
@@ -189,6 +208,7 @@ impl Entry {
     /// Removes the labels that no stage speaks of.
     pub(crate) fn remove_fixed(&mut self) {
         self.without_fixed = true;
+        self.label_set = None;
     }
 
     /// True after [`remove_fixed`](Self::remove_fixed).

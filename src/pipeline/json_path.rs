@@ -5,6 +5,7 @@
 //! nobody asked for is skipped, never built. All other JMESPath expressions go to the `jmespath` crate.
 
 mod scan;
+mod specials;
 
 #[cfg(any(fuzzing, test))]
 pub(super) use scan::compare;
@@ -94,32 +95,29 @@ impl PathTree {
 
     /// Reads `text`, which must be an object or null.
     pub(crate) fn read(&self, text: &[u8], found: &mut Extraction) -> Result<(), Malformed> {
-        found.values.clear();
-        found.text.clear();
-        self.missing(found);
-        let lossy;
-        let text = match std::str::from_utf8(text) {
-            Ok(text) => text,
-            // Go reads broken UTF-8 in JSON as replacement characters and does not call the line malformed.
-            Err(_) => {
-                lossy = String::from_utf8_lossy(text).into_owned();
-                &lossy
+        if self.is_flat() {
+            self.begin(found);
+            if scan::scan(text, self, found).is_some() {
+                return Ok(());
             }
-        };
+        }
+        self.begin(found);
+        // Go reads broken UTF-8 in JSON as replacement characters and does not call the line malformed.
+        let text = String::from_utf8_lossy(text);
         let first = text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes().first();
         if !matches!(first, Some(b'{' | b'n')) {
             return Err(Malformed);
         }
-        if self.is_flat() && scan::scan(text, self, found).is_some() {
-            return Ok(());
-        }
+        self.read_with_serde(&text, found)
+    }
+
+    fn begin(&self, found: &mut Extraction) {
         found.values.clear();
         found.text.clear();
         self.missing(found);
-        self.read_with_serde(text, found)
     }
 
-    /// The same for every text, after `missing`.
+    /// The same for every text, after `begin`.
     fn read_with_serde(&self, text: &str, found: &mut Extraction) -> Result<(), Malformed> {
         let mut reader = serde_json::Deserializer::from_str(text);
         Seed { tree: self, found }.deserialize(&mut reader).map_err(|_| Malformed)?;

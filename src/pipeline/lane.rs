@@ -2,6 +2,7 @@
 //! In: lines.  Out: encoded entries in their stream's group.  Owns: what stages remember between lines of the lane,
 //! bounded.
 
+mod label_sets;
 mod memory;
 mod output;
 mod streams;
@@ -22,14 +23,13 @@ use crate::pipeline::observe::Observer;
 use crate::pipeline::stages::Flow;
 use crate::record::{Labels, Metadata, UnixNanos};
 
+pub(crate) use label_sets::LabelSets;
 pub(crate) use memory::{Memory, MemoryKind};
 pub(crate) use output::Output;
 
-/// Series whose label sets are remembered; a lane with more starts over, which costs time but loses nothing.
-const CACHED_SERIES: usize = 1000;
-
-/// Label sets whose last good timestamp is remembered, as in Promtail.
-const CACHED_TIMES: usize = 10_000;
+/// Label sets that something is remembered for: the last good timestamp, as in Promtail, series, streams. A lane with more starts
+/// over, which costs time, and the times.
+const CACHED_SETS: usize = 10_000;
 
 /// A buffer above this size is given back after the chunk.
 const SCRATCH_LIMIT: usize = 512 * 1024;
@@ -43,6 +43,7 @@ pub(crate) struct Lane {
     base: Base,
     /// All of these came with lines, and are no target's.
     from_lines: bool,
+    sets: LabelSets,
     memories: Vec<Memory>,
     streams: Streams,
 }
@@ -66,6 +67,7 @@ pub(crate) struct Tools {
 pub(crate) struct Context<'l> {
     pub(crate) pipeline: &'l Pipeline,
     pub(crate) fixed: &'l Labels,
+    pub(crate) sets: &'l mut LabelSets,
     pub(crate) memories: &'l mut [Memory],
     pub(crate) tools: &'l mut Tools,
     /// The wall clock when the chunk came in.
@@ -100,7 +102,7 @@ impl Lane {
         let (fixed, base) = Base::split(&pipeline.names, labels);
         let memories = pipeline.memories.iter().map(|kind| Memory::new(*kind)).collect();
         let streams = Streams::new(&pipeline, &fixed);
-        Lane { pipeline, fixed, base, from_lines: false, memories, streams }
+        Lane { pipeline, fixed, base, from_lines: false, sets: LabelSets::default(), memories, streams }
     }
 
     /// A lane for lines that came with `labels` of their own, which may have values without bound.
@@ -123,6 +125,17 @@ impl Lane {
         }
     }
 
+    /// Forgets all that is remembered by label set.
+    fn forget_sets(&mut self) {
+        self.sets = LabelSets::default();
+        self.streams = Streams::new(&self.pipeline, &self.fixed);
+        for (memory, kind) in self.memories.iter_mut().zip(&self.pipeline.memories) {
+            if !matches!(kind, MemoryKind::Holds) {
+                *memory = Memory::new(*kind);
+            }
+        }
+    }
+
     /// Makes `scratch` ready for lines of this lane; needed whenever another lane used it.
     pub(crate) fn enter(&self, scratch: &mut Scratch) {
         scratch.entry.load(&self.base);
@@ -138,6 +151,9 @@ impl Lane {
         output: &mut Output,
         observer: &mut O,
     ) {
+        if self.sets.len() >= CACHED_SETS {
+            self.forget_sets();
+        }
         scratch.entry.begin(&self.base, line.bytes, line.timestamp);
         line.metadata.iter().for_each(|(name, value)| scratch.entry.give_metadata(name, value));
         observer.begun();
@@ -195,13 +211,14 @@ impl Lane {
         output: &mut Output,
         observer: &mut O,
     ) {
-        let pipeline = self.pipeline.clone();
         loop {
-            let Scratch { entry, tools } = scratch;
+            let Scratch { entry, tools } = &mut *scratch;
+            let Lane { pipeline, fixed, sets, memories, .. } = &mut *self;
             let mut context = Context {
-                pipeline: &pipeline,
-                fixed: &self.fixed,
-                memories: &mut self.memories,
+                pipeline,
+                fixed,
+                sets,
+                memories,
                 tools,
                 now: moment.wall,
                 instant: moment.instant,
@@ -213,15 +230,27 @@ impl Lane {
                 failures: None,
             };
             let flow = run(&pipeline.steps, &mut at, entry, &mut context, observer);
-            for held in context.released {
-                self.resume(held, at - 1, moment, scratch, output, observer);
+            let (released, last) = (context.released, at.saturating_sub(1));
+            let goes_on = match flow {
+                Flow::Continue => true,
+                Flow::Skip(steps) => {
+                    at += steps;
+                    true
+                }
+                Flow::Drop(reason) => {
+                    output.drop(reason);
+                    false
+                }
+                Flow::Held => false,
+            };
+            let is_through = at >= pipeline.steps.len();
+            for held in released {
+                self.resume(held, last, moment, scratch, output, observer);
             }
-            match flow {
-                Flow::Continue if at < pipeline.steps.len() => {}
-                Flow::Continue => return self.emit(moment.instant, scratch, output, observer),
-                Flow::Skip(steps) => at += steps,
-                Flow::Drop(reason) => return output.drop(reason),
-                Flow::Held => return,
+            match goes_on {
+                true if is_through => return self.emit(moment.instant, scratch, output, observer),
+                true => {}
+                false => return,
             }
         }
     }
@@ -238,6 +267,7 @@ impl Lane {
     ) {
         let Held { mut entry, text, lines, tickets, .. } = held;
         entry.line = entry.store(&text);
+        entry.forget_label_set();
         std::mem::swap(&mut scratch.entry, &mut entry);
         let pipeline = self.pipeline.clone();
         let step = &pipeline.steps[at];
@@ -264,10 +294,10 @@ impl Lane {
         output: &mut Output,
         observer: &mut O,
     ) {
-        let Scratch { entry, tools } = scratch;
-        let Lane { pipeline, fixed, base, from_lines, streams, .. } = self;
+        let entry = &mut scratch.entry;
+        let Lane { pipeline, fixed, base, from_lines, sets, streams, .. } = self;
         let start = Start { pipeline, fixed, base, from_lines: *from_lines };
-        let group = streams.group(start, entry, &mut tools.key, now, &mut output.groups);
+        let group = streams.group(start, entry, sets, now, &mut output.groups);
         let metadata = entry.metadata(&pipeline.names);
         output.groups.append(group, entry.timestamp, entry.line_bytes(), metadata);
         observer.emitted(entry, pipeline, fixed);
@@ -297,26 +327,18 @@ impl Context<'_> {
     }
 
     /// The time remembered for the entry's label set.
-    pub(crate) fn recall_time(&mut self, memory: usize, entry: &Entry) -> Option<UnixNanos> {
-        entry.label_key(&mut self.tools.key);
+    pub(crate) fn recall_time(&mut self, memory: usize, entry: &mut Entry) -> Option<UnixNanos> {
         match &self.memories[memory] {
-            Memory::Times(times) => times.get(self.tools.key.as_slice()).copied(),
+            Memory::Times(times) => times.get(self.sets.number(entry)).copied(),
             _ => None,
         }
     }
 
     /// Remembers a time for the entry's label set.
-    pub(crate) fn remember_time(&mut self, memory: usize, entry: &Entry, time: UnixNanos) {
-        entry.label_key(&mut self.tools.key);
-        let Memory::Times(times) = &mut self.memories[memory] else { return };
-        if let Some(known) = times.get_mut(self.tools.key.as_slice()) {
-            *known = time;
-            return;
+    pub(crate) fn remember_time(&mut self, memory: usize, entry: &mut Entry, time: UnixNanos) {
+        if let Memory::Times(times) = &mut self.memories[memory] {
+            times.insert(self.sets.number(entry), time);
         }
-        if times.len() >= CACHED_TIMES {
-            times.clear();
-        }
-        times.insert(self.tools.key.as_slice().into(), time);
     }
 
     /// Labels of the entry as they are now, the fixed ones included.
@@ -324,22 +346,23 @@ impl Context<'_> {
         labels(entry, self.pipeline, self.fixed).0
     }
 
-    /// The series remembered for the entry's label set.
-    pub(crate) fn recall_series(&mut self, memory: usize, entry: &Entry) -> Option<Arc<Series>> {
-        entry.label_key(&mut self.tools.key);
+    /// The series remembered for the entry's label set, and where what becomes of it is written down.
+    pub(crate) fn series(
+        &mut self,
+        memory: usize,
+        entry: &mut Entry,
+    ) -> Option<(&Arc<Series>, &mut Changes)> {
         match &self.memories[memory] {
-            Memory::Series(series) => series.get(self.tools.key.as_slice()).cloned(),
+            Memory::Series(series) => Some((series.get(self.sets.number(entry))?, self.changes)),
             _ => None,
         }
     }
 
-    /// Remembers a series under the key of the last `recall_series`.
-    pub(crate) fn remember_series(&mut self, memory: usize, found: Arc<Series>) {
-        let Memory::Series(series) = &mut self.memories[memory] else { return };
-        if series.len() >= CACHED_SERIES {
-            series.clear();
+    /// Remembers a series for the entry's label set.
+    pub(crate) fn remember_series(&mut self, memory: usize, entry: &mut Entry, found: Arc<Series>) {
+        if let Memory::Series(series) = &mut self.memories[memory] {
+            series.insert(self.sets.number(entry), found);
         }
-        series.insert(self.tools.key.as_slice().into(), found);
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a lane remembers for its stages between lines.
 //! In: what a stage asks for.  Out: places by label set.  Owns: them; the lane bounds them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::metrics::Series;
 use crate::pipeline::held::Holds;
+use crate::pipeline::lane::label_sets::BySet;
 use crate::record::UnixNanos;
 
 /// What a stage asks a lane to remember for it.
@@ -19,16 +19,16 @@ pub(crate) enum MemoryKind {
 /// What a lane remembers for one stage, by label set.
 #[derive(Debug)]
 pub(crate) enum Memory {
-    Times(HashMap<Box<[u8]>, UnixNanos, foldhash::fast::RandomState>),
-    Series(HashMap<Box<[u8]>, Arc<Series>, foldhash::fast::RandomState>),
+    Times(BySet<UnixNanos>),
+    Series(BySet<Arc<Series>>),
     Holds(Holds),
 }
 
 impl Memory {
     pub(super) fn new(kind: MemoryKind) -> Memory {
         match kind {
-            MemoryKind::Times => Memory::Times(HashMap::default()),
-            MemoryKind::Series => Memory::Series(HashMap::default()),
+            MemoryKind::Times => Memory::Times(BySet::default()),
+            MemoryKind::Series => Memory::Series(BySet::default()),
             MemoryKind::Holds => Memory::Holds(Holds::default()),
         }
     }

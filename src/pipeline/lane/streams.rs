@@ -2,7 +2,6 @@
 //! In: an entry.  Out: its stream's group in the chunk, and labels of the entry that made too many streams moved off it.
 //! Owns: the streams met lately, a bounded number.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::batch::Groups;
@@ -10,18 +9,16 @@ use crate::clock::Instant;
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::entry::{Base, Entry, Span, Symbol};
 use crate::pipeline::guard::{Above, Guard, Seen};
+use crate::pipeline::lane::label_sets::{BySet, LabelSets};
 use crate::pipeline::limits::floor_char_boundary;
 use crate::record::{Labels, MAX_LABEL_VALUE, Stream};
-
-/// Streams a lane remembers; a lane with more starts over, which costs time but loses nothing.
-const CACHED_STREAMS: usize = 1000;
 
 /// A key that begins with it ends with the fixed labels that have moved.
 const FIXED_MOVED: u8 = 2;
 
 #[derive(Debug)]
 pub(super) struct Streams {
-    cached: HashMap<Box<[u8]>, Cached, foldhash::fast::RandomState>,
+    cached: BySet<Cached>,
     /// What the guard has for each of the fixed labels.
     fixed: Vec<u64>,
     /// And for the label that is given where none is left.
@@ -36,6 +33,8 @@ struct Cached {
     /// Number of the chunk that last had this stream, and the group it got there.
     chunk: u64,
     group: usize,
+    /// Line bytes it had there.
+    bytes: usize,
 }
 
 /// What the lane's entries start from.
@@ -57,7 +56,7 @@ struct Guarded {
 
 impl Streams {
     pub(super) fn new(pipeline: &Pipeline, fixed: &Labels) -> Streams {
-        let mut streams = Streams { cached: HashMap::default(), fixed: Vec::new(), alone: 0 };
+        let mut streams = Streams { cached: BySet::default(), fixed: Vec::new(), alone: 0 };
         if let Some(guard) = &pipeline.guard {
             let hash = |(name, value): (&str, &str)| guard.hash(name, value.as_bytes());
             streams.fixed = fixed.iter().map(hash).collect();
@@ -71,22 +70,22 @@ impl Streams {
         &mut self,
         start: Start<'_>,
         entry: &mut Entry,
-        key: &mut Vec<u8>,
+        sets: &mut LabelSets,
         now: Instant,
         groups: &mut Groups,
     ) -> usize {
         let guard = start.pipeline.guard.as_ref();
-        entry.label_key(key);
-        if let Some(group) = self.find(key, guard, now, groups) {
+        let length = entry.line_bytes().len();
+        let mut set = sets.number(entry);
+        if let Some(group) = self.find((set, length), guard, now, groups) {
             return group;
         }
         let guarded = guard.map(|guard| self.ask(guard, start, entry, now));
         let (seen, moved) = match guarded {
             Some(guarded) if guarded.has_moved => {
                 // What moves is seldom met twice: remembered is the stream that is left, of which there are few.
-                entry.label_key(key);
-                mark_moved(key, &guarded.fixed);
-                if let Some(group) = self.find(key, guard, now, groups) {
+                set = sets.number_of(entry, |key| mark_moved(key, &guarded.fixed));
+                if let Some(group) = self.find((set, length), guard, now, groups) {
                     return group;
                 }
                 (guarded.seen, Some(guarded.fixed))
@@ -94,22 +93,19 @@ impl Streams {
             guarded => (guarded.and_then(|guarded| guarded.seen), None),
         };
         let stream = Arc::new(Stream::new(self::labels(start, entry, moved.as_deref())));
-        let (chunk, group) = (groups.chunk(), groups.open(stream.clone()));
-        if self.cached.len() >= CACHED_STREAMS {
-            self.cached.clear();
-        }
-        self.cached.insert(key.as_slice().into(), Cached { stream, seen, chunk, group });
+        let (chunk, group) = (groups.chunk(), groups.open(stream.clone(), 0));
+        self.cached.insert(set, Cached { stream, seen, chunk, group, bytes: length });
         group
     }
 
     fn find(
         &mut self,
-        key: &[u8],
+        (set, length): (usize, usize),
         guard: Option<&Guard>,
         now: Instant,
         groups: &mut Groups,
     ) -> Option<usize> {
-        let cached = self.cached.get_mut(key)?;
+        let cached = self.cached.get_mut(set)?;
         if cached.chunk != groups.chunk() {
             // Once a chunk is often enough for the guard not to forget what is in use.
             if let (Some(guard), Some(seen)) = (guard, &cached.seen)
@@ -118,8 +114,9 @@ impl Streams {
                 return None;
             }
             cached.chunk = groups.chunk();
-            cached.group = groups.open(cached.stream.clone());
+            cached.group = groups.open(cached.stream.clone(), std::mem::take(&mut cached.bytes));
         }
+        cached.bytes += length;
         Some(cached.group)
     }
 

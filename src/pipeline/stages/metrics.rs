@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Block, Invalid, Kind, NOTHING, Node, Table, go_duration, row};
-use crate::metrics::{Family, Kind as Measure, Series};
+use crate::metrics::{Changes, Family, Kind as Measure, Series};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol, Value};
 use crate::pipeline::lane::{Context, MemoryKind};
 use crate::pipeline::stages::{Flow, Options, Stage, StageKind};
+use crate::record::UnixNanos;
 
 pub(crate) const KIND: StageKind = StageKind {
     name: "metrics",
@@ -243,28 +244,38 @@ impl Metric {
         if !amount.is_finite() || (self.family.kind == Measure::Counter && amount < 0.0) {
             return self.give_up(&amount.to_string(), context);
         }
+        let now = context.now;
+        if let Some((series, changes)) = context.series(self.memory, entry)
+            && self.count(series, amount, now, changes)
+        {
+            return;
+        }
+        // The first of its label set, or it expired between lookup and update: nobody will see that update.
         loop {
-            let series = self.series(entry, context);
-            match (&self.family.kind, self.action) {
-                (Measure::Histogram(bounds), _) => series.observe(amount, bounds),
-                (_, Action::Set) => series.set(amount),
-                _ => series.add(amount),
+            let series = self.family.series(self.pairs(entry, context));
+            context.remember_series(self.memory, entry, series.clone());
+            if self.count(&series, amount, now, context.changes) {
+                return;
             }
-            if series.touch(context.now) {
-                return self.note(&series, amount, context);
-            }
-            // It expired between lookup and update; nobody will see that update, so make it again on a new one.
-            context.remember_series(self.memory, self.family.series(self.pairs(entry, context)));
         }
     }
 
-    /// What is saved with the position counts it too.
-    fn note(&self, series: &Arc<Series>, amount: f64, context: &mut Context<'_>) {
+    /// Updates a series, and what is saved with the position; false where it has expired.
+    fn count(&self, series: &Arc<Series>, amount: f64, now: UnixNanos, changes: &mut Changes) -> bool {
         match (&self.family.kind, self.action) {
-            (Measure::Histogram(bounds), _) => context.changes.observe(series, amount, bounds),
-            (_, Action::Set) => context.changes.set(series, amount),
-            _ => context.changes.add(series, amount),
+            (Measure::Histogram(bounds), _) => series.observe(amount, bounds),
+            (_, Action::Set) => series.set(amount),
+            _ => series.add(amount),
         }
+        if !series.touch(now) {
+            return false;
+        }
+        match (&self.family.kind, self.action) {
+            (Measure::Histogram(bounds), _) => changes.observe(series, amount, bounds),
+            (_, Action::Set) => changes.set(series, amount),
+            _ => changes.add(series, amount),
+        }
+        true
     }
 
     fn give_up(&self, value: &str, context: &mut Context<'_>) {
@@ -302,15 +313,6 @@ impl Metric {
             self.give_up(&text.unwrap_or_default(), context);
         }
         if self.action == Action::Sub { number.map(|number| -number) } else { number }
-    }
-
-    fn series(&self, entry: &Entry, context: &mut Context<'_>) -> Arc<Series> {
-        if let Some(series) = context.recall_series(self.memory, entry) {
-            return series;
-        }
-        let series = self.family.series(self.pairs(entry, context));
-        context.remember_series(self.memory, series.clone());
-        series
     }
 
     fn pairs(&self, entry: &Entry, context: &Context<'_>) -> Vec<(String, String)> {

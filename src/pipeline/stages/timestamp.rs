@@ -1,6 +1,8 @@
 //! `timestamp`: sets the entry's time from an extracted value.
 //! In: an extracted value.  Out: the time.  Owns: the compiled formats.
 
+use std::borrow::Cow;
+
 use crate::config::{Invalid, Kind, Node, Table, row};
 use crate::pipeline::compile::Compiler;
 use crate::pipeline::entry::{Entry, Symbol};
@@ -90,7 +92,8 @@ impl Timestamp {
             context.fail("nothing is extracted under its `source`");
             return None;
         };
-        let text = String::from_utf8_lossy(entry.bytes(span));
+        let bytes = entry.bytes(span);
+        let text = str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         let now = context.now.0;
         let found = self.formats.iter().find_map(|format| format.parse(&text, now).ok()).map(UnixNanos);
         if found.is_none() {

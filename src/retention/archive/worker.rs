@@ -8,7 +8,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as std_mpsc};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +24,7 @@ use crate::metrics::ArchiveMetrics;
 use crate::record::UnixNanos;
 use crate::retention::archive::seal::{SealError, Sealed, seal};
 use crate::retention::archive::store::{Archive, Store};
+use crate::retention::background;
 use crate::retention::lifecycle::Runner;
 use crate::retention::tiers::Settings;
 
@@ -83,9 +83,7 @@ impl Sealer {
                 drop(result.send(seal(&store, &settings.rules, span, settings.seal_size)));
             }
         };
-        if let Err(error) = thread::Builder::new().name("archive".to_owned()).spawn(work) {
-            warn!(%error, "there is no thread that seals the archive");
-        }
+        background::start("archive", work);
         Sealer(sender)
     }
 

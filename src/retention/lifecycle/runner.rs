@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
-use std::thread;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -16,6 +15,7 @@ use crate::flow::Troubles;
 use crate::metrics::ArchiveMetrics;
 use crate::record::UnixNanos;
 use crate::retention::archive::{Archive, ArchiveError, Owner, Store};
+use crate::retention::background;
 use crate::retention::lifecycle::{ClockGuard, Course, Lifecycle, Seen, Shelf, Step, shelves};
 use crate::retention::tiers::Settings;
 
@@ -67,9 +67,7 @@ impl Runner {
             }
             keeper.troubles.clear(LIFECYCLE);
         };
-        if let Err(error) = thread::Builder::new().name("lifecycle".to_owned()).spawn(work) {
-            warn!(%error, "there is no thread that looks after the archive");
-        }
+        background::start("lifecycle", work);
         Some(Runner { _stop: stop })
     }
 }

@@ -9,7 +9,7 @@ use crate::config::{Invalid, parse_yaml};
 use crate::metrics::{Changes, Own, Registry};
 use crate::pipeline::compile::Pipeline;
 use crate::pipeline::entry::{Base, Entry};
-use crate::pipeline::lane::{Context, Tools};
+use crate::pipeline::lane::{Context, LabelSets, Tools};
 use crate::pipeline::limits::Limits;
 use crate::pipeline::stages::Flow;
 use crate::pipeline::stages::geoip::database::{Asn, City, Database};
@@ -50,6 +50,7 @@ fn seen_with(geoip: &str, address: &str) -> Seen {
     let mut context = Context {
         pipeline: &pipeline,
         fixed: &Labels::default(),
+        sets: &mut LabelSets::default(),
         memories: &mut [],
         tools: &mut Tools::default(),
         now: moment.wall,
