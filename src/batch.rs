@@ -3,18 +3,26 @@
 
 mod encode;
 mod groups;
+#[cfg(feature = "hops")]
+mod hops;
 mod open;
+mod outstanding;
 mod parcel;
 mod push;
+mod shards;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 #[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
 #[cfg(feature = "hops")]
-pub(crate) use parcel::Content;
+pub(crate) use hops::seal;
+pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
 pub(crate) use push::{LabelPair, StreamMessage, Timestamp as TimestampMessage};
+pub(crate) use shards::Shards;
 pub(crate) use worker::{Sealed, Settings, queue_length, run};

@@ -15,6 +15,7 @@ mod printer;
 mod refusal;
 mod stream_limit;
 mod verdict;
+mod window;
 mod worker;
 
 pub(crate) use client::{Client, ClientError, Settings};

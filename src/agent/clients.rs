@@ -366,7 +366,7 @@ impl Clients {
 /// Batches of whatever comes.
 fn plain_batches(wait: Duration) -> batch::Settings {
     let (external_labels, size) = (Labels::default(), 1024 * 1024);
-    batch::Settings { wait, size, external_labels, max_streams: None, tenant: None }
+    batch::Settings { wait, size, external_labels, max_streams: None, concurrency: 1, tenant: None }
 }
 
 /// The way to a client.

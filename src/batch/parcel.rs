@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::batch::outstanding::Token;
 use crate::batch::push::{EntryMessage, PushRequest, StreamMessage};
+use crate::batch::shards::{Shard, Shards};
 use crate::clock::Instant;
 use crate::custody::{Outcome, Record, Ticket};
 use crate::metrics::Tally;
@@ -18,9 +20,19 @@ pub(crate) struct Parcel {
     /// Snappy block over a `PushRequest`.
     pub(crate) body: Bytes,
     pub(crate) content: Content,
-    /// When the entries were put together.
+    /// Since when it could have gone.
     pub(crate) sealed: Instant,
-    tickets: Vec<Ticket>,
+    /// Those of its streams. No two parcels with one in common are under way at once.
+    pub(crate) shards: Shards,
+    duty: Duty,
+}
+
+/// What a parcel owes for its lines until they are settled.
+#[derive(Debug, Default)]
+pub(super) struct Duty {
+    pub(super) tickets: Vec<Ticket>,
+    /// That it is outstanding, to the batcher that made it; `None` where nobody goes by that.
+    pub(super) token: Option<Arc<Token>>,
 }
 
 /// What is known of a parcel without opening it.
@@ -42,18 +54,33 @@ pub(crate) struct Content {
 pub(crate) struct Undecodable;
 
 impl Parcel {
-    /// Compresses an encoded request.
-    pub(crate) fn seal(request: &[u8], content: Content, tickets: Vec<Ticket>) -> Parcel {
+    /// Compresses an encoded request, which could have gone since `sealed`.
+    pub(super) fn seal(
+        request: &[u8],
+        content: Content,
+        shards: Shards,
+        sealed: Instant,
+        duty: Duty,
+    ) -> Parcel {
         // snap fails only above 4 GiB of input; a batch is bounded far below by the byte budget.
         let body = snap::raw::Encoder::new().compress_vec(request).unwrap_or_default();
-        Parcel { body: body.into(), content, sealed: Instant::now(), tickets }
+        Parcel { body: body.into(), content, sealed, shards, duty }
     }
 
     /// One that comes from a spool: nobody waits for word of its lines but the spool.
     pub(crate) fn from_record(record: Record, entries: Tally) -> Parcel {
         let Record { tenant, size, oldest, body, .. } = record;
         let content = Content { tenant, entries, size, oldest };
-        Parcel { body, content, sealed: Instant::now(), tickets: Vec::new() }
+        Parcel { body, content, sealed: Instant::now(), shards: Shards::ALL, duty: Duty::default() }
+    }
+
+    /// Looks which shards its streams are of. One that nobody can look into has all of them.
+    pub(crate) fn find_shards(&mut self) {
+        if let Ok(request) = self.request() {
+            let tenant = self.content.tenant.as_deref();
+            let shards = request.streams.iter().map(|stream| Shards::of(Shard::of(tenant, &stream.labels)));
+            self.shards = shards.fold(Shards::default(), Shards::with);
+        }
     }
 
     /// What a spool keeps of it.
@@ -74,14 +101,17 @@ impl Parcel {
 
     /// Says what became of every line inside.
     pub(crate) fn settle(self, outcome: Outcome) {
-        for ticket in self.tickets {
-            ticket.settle(outcome);
-        }
+        self.duty.settle(outcome);
     }
 
     /// Says what became of every line inside, and keeps the parcel.
     pub(crate) fn settle_now(&mut self, outcome: Outcome) {
-        self.tickets.drain(..).for_each(|ticket| ticket.settle(outcome));
+        std::mem::take(&mut self.duty).settle(outcome);
+    }
+
+    /// With it goes that the parcel is outstanding.
+    pub(crate) fn take_token(&mut self) -> Option<Arc<Token>> {
+        self.duty.token.take()
     }
 
     /// The request inside, decoded.
@@ -130,15 +160,25 @@ impl Parcel {
                 }
             }
         }
-        let Parcel { content, sealed, tickets, .. } = self;
-        let twins = tickets.iter().map(Ticket::split).collect();
+        let Parcel { content, sealed, shards, duty, .. } = self;
+        let twin = duty.split();
         let Content { tenant, mut entries, oldest, .. } = content;
         let first_entries = entries.split(first.entries());
-        let part = |request: PushRequest, entries, tickets| {
+        let part = |request: PushRequest, entries, duty| {
             let content = Content { tenant: tenant.clone(), entries, size: request.line_bytes(), oldest };
-            Parcel { sealed, ..Parcel::seal(&request.encode_to_vec(), content, tickets) }
+            Parcel::seal(&request.encode_to_vec(), content, shards, sealed, duty)
         };
-        Ok((part(first, first_entries, tickets), part(second, entries, twins)))
+        Ok((part(first, first_entries, duty), part(second, entries, twin)))
+    }
+}
+
+impl Duty {
+    fn split(&self) -> Duty {
+        Duty { tickets: self.tickets.iter().map(Ticket::split).collect(), token: self.token.clone() }
+    }
+
+    fn settle(self, outcome: Outcome) {
+        self.tickets.into_iter().for_each(|ticket| ticket.settle(outcome));
     }
 }
 

@@ -2,44 +2,24 @@
 //!
 //! `TAILWATER_TEST_SEED` repeats a case, `TAILWATER_MODEL_CASES` says how many there are.
 
+mod run;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::simulated::{Dice, SimDisk};
 use super::spool::{Losses, Record, Recovered, Settings as SpoolSettings, Spool, WhenFull};
-use super::{Cursor, Disk, Head, Ledger, Outcome, Settings, Store, Ticket, Track};
+use super::{Cursor, Disk, Head, Ledger, Outcome, Settings, Store};
 use crate::flow::Share;
 use crate::record::{ByteCount, UnixNanos};
+use run::Run;
 
 /// A set of lines, as bits; no case reads more than this many.
 type Lines = u128;
 const MOST_LINES: u32 = 128;
 
 const SECOND: i64 = 1_000_000_000;
-
-/// One process between two restarts.
-struct Run {
-    ledger: Ledger,
-    track: Arc<Track>,
-    store: Store,
-    spool: Spool,
-    recovered: u64,
-    appended: u64,
-    acknowledged: u64,
-    lost: Losses,
-    /// Chunks' parcels that nobody has spoken for.
-    open: Vec<(Lines, Ticket)>,
-    /// The next line to read.
-    next: u32,
-    /// What the spool holds, oldest first, less the one in flight.
-    held: VecDeque<Record>,
-    in_flight: Option<Record>,
-    /// Entries before or between what it holds that it will count as damaged.
-    missing: u64,
-    /// The segment of the one in flight may have given way.
-    may_be_evicted: bool,
-}
 
 struct Case {
     dice: Dice,
@@ -113,7 +93,7 @@ impl Case {
         }
         let mut run = self.restart(run);
         self.disk.fail_next(0);
-        while run.in_flight.is_some() || !run.held.is_empty() || run.missing > 0 {
+        while !run.in_flight.is_empty() || !run.held.is_empty() || run.missing > 0 {
             self.drain(&mut run);
             self.check(&mut run);
         }
@@ -205,20 +185,29 @@ impl Case {
     }
 
     fn drain(&mut self, run: &mut Run) {
-        let next = run.spool.next(self.now);
+        let given = run.given().count();
+        let number = self.dice.below(given.min(3) + 1);
+        let next = run.spool.ahead(number, self.now);
         self.count_losses(run);
         let Ok(next) = next else { return };
-        if run.in_flight.is_none() {
-            run.in_flight = run.held.pop_front();
-            run.may_be_evicted = false;
+        if number < given {
+            assert_eq!(next.as_ref(), run.given().nth(number), "the same one until it is acknowledged");
+        } else if next.is_some() || given == 0 {
+            assert_eq!(next.as_ref(), run.held.front(), "records come in order");
+            run.may_be_evicted &= !run.in_flight.is_empty();
+            run.in_flight.extend(run.held.pop_front().map(|record| (record, false)));
         }
-        assert_eq!(next, run.in_flight, "records come in order, the same one until it is acknowledged");
-        if self.dice.below(4) > 0
-            && let Some(record) = run.in_flight.take()
-        {
-            run.spool.acknowledge();
-            run.acknowledged += record.entries;
-            self.done |= lines(&record);
+        let given = run.given().count();
+        if self.dice.below(4) > 0 && given > 0 {
+            let number = self.dice.below(given);
+            run.spool.acknowledge(number);
+            let mut open = run.in_flight.iter_mut().filter(|(_, acknowledged)| !acknowledged);
+            if let Some((record, acknowledged)) = open.nth(number) {
+                *acknowledged = true;
+                run.acknowledged += record.entries;
+                self.done |= lines(record);
+            }
+            while run.in_flight.pop_front_if(|(_, acknowledged)| *acknowledged).is_some() {}
         }
     }
 
@@ -256,7 +245,7 @@ impl Case {
             "every entry is accounted for"
         );
         // What is missing between records is found out when its turn comes.
-        assert_eq!(run.spool.entries(), entries(&run.held) + entries(&run.in_flight) + run.missing);
+        assert_eq!(run.spool.entries(), entries(&run.held) + entries(run.given()) + run.missing);
         assert!(run.spool.size() <= self.spool.max_size, "{:?}", run.spool.size());
     }
 
@@ -272,10 +261,11 @@ impl Case {
             _ => self.disk.crash(),
         }
         let Run { mut held, in_flight, may_be_evicted, .. } = run;
-        if !may_be_evicted {
-            in_flight.iter().for_each(|record| held.push_front(record.clone()));
-        } else if let Some(record) = &in_flight {
-            self.lost |= lines(record);
+        for (record, _) in in_flight.iter().rev() {
+            match may_be_evicted {
+                false => held.push_front(record.clone()),
+                true => self.lost |= lines(record),
+            }
         }
         let held_ghosts = held.iter().any(|record| self.ghosts.contains(record));
         held.retain(|record| !self.ghosts.contains(record));
@@ -287,7 +277,8 @@ impl Case {
         let at = at.unwrap_or_else(|| panic!("{held:?} is forgotten, there is {whole:?}"));
         assert!(whole.len() >= at + held.len(), "the end of {held:?} is forgotten, there is {whole:?}");
         assert!(whole[at..].iter().zip(&held).all(|(one, other)| *one == other), "{held:?} {whole:?}");
-        let sent_again = whole[..at].iter().any(|record| Some(*record) != in_flight.as_ref());
+        let sent_again =
+            whole[..at].iter().any(|record| !in_flight.iter().any(|(given, _)| given == *record));
         assert!(!(place_is_saved && sent_again), "nothing is sent again after an orderly end");
         // (a) No position covers a line that is not settled.
         let position = position(&ledger);
@@ -319,7 +310,7 @@ impl Case {
         let (mut spool, Recovered { entries: recovered, .. }) = Spool::open(disk, settings).unwrap();
         let mut found = Vec::new();
         while let Some(record) = spool.next(self.now).unwrap() {
-            spool.acknowledge();
+            spool.acknowledge(0);
             found.push(record);
         }
         let missing = spool.take_losses().damaged;
@@ -347,7 +338,7 @@ impl Case {
                 open: Vec::new(),
                 next,
                 held: VecDeque::new(),
-                in_flight: None,
+                in_flight: VecDeque::new(),
                 missing: 0,
                 may_be_evicted: false,
             };

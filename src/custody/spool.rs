@@ -1,5 +1,5 @@
 //! The spool: pushes on disk, in order, while a client cannot deliver them.
-//! In: sealed pushes.  Out: the same, oldest first, until each is acknowledged.  Owns: one directory, locked.
+//! In: sealed pushes.  Out: the same, oldest first, several at once, until each is acknowledged.  Owns: one directory, locked.
 //!
 //! Entries are numbered over the spool's life. A directory holds segments (`<sequence>-<first number>.spool`), the read
 //! place (`place`) and at most [`KEPT_DAMAGED`] damaged segments (`….spool.damaged`, beside the limit). Rules:
@@ -10,7 +10,8 @@
 //!   failed write left behind is void. A restart begins a new segment too.
 //! - Numbers that are missing are damage, and counted exactly; only behind the last durable append nothing is missing.
 //! - At every moment: `Recovered::entries` + appended = acknowledged + evicted + expired + damaged + `entries()`.
-//! - Losing the place sends records again, with the same bytes. So does a crash, for what was acknowledged since `sync`.
+//! - Losing the place sends records again, with the same bytes. So does a crash, for what was acknowledged since `sync`, or before
+//!   one that is older.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tracing::warn;
 
 use crate::custody::disk::{Disk, Lock};
@@ -120,8 +122,8 @@ pub(crate) struct Spool {
     head: u64,
     /// Number after the last durable entry.
     end: u64,
-    /// The record `next` gave, until it is acknowledged.
-    given: Option<Given>,
+    /// The records that were given, until they are acknowledged with all before them: of one segment, one after the other.
+    given: VecDeque<Given>,
     reader: Option<Reader>,
     place: Place,
     /// A segment's removal may not be durable yet.
@@ -137,6 +139,7 @@ pub(crate) struct Spool {
 #[derive(Debug)]
 struct Given {
     record: Record,
+    acknowledged: bool,
     /// Its segment had to give way meanwhile. Its entries are not counted as evicted: whoever has it is about to say what
     /// became of them. A process that ends before that has not counted them.
     evicted: bool,
@@ -152,11 +155,18 @@ const LARGEST_SEGMENT: u64 = 16 * 1024 * 1024;
 const KEPT_DAMAGED: usize = 4;
 
 impl Spool {
-    /// The record last given by `next` is delivered, or refused and counted.
-    pub(crate) fn acknowledge(&mut self) {
-        match self.given.take() {
-            Some(given) if !given.evicted => self.head += given.record.entries,
-            _ => return,
+    /// A record is delivered, or refused and counted: of those given and not acknowledged, oldest first, the one with this
+    /// number, from 0 on.
+    pub(crate) fn acknowledge(&mut self, number: usize) {
+        let Some(given) = self.given.iter_mut().filter(|given| !given.acknowledged).nth(number) else {
+            return;
+        };
+        given.acknowledged = true;
+        given.record.body = Bytes::new();
+        while let Some(given) = self.given.pop_front_if(|given| given.acknowledged) {
+            if !given.evicted {
+                self.head += given.record.entries;
+            }
         }
         self.release_or_remember();
     }
@@ -175,15 +185,18 @@ impl Spool {
             self.segments[index].damaged |= lost > 0 && overlaps;
         }
         self.losses.damaged += lost;
-        (self.given, self.reader, self.head) = (None, None, to);
+        (self.reader, self.head) = (None, to);
+        self.given.clear();
         self.release_or_remember();
     }
 
     /// Entries held and not acknowledged.
     pub(crate) fn entries(&self) -> u64 {
-        let in_memory =
-            self.given.as_ref().filter(|given| given.evicted).map_or(0, |given| given.record.entries);
-        self.end - self.head + in_memory
+        let entries = |wanted: fn(&Given) -> bool| -> u64 {
+            self.given.iter().filter(|given| wanted(given)).map(|given| given.record.entries).sum()
+        };
+        let in_memory = entries(|given| given.evicted && !given.acknowledged);
+        self.end - self.head + in_memory - entries(|given| given.acknowledged && !given.evicted)
     }
 
     /// Bytes on disk of what is held.

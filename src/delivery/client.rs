@@ -1,6 +1,8 @@
 //! One push to one Loki.
 //! In: a body.  Out: what the answer means.  Owns: an HTTP client.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -71,6 +73,8 @@ pub(super) struct Answer {
     /// The body, or the transport error.
     pub(super) body: String,
     pub(super) status: String,
+    /// How long it took to come.
+    pub(super) took: Duration,
 }
 
 impl Answer {
@@ -128,7 +132,9 @@ impl Client {
 
     /// Sends one push; cancelled, nobody knows whether Loki has it.
     pub(super) async fn send(&self, tenant: Option<&str>, body: Bytes) -> Answer {
-        let failed = |verdict, body| Answer { verdict, body, status: "error".to_owned() };
+        let started = Instant::now();
+        let failed =
+            |verdict, body| Answer { verdict, body, status: "error".to_owned(), took: started.elapsed() };
         let mut headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))]);
         if let Some(tenant) = tenant {
@@ -140,9 +146,8 @@ impl Client {
             headers.insert(TENANT, tenant);
         }
         let _under_way = Tally::new(&self.metrics.path.under_way, 1);
-        let started = Instant::now();
         let answer = match self.http.post(&self.settings.url, headers, body).await {
-            Ok(response) => read(response, self.settings.drop_rate_limited).await,
+            Ok(response) => read(response, self.settings.drop_rate_limited, started).await,
             Err(error) => {
                 let (reason, was_sent) = match &error {
                     SendError::Identity(IdentityError::Credentials(_)) => ("credentials", false),
@@ -157,12 +162,12 @@ impl Client {
                 answer
             }
         };
-        self.metrics.requested(&answer.status, started.elapsed().as_secs_f64());
+        self.metrics.requested(&answer.status, answer.took.as_secs_f64());
         answer
     }
 }
 
-async fn read(mut response: reqwest::Response, drop_rate_limited: bool) -> Answer {
+async fn read(mut response: reqwest::Response, drop_rate_limited: bool, started: Instant) -> Answer {
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -180,5 +185,5 @@ async fn read(mut response: reqwest::Response, drop_rate_limited: bool) -> Answe
         429 if drop_rate_limited => Verdict::Refused { reason: "rate_limited" },
         _ => judge(status, retry_after.as_deref(), &body),
     };
-    Answer { verdict, body, status: status.to_string() }
+    Answer { verdict, body, status: status.to_string(), took: started.elapsed() }
 }

@@ -1,5 +1,5 @@
 //! A client's spool as its worker sees it: never blocking, never failing, only sometimes of no use.
-//! In: parcels' records.  Out: the oldest of them.  Owns: the spool, where there is one.
+//! In: parcels' records.  Out: the oldest of them, several at once.  Owns: the spool, where there is one.
 
 use std::time::Duration;
 
@@ -17,12 +17,19 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How much is sent again after a kill.
 const SAVE_PLACE_EVERY: Duration = Duration::from_secs(1);
 
+/// A record that was taken to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordId(u64);
+
 /// The spool of one client.
 #[derive(Debug)]
 pub(super) struct Keep {
     spool: Option<Spool>,
     /// The oldest record, once it was read.
     head: Option<Record>,
+    /// The records that were taken and are not settled, oldest first.
+    taken: Vec<RecordId>,
+    next_id: u64,
     metrics: ClientMetrics,
     client: String,
     /// What its troubles are called.
@@ -46,6 +53,8 @@ impl Keep {
         let mut keep = Keep {
             spool,
             head: None,
+            taken: Vec::new(),
+            next_id: 0,
             metrics,
             client: client.to_owned(),
             name,
@@ -113,33 +122,53 @@ impl Keep {
         }
     }
 
-    /// The oldest record that nobody has acknowledged.
+    /// The oldest record that is not settled.
     pub(super) async fn head(&mut self) -> Option<&Record> {
         if self.head.is_none() && !self.is_empty() {
-            let read = self.run(|spool| spool.next(clock::now())).await;
-            self.count();
-            match read {
-                Some(Ok(head)) => {
-                    if self.trouble == Some("read") {
-                        self.well();
-                    }
-                    self.metrics.path.spool_holds(head.as_ref().map(|head| head.oldest));
-                    self.head = head;
-                }
-                Some(Err(error)) => {
-                    self.metrics.spool_errors.add(1.0);
-                    self.fail("read", format!("it cannot be read, trying again: {error}"));
-                }
-                None => {}
+            self.head = self.read(0).await;
+            if self.trouble != Some("read") {
+                self.metrics.path.spool_holds(self.head.as_ref().map(|head| head.oldest));
             }
         }
         self.head.as_ref()
     }
 
-    /// The head, as it was last given, is settled.
-    pub(super) async fn acknowledge(&mut self) {
+    /// Takes the oldest record that was not taken yet; `None` where there is none, or it is not to be had beside the others.
+    pub(super) async fn take(&mut self) -> Option<(RecordId, Record)> {
+        let record = match self.taken.len() {
+            0 => self.head().await.cloned(),
+            number => self.read(number).await,
+        }?;
+        let id = RecordId(self.next_id);
+        self.next_id += 1;
+        self.taken.push(id);
+        Some((id, record))
+    }
+
+    async fn read(&mut self, number: usize) -> Option<Record> {
+        let read = self.run(move |spool| spool.ahead(number, clock::now())).await;
+        self.count();
+        match read? {
+            Ok(record) => {
+                if self.trouble == Some("read") {
+                    self.well();
+                }
+                record
+            }
+            Err(error) => {
+                self.metrics.spool_errors.add(1.0);
+                self.fail("read", format!("it cannot be read, trying again: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A record that was taken is settled.
+    pub(super) async fn acknowledge(&mut self, id: RecordId) {
+        let Some(number) = self.taken.iter().position(|taken| *taken == id) else { return };
+        self.taken.remove(number);
         self.head = None;
-        self.run(Spool::acknowledge).await;
+        self.run(move |spool| spool.acknowledge(number)).await;
         self.count();
         let now = Instant::now();
         if now >= self.place_due {

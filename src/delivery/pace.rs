@@ -35,6 +35,11 @@ impl Pace {
         Pace { rate: None, limited: now, next: now, window: now, accepted: 0.0 }
     }
 
+    /// True while Loki's refusal is recent.
+    pub(super) fn is_set(&self, now: Instant) -> bool {
+        self.rate.is_some() && now - self.limited < FORGET
+    }
+
     /// How long the next push has to wait.
     pub(super) fn delay(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
@@ -46,7 +51,7 @@ impl Pace {
             (self.window, self.accepted) = (now, 0.0);
         }
         self.accepted += size as f64;
-        self.rate = self.rate.filter(|_| now - self.limited < FORGET).map(|rate| rate * 1.05);
+        self.rate = self.rate.filter(|_| self.is_set(now)).map(|rate| rate * 1.05);
         if let Some(rate) = self.rate {
             self.next = now + time_for(size, rate);
         }
@@ -85,6 +90,7 @@ mod tests {
         pace.limited(1_000_000, Some(1_250_000), at(2));
         assert_eq!(pace.delay(at(2)), Duration::from_secs(2));
         pace.accepted(1_000_000, at(4));
+        assert!(pace.is_set(at(61)) && !pace.is_set(at(62)));
         assert!(pace.delay(at(4)) < Duration::from_secs(2), "it grows again");
         pace.accepted(1_000_000, at(63));
         assert_eq!(pace.delay(at(63)), Duration::ZERO);

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::batch::{self, Content, Groups, Handover, Inbound, Parcel, Sealed};
+use crate::batch::{self, Groups, Handover, Inbound, Sealed};
 use crate::custody::{Cursor, Head, Ledger, Outcome};
 use crate::flow::Share;
 use crate::hops::job::{Job, chunks};
 use crate::hops::{Failure, Round};
 use crate::metrics::Tally;
 use crate::pipeline::Inlet;
-use crate::record::{Chunk, UnixNanos};
+use crate::record::Chunk;
 use crate::source::file;
 
 /// Parcels that wait for their taker, as for a sender.
@@ -86,9 +86,7 @@ pub(super) fn seal(log: &Path) -> Result<Round, Failure> {
     let lines = groups.iter().map(|groups| groups.entries()).sum();
     Ok(Box::new(move || {
         for part in request.chunks(1024 * 1024) {
-            let (entries, oldest) = (Tally::elsewhere(0), UnixNanos(0));
-            let content = Content { tenant: None, entries, size: part.len() as u64, oldest };
-            drop(Parcel::seal(part, content, Vec::new()));
+            drop(batch::seal(part));
         }
         Ok(lines)
     }))

@@ -12,6 +12,7 @@ mod archive;
 mod buckets;
 mod cardinality;
 mod client_http;
+mod concurrency;
 mod config;
 mod counters;
 mod custody;

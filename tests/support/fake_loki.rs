@@ -18,6 +18,7 @@ mod limits;
 mod self_test;
 mod server;
 mod store;
+mod under_way;
 mod wire;
 mod wording;
 
@@ -34,6 +35,7 @@ pub use store::{Request, Store, StoredEntry};
 
 use faults::Script;
 use server::Server;
+use under_way::UnderWay;
 
 /// Wall time in nanoseconds since 1970: what the time limits compare with.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -55,6 +57,7 @@ struct Shared {
     configuration: Mutex<Option<String>>,
     script: Mutex<Script>,
     store: Mutex<Store>,
+    under_way: Arc<Mutex<UnderWay>>,
     changed: watch::Sender<()>,
 }
 
@@ -72,6 +75,7 @@ impl FakeLoki {
             configuration: Mutex::default(),
             script: Mutex::default(),
             store: Mutex::default(),
+            under_way: Arc::default(),
             changed: watch::Sender::new(()),
         });
         let (server, address) = Server::start(Arc::clone(&shared));
@@ -160,6 +164,16 @@ impl FakeLoki {
 
     pub fn requests(&self) -> Vec<Request> {
         self.store().requests.clone()
+    }
+
+    /// The most pushes that were being answered at once.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.shared.under_way).most
+    }
+
+    /// Streams of a push that came while another push with the same stream was being answered.
+    pub fn overlaps(&self) -> Vec<String> {
+        lock(&self.shared.under_way).overlaps.clone()
     }
 
     pub fn faults_met(&self, kind: FaultKind) -> usize {

@@ -33,6 +33,13 @@ pub(in crate::agent) static CLIENT: Table = Table(&[
         "1048576",
         "Bytes of lines in a batch; one made of 4 MiB of lines as they were read goes in any case",
     ),
+    row(
+        "concurrency",
+        Kind::Count,
+        "8",
+        "Pushes under way at once, above 0, at most 64. Lines of one stream are never in two of them; while pushes fail, Loki \
+         is slow or asks for less, there is one at a time",
+    ),
     row("timeout", Kind::Duration, "10s", "Of one attempt; above 0"),
     row("backoff_config", Kind::Block(&BACKOFF), "", "Pauses between attempts"),
     row("spool", Kind::Block(&SPOOL), "", "Where lines wait while Loki does not take them"),
@@ -118,6 +125,9 @@ static SPOOL: Table = Table(&[
         "`block`: lines wait at their sources; `drop_oldest`: the oldest lines on disk are dropped and counted",
     ),
 ]);
+
+/// More would not be under way: no push has less than a share of what may be in flight.
+const MOST_CONCURRENT: u64 = 64;
 
 /// Below this a spool holds hardly more than one push.
 const SMALLEST_SPOOL: u64 = 1024 * 1024;
@@ -227,11 +237,19 @@ fn client(node: &Node) -> Result<delivery::Settings, Invalid> {
             size: usize::try_from(block.optional("batchsize", Node::count)?.unwrap_or(1024 * 1024))
                 .unwrap_or(usize::MAX),
             max_streams: None,
+            concurrency: block.optional("concurrency", concurrency)?.unwrap_or(8),
             external_labels,
             tenant: tenant.map(Into::into),
         },
     };
     Ok(settings)
+}
+
+fn concurrency(node: &Node) -> Result<usize, Invalid> {
+    match node.count()? {
+        count @ 1..=MOST_CONCURRENT => Ok(count as usize),
+        _ => Err(node.invalid(format!("`concurrency` is from 1 to {MOST_CONCURRENT}"))),
+    }
 }
 
 fn backoff(block: &Block<'_>) -> Result<BackoffSettings, Invalid> {

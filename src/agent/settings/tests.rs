@@ -173,6 +173,20 @@ fn a_group_that_names_no_files_is_passed_over_with_a_warning() {
 }
 
 #[test]
+fn pushes_at_once_are_from_one_to_sixty_four() {
+    let concurrency = |text: &str| {
+        let text = format!("clients: [{{url: 'http://x/push'{text}}}]");
+        decode(&text).map(|settings| settings.clients[0].batch.concurrency)
+    };
+    assert_eq!(concurrency("").unwrap(), 8);
+    assert_eq!(concurrency(", concurrency: 64").unwrap(), 64);
+    for wrong in ["0", "65"] {
+        let refused = refusal(&format!("clients: [{{url: 'http://x/push', concurrency: {wrong}}}]"));
+        assert_eq!(refused, "f:1:47: `concurrency` is from 1 to 64");
+    }
+}
+
+#[test]
 fn the_bound_on_streams_is_on_unless_it_is_switched_off() {
     let is_enabled = |text: &str| decode(text).unwrap().no_stages.guard.is_some();
     assert!(is_enabled(""));

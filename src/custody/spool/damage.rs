@@ -40,7 +40,7 @@ fn drain(disk: &Arc<SimDisk>, whole: bool) -> (Vec<u64>, Losses) {
         let number = found.oldest.0 as u64;
         assert_eq!(found, record(number, ENTRIES), "what is given is what was appended");
         numbers.push(number);
-        spool.acknowledge();
+        spool.acknowledge(0);
         let losses = spool.losses;
         assert_eq!(recovered.entries, numbers.len() as u64 * ENTRIES + losses.damaged + spool.entries());
     }
@@ -63,7 +63,7 @@ fn two_segments() -> Arc<SimDisk> {
     spool.sync().unwrap();
     append(&mut spool, 3..6);
     spool.next(NOW).unwrap();
-    spool.acknowledge();
+    spool.acknowledge(0);
     spool.sync().unwrap();
     assert_eq!(files(&disk, segment::EXTENSION).len(), 2);
     disk

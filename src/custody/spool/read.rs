@@ -1,4 +1,4 @@
-//! Reading: the oldest record, past what has expired and what is damaged.
+//! Reading: the oldest record, past what has expired and what is damaged, and those right behind it.
 //! In: segments of any bytes.  Out: records, and what is lost, counted.  Owns: nothing.
 
 use std::io;
@@ -9,13 +9,25 @@ use crate::custody::spool::{Given, Spool};
 use crate::record::UnixNanos;
 
 impl Spool {
+    /// The record with this number, from 0 on, of those not acknowledged, oldest first; the same again until it is. `None` also
+    /// where something lies between it and those that were given before: the end of a segment, or a loss, which is found
+    /// when these are acknowledged.
+    pub(crate) fn ahead(&mut self, number: usize, now: UnixNanos) -> io::Result<Option<Record>> {
+        let given = self.given.iter().filter(|given| !given.acknowledged).nth(number);
+        match given.map(|given| given.record.clone()) {
+            Some(record) => Ok(Some(record)),
+            None if self.given.is_empty() => self.next(now),
+            None => self.read_ahead(now),
+        }
+    }
+
     /// The oldest record that is not acknowledged; the same again until it is, even if it expires meanwhile. `None` when
     /// there is none. What has expired or is damaged is passed over and counted. After an error it is where it was.
     pub(crate) fn next(&mut self, now: UnixNanos) -> io::Result<Option<Record>> {
         let mut passed = false;
-        while self.given.is_none() && self.head < self.end {
+        while self.given.is_empty() && self.head < self.end {
             match self.step(now) {
-                Ok(Some(record)) => self.given = Some(Given { record, evicted: false }),
+                Ok(Some(record)) => self.give(record),
                 Ok(None) => passed = true,
                 // A segment that somebody removed does not come back; any other error may pass.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -29,7 +41,48 @@ impl Spool {
         if passed {
             self.release_or_remember();
         }
-        Ok(self.given.as_ref().map(|given| given.record.clone()))
+        Ok(self.given.front().map(|given| given.record.clone()))
+    }
+
+    fn give(&mut self, record: Record) {
+        self.given.push_back(Given { record, acknowledged: false, evicted: false });
+    }
+
+    /// Gives the record right behind those that were given.
+    fn read_ahead(&mut self, now: UnixNanos) -> io::Result<Option<Record>> {
+        if self.given.iter().any(|given| given.evicted) {
+            return Ok(None);
+        }
+        let wanted = self.head + self.given.iter().map(|given| given.record.entries).sum::<u64>();
+        let Some(index) = self.current() else { return Ok(None) };
+        let (segment, limit) = (&self.segments[index], self.end_of(index));
+        if wanted >= limit {
+            return Ok(None);
+        }
+        let path = self.path(&segment.name());
+        let mut reader = match self.reader.take() {
+            Some(reader) if reader.sequence == segment.sequence => reader,
+            _ => Reader::open(&*self.disk, &path, segment.sequence)?,
+        };
+        let mut record = None;
+        while let Some(found) = reader.find(&*self.disk, &path)? {
+            let header = &found.header;
+            if header.first == wanted && header.end() <= limit && !self.expired(header, now) {
+                record = read_record(&*self.disk, &path, segment.length, &found)?;
+            }
+            if header.first >= wanted && record.is_none() {
+                break;
+            }
+            reader.offset = found.end();
+            if record.is_some() {
+                break;
+            }
+        }
+        self.reader = Some(reader);
+        if let Some(record) = &record {
+            self.give(record.clone());
+        }
+        Ok(record)
     }
 
     /// The segment that holds the head.

@@ -4,6 +4,7 @@
 //! It stays cheap however much is held: names, lengths, and the content of the last segment alone. The others are read
 //! when their turn comes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +68,7 @@ impl Spool {
             unsure: Some(tail.unsure),
             head,
             end: tail.end,
-            given: None,
+            given: VecDeque::new(),
             reader: None,
             place,
             removing: false,

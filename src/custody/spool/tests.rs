@@ -37,7 +37,7 @@ fn drain(spool: &mut Spool) -> Vec<Record> {
     let mut records = Vec::new();
     while let Some(record) = spool.next(NOW).unwrap() {
         records.push(record);
-        spool.acknowledge();
+        spool.acknowledge(0);
     }
     records
 }
@@ -64,8 +64,8 @@ fn what_is_appended_comes_out_in_order_over_segments_and_restarts() {
     assert!(segments(&settings).len() > 1);
     assert_eq!(spool.next(NOW).unwrap().as_ref(), Some(&records[0]));
     assert_eq!(spool.next(NOW).unwrap().as_ref(), Some(&records[0]), "the same until it is acknowledged");
-    spool.acknowledge();
-    spool.acknowledge();
+    spool.acknowledge(0);
+    spool.acknowledge(0);
     spool.sync().unwrap();
     drop(spool);
 
@@ -82,6 +82,35 @@ fn what_is_appended_comes_out_in_order_over_segments_and_restarts() {
 }
 
 #[test]
+fn several_records_are_given_at_once_and_acknowledged_in_any_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let (mut spool, _) = open(&settings);
+    for number in 0..6 {
+        spool.append(&[record(number, number + 1)], NOW).unwrap();
+    }
+    let ahead = |spool: &mut Spool| -> Vec<Option<Record>> {
+        (0..4).map(|number| spool.ahead(number, NOW).unwrap()).collect()
+    };
+    let all = [0, 1, 2].map(|number| Some(record(number, number + 1)));
+    assert_eq!(ahead(&mut spool)[..3], all);
+    assert_eq!(ahead(&mut spool)[3], None, "it is in the next segment");
+    spool.acknowledge(1);
+    assert_eq!(spool.entries(), 21 - 2);
+    assert_eq!(ahead(&mut spool)[..2], [all[0].clone(), all[2].clone()], "the others stay as they were");
+    spool.sync().unwrap();
+    drop(spool);
+    let (mut spool, recovered) = open(&settings);
+    assert_eq!(recovered.entries, 21, "what is acknowledged behind another is given again");
+    assert_eq!(ahead(&mut spool)[..3], all);
+    (0..3).rev().for_each(|number| spool.acknowledge(number));
+    assert_eq!(spool.entries(), 4 + 5 + 6);
+    assert_eq!(spool.ahead(0, NOW).unwrap(), Some(record(3, 4)));
+    assert_eq!(drain(&mut spool).len(), 3);
+    assert_eq!((spool.entries(), spool.take_losses()), (0, Losses::default()));
+}
+
+#[test]
 fn without_its_place_a_spool_sends_again_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
@@ -92,7 +121,7 @@ fn without_its_place_a_spool_sends_again_and_loses_nothing() {
     }
     for _ in 0..4 {
         spool.next(NOW).unwrap();
-        spool.acknowledge();
+        spool.acknowledge(0);
     }
     spool.sync().unwrap();
     drop(spool);
@@ -117,7 +146,7 @@ fn a_full_spool_refuses_and_takes_again_when_a_segment_is_acknowledged() {
     assert_eq!(spool.entries(), appended);
     for number in 0..3 {
         assert_eq!(spool.next(NOW).unwrap(), Some(record(number, 1)));
-        spool.acknowledge();
+        spool.acknowledge(0);
     }
     spool.append(&[record(appended, 1)], NOW).unwrap();
     assert_eq!(spool.entries(), appended - 2);
@@ -145,7 +174,7 @@ fn the_oldest_segments_give_way_counted_and_a_record_in_flight_is_counted_by_who
     }
     assert!(evicted > 0);
     assert_eq!(spool.next(NOW).unwrap(), Some(record(0, 7)), "still in flight");
-    spool.acknowledge();
+    spool.acknowledge(0);
     assert_eq!(appended, evicted + spool.entries() + 7);
     let left: u64 = drain(&mut spool).iter().map(|record| record.entries).sum();
     assert_eq!(appended, evicted + left + 7);
@@ -164,7 +193,7 @@ fn what_is_too_old_is_passed_over_and_counted() {
     assert_eq!(spool.take_losses(), Losses { expired: 9, ..Losses::default() });
     assert_eq!(spool.entries(), 9);
     assert_eq!(spool.next(UnixNanos(i64::MAX)).unwrap(), Some(record(3, 3)), "it is in flight");
-    spool.acknowledge();
+    spool.acknowledge(0);
     assert_eq!(spool.next(UnixNanos(i64::MAX)).unwrap(), None);
     assert_eq!(spool.take_losses(), Losses { expired: 6, ..Losses::default() });
     assert_eq!((spool.entries(), spool.size()), (0, ByteCount(0)));

@@ -75,9 +75,12 @@ impl Spool {
         // Zero where an earlier removal failed.
         let mut lost = self.end_of(0).saturating_sub(self.head);
         self.head += lost;
-        if let Some(given) = self.given.as_mut().filter(|given| lost > 0 && !given.evicted) {
-            given.evicted = true;
-            lost -= given.record.entries;
+        // Those that were given are of one segment: of this one, where there was anything left of it.
+        if lost > 0 {
+            for given in self.given.iter_mut().filter(|given| !given.evicted) {
+                given.evicted = true;
+                lost -= given.record.entries;
+            }
         }
         self.losses.evicted += lost;
         self.release()

@@ -12,31 +12,31 @@ use crate::custody::Outcome;
 use crate::delivery::attempt::{Origin, Piece, Sending};
 use crate::delivery::client::Answer;
 use crate::delivery::dead_letter::Reason;
+use crate::delivery::keep::RecordId;
 use crate::delivery::refusal;
 use crate::delivery::stream_limit::TRY_AGAIN;
 use crate::delivery::verdict::Verdict;
 use crate::delivery::worker::{Failing, Worker};
-use crate::flow::Backoff;
 
 /// A server may ask for a pause, not for ever.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// Acts on the answer to the piece under way, and goes on with what is left of the same parcel.
-    pub(super) async fn judge(&mut self, answer: Answer) {
-        let Some(mut sending) = self.sending.take() else { return };
-        let Some(piece) = sending.pieces.pop_front() else { return };
+    pub(super) async fn judge(&mut self, index: usize, answer: Answer) {
+        let mut sending = self.sending.remove(index);
+        let Some(mut piece) = sending.pieces.pop_front() else { return };
         match answer.verdict {
             Verdict::Retry { reason, after } => {
-                let pause = sending.backoff.next().max(after.unwrap_or_default());
-                return self.fail(sending, piece, reason, pause, &answer).await;
+                let pause = sending.pause().max(after.unwrap_or_default());
+                return self.fail((index, sending), piece, reason, pause, &answer).await;
             }
             Verdict::Slower { after, limit } => {
                 let now = Instant::now();
                 self.pace.limited(piece.parcel.content.size, limit, now);
                 let pause = after.unwrap_or_else(|| self.pace.delay(now));
                 let pause = pause.max(self.client.settings.backoff.min);
-                return self.fail(sending, piece, "rate_limited", pause, &answer).await;
+                return self.fail((index, sending), piece, "rate_limited", pause, &answer).await;
             }
             Verdict::StreamLimit if !self.is_singled_out(&piece.parcel) => {
                 self.stream_limit.met(Instant::now());
@@ -50,11 +50,13 @@ impl Worker {
                     _ if !worth_trying => self.refuse_all(piece, "stream_limit", &answer).await,
                     Origin::Live => {
                         self.client.metrics.retried("stream_limit");
+                        // Others need not wait for it.
+                        drop(piece.parcel.take_token());
                         self.parked.push_back((Instant::now() + TRY_AGAIN, piece.parcel));
                     }
                     // The spool has no place for it but its own.
                     Origin::Spool => {
-                        return self.fail(sending, piece, "stream_limit", TRY_AGAIN, &answer).await;
+                        return self.fail((index, sending), piece, "stream_limit", TRY_AGAIN, &answer).await;
                     }
                 }
             }
@@ -68,25 +70,24 @@ impl Worker {
             Verdict::PartlyRefused { reason } => self.refuse_some(piece, reason, &answer).await,
             Verdict::Delivered => self.delivered(piece).await,
         }
-        self.proceed(sending);
+        self.proceed(index, sending, answer.took);
     }
 
     /// Loki has settled something; on to the next piece.
-    fn proceed(&mut self, sending: Sending) {
+    fn proceed(&mut self, index: usize, sending: Sending, took: Duration) {
         self.progress = Instant::now();
+        self.window.answered(took);
         if let Some(Failing { attempts, .. }) = self.failing.take() {
             info!(client = %self.client.settings.name, attempts, "pushes are answered again");
             self.around.troubles.clear(&self.client.settings.name);
         }
-        self.go_on(sending);
+        self.go_on(index, sending);
     }
 
-    fn go_on(&mut self, mut sending: Sending) {
+    fn go_on(&mut self, index: usize, mut sending: Sending) {
         if !sending.pieces.is_empty() {
-            sending.failures = 0;
-            sending.backoff = Backoff::new(self.client.settings.backoff);
-            sending.push(&self.client, self.pace.delay(Instant::now()));
-            self.sending = Some(sending);
+            sending.turn_over(&self.client);
+            self.sending.insert(index, sending);
         } else if self.queue.is_empty() && self.keep.is_empty() {
             self.keep.relieve();
         }
@@ -95,7 +96,7 @@ impl Worker {
     /// The piece was not answered, or with a no that may pass.
     async fn fail(
         &mut self,
-        mut sending: Sending,
+        (index, mut sending): (usize, Sending),
         piece: Piece,
         reason: &'static str,
         pause: Duration,
@@ -104,6 +105,7 @@ impl Worker {
         let pause = pause.min(LONGEST_RETRY_AFTER);
         let name = &self.client.settings.name;
         self.client.metrics.retried(reason);
+        self.window.failed();
         sending.failures += 1;
         let now = Instant::now();
         let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0 });
@@ -119,13 +121,13 @@ impl Worker {
             warn!(client = %name, reason, entries, attempts = sending.failures, "gave up, the lines are dropped");
             self.client.metrics.dropped(reason, entries);
             self.finish(piece, Outcome::DroppedByRule).await;
-            return self.go_on(sending);
+            return self.go_on(index, sending);
         }
         warn!(client = %name, reason, status = %answer.status, answer = answer.detail(), ?pause,
             "push failed, its lines are kept and tried again");
         sending.pieces.push_front(piece);
-        sending.push(&self.client, pause);
-        self.sending = Some(sending);
+        sending.try_again(now, pause);
+        self.sending.insert(index, sending);
     }
 
     async fn delivered(&mut self, piece: Piece) {
@@ -190,29 +192,31 @@ impl Worker {
 
     async fn finish(&mut self, piece: Piece, outcome: Outcome) {
         piece.parcel.settle(outcome);
-        if piece.ends_record {
-            self.keep.acknowledge().await;
+        self.acknowledge(piece.ends_record).await;
+    }
+
+    async fn acknowledge(&mut self, record: Option<RecordId>) {
+        if let Some(record) = record {
+            self.keep.acknowledge(record).await;
         }
     }
 
     /// Puts two parts in the place of a piece.
     async fn replace(
         &mut self,
-        ends_record: bool,
+        ends_record: Option<RecordId>,
         parts: Result<(Parcel, Parcel), Undecodable>,
         sending: &mut Sending,
     ) {
         match parts {
             Ok((first, second)) => {
                 sending.pieces.push_front(Piece { parcel: second, ends_record });
-                sending.pieces.push_front(Piece { parcel: first, ends_record: false });
+                sending.pieces.push_front(Piece { parcel: first, ends_record: None });
             }
             // The tickets are dropped with the parcel: its lines stay before the position.
             Err(error) => {
                 error!(client = %self.client.settings.name, %error, "parcel cannot be split");
-                if ends_record {
-                    self.keep.acknowledge().await;
-                }
+                self.acknowledge(ends_record).await;
             }
         }
     }

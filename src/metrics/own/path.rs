@@ -50,7 +50,7 @@ pub(crate) struct Queues {
 #[derive(Clone, Debug)]
 pub(crate) struct ClientPath {
     pub(crate) queues: Queues,
-    /// Parcels in memory that wait for the one that is being sent.
+    /// Parcels in memory that wait for those being sent.
     pub(crate) parcels: Arc<Series>,
     encoded_bytes: Arc<Series>,
     compressed_bytes: Arc<Series>,
@@ -110,7 +110,7 @@ impl Path {
                 "tailwater_handover_wait_seconds_total",
                 "Time sources waited because so many chunks waited for a client's batcher",
             ),
-            parcels: gauge("tailwater_parcels_waiting", "Pushes in memory behind the one under way"),
+            parcels: gauge("tailwater_parcels_waiting", "Pushes in memory behind those under way"),
             parcel_wait: counter(
                 "tailwater_parcel_wait_seconds_total",
                 "Time a client's batcher waited because so many pushes were in memory",

@@ -23,6 +23,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::faults::{Fault, FaultKind};
 use super::judge::{Judge, Reply};
 use super::store::{Request, Store};
+use super::under_way::Push;
 use super::wire::{self, Decoded};
 use super::{PUSH_PATH, Shared, lock, wording};
 
@@ -157,6 +158,7 @@ struct Exchange {
     at: tokio::time::Instant,
     body: Bytes,
     decoded: Result<Decoded, Reply>,
+    _under_way: Push,
 }
 
 impl Exchange {
@@ -174,7 +176,13 @@ impl Exchange {
         };
         let decoded = wire::decode(&text(&head.headers, header::CONTENT_TYPE), &body);
         let kind = fault.as_ref().map(Fault::kind);
-        let exchange = Self { shared, headers: head.headers, fault: kind, at, body, decoded };
+        let tenant = tenant(&head.headers);
+        let streams = decoded.iter().flat_map(|decoded| &decoded.push.streams);
+        let streams =
+            streams.map(|stream| (tenant.clone(), String::from_utf8_lossy(&stream.labels).into_owned()));
+        let under_way = Push::begin(&shared.under_way, streams);
+        let exchange =
+            Self { shared, headers: head.headers, fault: kind, at, body, decoded, _under_way: under_way };
         exchange.act(fault).await
     }
 
@@ -262,8 +270,12 @@ impl Exchange {
     }
 
     fn tenant(&self) -> Option<Arc<str>> {
-        Some(text(&self.headers, "x-scope-orgid")).filter(|tenant| !tenant.is_empty()).map(Arc::from)
+        tenant(&self.headers)
     }
+}
+
+fn tenant(headers: &HeaderMap) -> Option<Arc<str>> {
+    Some(text(headers, "x-scope-orgid")).filter(|tenant| !tenant.is_empty()).map(Arc::from)
 }
 
 /// A header's value, or "".
