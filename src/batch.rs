@@ -3,6 +3,8 @@
 
 mod encode;
 mod groups;
+#[cfg(feature = "hops")]
+mod hops;
 mod open;
 mod outstanding;
 mod parcel;
@@ -13,9 +15,11 @@ mod shards;
 mod tests;
 mod worker;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
+#[cfg(feature = "hops")]
+pub(crate) use hops::seal;
 pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};
