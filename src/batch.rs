@@ -3,8 +3,6 @@
 
 mod encode;
 mod groups;
-#[cfg(feature = "hops")]
-mod hops;
 mod open;
 mod outstanding;
 mod parcel;
@@ -18,10 +16,10 @@ mod worker;
 #[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
-#[cfg(feature = "hops")]
-pub(crate) use hops::seal;
 pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
+#[cfg(feature = "hops")]
+pub(crate) use press::Press;
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
 pub(crate) use push::{LabelPair, StreamMessage, Timestamp as TimestampMessage};

@@ -84,9 +84,10 @@ pub(super) fn seal(log: &Path) -> Result<Round, Failure> {
         batch::encode_stream(&group.stream.text, &group.encoded, &mut request);
     }
     let lines = groups.iter().map(|groups| groups.entries()).sum();
+    let mut press = batch::Press::new();
     Ok(Box::new(move || {
         for part in request.chunks(1024 * 1024) {
-            drop(batch::seal(part));
+            drop(press.press(|buffer| buffer.extend_from_slice(part)));
         }
         Ok(lines)
     }))
