@@ -8,8 +8,15 @@
 #![allow(clippy::disallowed_methods, reason = "it measures by the real clock")]
 #![allow(unreachable_pub, missing_docs, reason = "one program: `pub` means for the other file")]
 
+#[path = "support/agent.rs"]
+#[allow(dead_code, reason = "each benchmark uses its part")]
+mod agent;
 #[path = "support/job.rs"]
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod job;
+#[path = "support/lines.rs"]
+#[allow(dead_code, reason = "each benchmark uses its part")]
+mod lines;
 #[path = "support/sink.rs"]
 mod sink;
 
@@ -18,7 +25,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use job::{Cores, FILES, Job};
+use agent::Cores;
+use job::FILES;
 
 /// Bytes of a line, about.
 const LINE: u64 = 350;
@@ -70,22 +78,22 @@ fn cost(lines: u64) {
 fn carry(lines: u64, archived: bool, cores: Cores) -> Figures {
     let directory = tempfile::tempdir().unwrap();
     for file in 0..FILES {
-        job::generate(directory.path(), file, lines, job::EVERY_MILLISECOND);
+        lines::generate(directory.path(), file, lines, lines::EVERY_MILLISECOND);
     }
     let retention = if archived { retention(directory.path()) } else { String::new() };
     let sink = sink::serve(|_| Some("204 No Content"));
-    let mut job = Job::start(directory.path(), Some(sink), &retention, cores);
+    let mut agent = job::start(directory.path(), Some(sink), &retention, cores);
     let (started, total) = (Instant::now(), FILES * lines);
-    job.wait_for("tailwater_sent_entries_total", total);
+    agent.wait_for("tailwater_sent_entries_total", total);
     if archived {
-        job.wait_for("tailwater_archive_received_entries_total", total);
+        agent.wait_for("tailwater_archive_received_entries_total", total);
     }
     let seconds = started.elapsed().as_secs_f64();
     Figures {
         rate: total as f64 / seconds,
-        cpu: job.cpu_seconds() * 1e6 / total as f64,
-        peak: job.peak_mib(),
-        sealed: job.metric("tailwater_archive_entries_total") * 100.0 / total as f64,
+        cpu: agent.cpu_seconds() * 1e6 / total as f64,
+        peak: agent.peak_mib(),
+        sealed: agent.metric("tailwater_archive_entries_total") * 100.0 / total as f64,
     }
 }
 
@@ -105,10 +113,10 @@ fn reading(megabytes: u64) {
     let directory = tempfile::tempdir().unwrap();
     let lines = megabytes * 1_000_000 / FILES / LINE;
     let pause = 24 * 3600 * 1_000_000_000 / lines;
-    let bytes: u64 = (0..FILES).map(|file| job::generate(directory.path(), file, lines, pause)).sum();
-    let mut job = Job::start(directory.path(), None, &retention(directory.path()), Cores::All);
-    job.wait_for("tailwater_archive_entries_total", FILES * lines);
-    job.terminate();
+    let bytes: u64 = (0..FILES).map(|file| lines::generate(directory.path(), file, lines, pause)).sum();
+    let mut agent = job::start(directory.path(), None, &retention(directory.path()), Cores::All);
+    agent.wait_for("tailwater_archive_entries_total", FILES * lines);
+    agent.terminate();
     let store = directory.path().join("archive");
     let ask = |arguments: &[&str]| {
         let started = Instant::now();

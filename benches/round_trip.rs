@@ -8,8 +8,12 @@
 #![allow(clippy::disallowed_methods, reason = "it measures by the real clock")]
 #![allow(unreachable_pub, missing_docs, dead_code, reason = "one program: `pub` means for the other files")]
 
+#[path = "support/agent.rs"]
+mod agent;
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/lines.rs"]
+mod lines;
 #[path = "support/sink.rs"]
 mod sink;
 
@@ -18,7 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use job::{Cores, EVERY_MILLISECOND, FILES, Job};
+use agent::Cores;
+use job::FILES;
 
 fn main() {
     let number = |name: &str, default: u64| {
@@ -42,13 +47,13 @@ fn main() {
         pushes.store(0, Ordering::Relaxed);
         let directory = tempfile::tempdir().unwrap();
         for file in 0..FILES {
-            job::generate(directory.path(), file, lines, EVERY_MILLISECOND);
+            lines::generate(directory.path(), file, lines, lines::EVERY_MILLISECOND);
         }
         let started = Instant::now();
         let client = format!(
             "clients: [{{url: 'http://127.0.0.1:{port}/loki/api/v1/push', concurrency: {concurrency}}}]\n"
         );
-        let mut agent = Job::start(directory.path(), None, &client, Cores::One);
+        let mut agent = job::start(directory.path(), None, &client, Cores::One);
         agent.wait_for("tailwater_sent_entries_total", FILES * lines);
         let rate = (FILES * lines) as f64 / started.elapsed().as_secs_f64();
         println!(

@@ -40,7 +40,7 @@ pub(crate) use replay::{
 #[cfg(any(fuzzing, test))]
 pub(crate) use replay::{fuzz_limits, fuzz_state};
 pub(crate) use settings::LogFormat;
-#[cfg(any(fuzzing, test))]
+#[cfg(any(fuzzing, test, feature = "hops"))]
 pub(crate) use settings::Settings;
 pub(crate) use wire::StartError;
 

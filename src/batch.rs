@@ -3,18 +3,23 @@
 
 mod encode;
 mod groups;
+#[cfg(feature = "hops")]
+mod hops;
 mod open;
 mod outstanding;
 mod parcel;
+mod press;
 mod push;
 mod shards;
 #[cfg(test)]
 mod tests;
 mod worker;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
+#[cfg(feature = "hops")]
+pub(crate) use hops::seal;
 pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};

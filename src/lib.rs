@@ -33,3 +33,6 @@ mod targets;
 pub mod cli;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+#[cfg(feature = "hops")]
+#[doc(hidden)]
+pub mod hops;

@@ -7,11 +7,12 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
+
+use crate::agent::{Cores, command, cpu_seconds};
 
 /// Bytes of lines that are compressed together.
 const BATCH: usize = 1024 * 1024;
@@ -22,20 +23,26 @@ const CHUNK: usize = 256 * 1024;
 /// How the program is told that it is the loop.
 pub const FLAG: &str = "--bare-loop";
 
-/// Runs the loop over the files of a directory in a process of its own, on the core that the agent has; lines a second.
-pub fn measure(directory: &Path) -> f64 {
-    let program = std::env::current_exe().unwrap();
-    let pinned = Command::new("taskset").arg("--version").stdout(Stdio::null()).status().is_ok();
-    let mut command = if pinned { Command::new("taskset") } else { Command::new(&program) };
-    if pinned {
-        command.args(["-c", "0"]).arg(&program);
-    }
-    let output = command.arg(FLAG).arg(directory).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+/// What the loop did.
+pub struct Measured {
+    /// Lines a second.
+    pub rate: f64,
+    /// Of the processor, a line.
+    pub micros: f64,
 }
 
-/// The loop itself; prints lines a second.
+/// Runs the loop over the files of a directory in a process of its own, on the core that the agent has.
+pub fn measure(directory: &Path) -> Measured {
+    let program = std::env::current_exe().unwrap();
+    let mut command = command(program.to_str().unwrap(), Cores::One);
+    let output = command.arg(FLAG).arg(directory).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (rate, micros) = text.trim().split_once(' ').unwrap();
+    Measured { rate: rate.parse().unwrap(), micros: micros.parse().unwrap() }
+}
+
+/// The loop itself; prints what it did.
 pub fn run(directory: &Path) {
     let started = Instant::now();
     let mut bare = Bare::default();
@@ -62,7 +69,8 @@ pub fn run(directory: &Path) {
     }
     bare.flush();
     assert!(bare.compressed > 0);
-    println!("{}", bare.lines as f64 / started.elapsed().as_secs_f64());
+    let lines = bare.lines as f64;
+    println!("{} {}", lines / started.elapsed().as_secs_f64(), cpu_seconds(std::process::id()) * 1e6 / lines);
 }
 
 struct Bare {

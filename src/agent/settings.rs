@@ -194,7 +194,7 @@ static NO_KEYS: Table = Table(&[]);
 
 impl Settings {
     /// Reads the root of a configuration.
-    #[cfg(any(fuzzing, test))]
+    #[cfg(any(fuzzing, test, feature = "hops"))]
     pub(crate) fn decode(root: &Node, registry: &Registry, own: &Own) -> Result<Settings, Invalid> {
         Settings::decode_beside(None, root, registry, own)
     }

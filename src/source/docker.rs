@@ -8,6 +8,8 @@
 mod api;
 mod follow;
 mod follow_file;
+#[cfg(feature = "hops")]
+mod hops;
 mod host;
 mod inspect;
 mod json_file;
@@ -24,6 +26,8 @@ pub(crate) use inspect::fuzz;
 pub(crate) use api::{ANSWER_TIMEOUT, CallError, Endpoint};
 pub(crate) use follow::{Ended, Follow, OutputLabels};
 pub(crate) use follow_file::{Found as FoundStarted, Logs, Wanted as WantedLogs};
+#[cfg(feature = "hops")]
+pub(crate) use hops::{decode, read_log};
 pub(crate) use host::{Found, Host};
 pub(crate) use inspect::{Inspected, or_default};
 #[cfg(any(fuzzing, test))]

@@ -3,6 +3,8 @@
 
 mod descriptors;
 mod encoding;
+#[cfg(feature = "hops")]
+mod hops;
 pub(super) mod identity;
 mod lookout;
 mod packed;
@@ -16,6 +18,8 @@ pub(crate) use descriptors::Descriptors;
 pub(crate) use encoding::Encoding;
 #[cfg(any(fuzzing, test))]
 pub(crate) use encoding::fuzz as fuzz_encoding;
+#[cfg(feature = "hops")]
+pub(crate) use hops::read;
 pub(crate) use lookout::Place;
 #[cfg(any(fuzzing, test))]
 pub(crate) use packed::fuzz_unpack;

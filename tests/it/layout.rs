@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which module may name which. Everything may name `record`, `clock`, `flow`, `config` and `metrics`, as far as these
 /// do not name each other; a new arrow is a line to be reviewed here.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("cli", &["agent", "clock", "config", "metrics", "pipeline", "record", "retention"]),
     (
         "agent",
@@ -29,6 +29,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("fuzzing", &["agent", "config", "custody", "discovery", "metrics", "pipeline", "source"]),
+    (
+        "hops",
+        &[
+            "agent", "batch", "config", "custody", "flow", "metrics", "pipeline", "record", "source",
+            "targets",
+        ],
+    ),
     ("server", &["clock", "custody", "flow", "http", "metrics", "record", "targets"]),
     ("targets", &["clock", "custody", "flow", "record"]),
     (
