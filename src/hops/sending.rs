@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use crate::batch::{self, Groups, Handover, Inbound, Sealed};
 use crate::custody::{Cursor, Head, Ledger, Outcome};
 use crate::flow::Share;
-use crate::hops::job::{Job, chunks};
-use crate::hops::{Failure, Round};
+use crate::hops::job::Job;
+use crate::hops::{Failure, Round, chunks};
 use crate::metrics::Tally;
 use crate::pipeline::Inlet;
 use crate::record::Chunk;
@@ -125,7 +125,7 @@ async fn send(inlet: &Inlet, inbound: Inbound) -> Result<(), Failure> {
 fn groups(log: &Path) -> Result<Vec<Arc<Groups>>, Failure> {
     let mut job = Job::new(usize::MAX)?;
     let mut groups = Vec::new();
-    for chunk in chunks(log)? {
+    for chunk in chunks(file::read(log)?)? {
         groups.extend(job.accept(&chunk)?.map(|handover| handover.groups));
     }
     Ok(groups)
