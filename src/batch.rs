@@ -8,6 +8,7 @@ mod hops;
 mod open;
 mod outstanding;
 mod parcel;
+mod press;
 mod push;
 mod shards;
 #[cfg(test)]

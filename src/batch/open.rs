@@ -9,6 +9,7 @@ use crate::batch::encode;
 use crate::batch::groups::Group;
 use crate::batch::outstanding::Token;
 use crate::batch::parcel::{Content, Duty, Parcel};
+use crate::batch::press::Press;
 use crate::batch::shards::{Shard, Shards};
 use crate::batch::worker::Settings;
 use crate::clock::Instant;
@@ -220,18 +221,23 @@ impl OpenBatch {
     }
 
     /// Makes a parcel of what these shards have.
-    pub(super) fn seal(&mut self, shards: Shards, size: usize, token: Option<Arc<Token>>) -> Parcel {
+    pub(super) fn seal(
+        &mut self,
+        shards: Shards,
+        size: usize,
+        token: Option<Arc<Token>>,
+        press: &mut Press,
+    ) -> Parcel {
         let now = Instant::now();
         let (sealed, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.streams).into_iter().partition(|stream| shards.has(stream.shard));
-        let length = sealed.iter().map(|stream| stream.labels.len() + stream.encoded.len() + 24).sum();
-        let mut request = Vec::with_capacity(length);
-        let (mut entries, mut oldest) = (0, UnixNanos(i64::MAX));
-        for stream in &sealed {
-            encode::stream(&stream.labels, &stream.encoded, &mut request);
-            entries += stream.entries;
-            oldest = oldest.min(stream.oldest);
-        }
+        let entries = sealed.iter().map(|stream| stream.entries).sum();
+        let oldest = sealed.iter().map(|stream| stream.oldest).min().unwrap_or(UnixNanos(i64::MAX));
+        let body = press.press(|request| {
+            for stream in &sealed {
+                encode::stream(&stream.labels, &stream.encoded, request);
+            }
+        });
         let gone = |filled: &&Filled| shards.has(filled.shard);
         let counted: usize = self.filled.iter().filter(gone).map(|filled| filled.size).sum();
         let since = self.filled.iter().filter(gone).map(|filled| filled.since).min();
@@ -249,7 +255,7 @@ impl OpenBatch {
         self.streams = left;
         self.counted -= counted;
         self.full = self.full.filter(|_| self.counted > size);
-        Parcel::seal(&request, content, shards, ready, Duty { tickets, token })
+        Parcel::new(body, content, shards, ready, Duty { tickets, token })
     }
 
     /// Tickets for entries of these shards.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::batch::outstanding::Token;
+use crate::batch::press::Press;
 use crate::batch::push::{EntryMessage, PushRequest, StreamMessage};
 use crate::batch::shards::{Shard, Shards};
 use crate::clock::Instant;
@@ -54,17 +55,9 @@ pub(crate) struct Content {
 pub(crate) struct Undecodable;
 
 impl Parcel {
-    /// Compresses an encoded request, which could have gone since `sealed`.
-    pub(super) fn seal(
-        request: &[u8],
-        content: Content,
-        shards: Shards,
-        sealed: Instant,
-        duty: Duty,
-    ) -> Parcel {
-        // snap fails only above 4 GiB of input; a batch is bounded far below by the byte budget.
-        let body = snap::raw::Encoder::new().compress_vec(request).unwrap_or_default();
-        Parcel { body: body.into(), content, sealed, shards, duty }
+    /// A compressed request, which could have gone since `sealed`.
+    pub(super) fn new(body: Bytes, content: Content, shards: Shards, sealed: Instant, duty: Duty) -> Parcel {
+        Parcel { body, content, sealed, shards, duty }
     }
 
     /// One that comes from a spool: nobody waits for word of its lines but the spool.
@@ -164,9 +157,11 @@ impl Parcel {
         let twin = duty.split();
         let Content { tenant, mut entries, oldest, .. } = content;
         let first_entries = entries.split(first.entries());
-        let part = |request: PushRequest, entries, duty| {
+        let mut press = Press::new();
+        let mut part = |request: PushRequest, entries, duty| {
             let content = Content { tenant: tenant.clone(), entries, size: request.line_bytes(), oldest };
-            Parcel::seal(&request.encode_to_vec(), content, shards, sealed, duty)
+            let body = press.press(|buffer| request.encode_raw(buffer));
+            Parcel::new(body, content, shards, sealed, duty)
         };
         Ok((part(first, first_entries, duty), part(second, entries, twin)))
     }

@@ -15,6 +15,7 @@ use crate::batch::groups::{Group, Handover, Inbound};
 use crate::batch::open::OpenBatch;
 use crate::batch::outstanding::{Look, Outstanding};
 use crate::batch::parcel::Parcel;
+use crate::batch::press::Press;
 use crate::batch::shards::Shards;
 use crate::clock::Instant;
 use crate::custody::{Outcome, Ticket};
@@ -61,6 +62,7 @@ struct Batcher {
     settings: Settings,
     open: HashMap<Option<Arc<str>>, OpenBatch>,
     outstanding: Outstanding,
+    press: Press,
     /// Label strings with the external labels merged in, by the stream's own label string.
     texts: HashMap<String, Arc<str>, foldhash::fast::RandomState>,
     parcels: mpsc::Sender<Sealed>,
@@ -99,7 +101,8 @@ pub(crate) async fn run(
     queues.handovers_limit.set(inlet.max_capacity() as f64);
     let (open, texts, way) = (HashMap::new(), HashMap::default(), parcels.clone());
     let outstanding = Outstanding::default();
-    let mut batcher = Batcher { settings, open, outstanding, texts, parcels, queues, hasten: false };
+    let press = Press::new();
+    let mut batcher = Batcher { settings, open, outstanding, press, texts, parcels, queues, hasten: false };
     loop {
         let due = batcher.due();
         let age = async {
@@ -289,7 +292,7 @@ impl Batcher {
         let Some(batch) = self.open.get_mut(tenant).filter(|_| !shards.is_empty()) else { return Ok(false) };
         // One at a time, they wait for each other behind the batcher.
         let token = (self.settings.concurrency > 1).then(|| self.outstanding.token(shards));
-        let parcel = batch.seal(shards, self.settings.size, token);
+        let parcel = batch.seal(shards, self.settings.size, token, &mut self.press);
         if batch.is_empty() {
             self.open.remove(tenant);
         }
