@@ -19,7 +19,7 @@ mod worker;
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
 #[cfg(feature = "hops")]
-pub(crate) use hops::seal;
+pub(crate) use hops::press;
 pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};

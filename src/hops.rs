@@ -42,7 +42,7 @@ pub static HOPS: [Hop; 13] = [
     hop("timestamp", "RFC 3339 with nanoseconds", |log| carry(log, 4)).behind("labels"),
     hop("metrics", "a counter by stream", |log| carry(log, 5)).behind("timestamp"),
     hop("lane", "all of the pipeline, from chunk to groups", |log| carry(log, 5)),
-    hop("seal", "a megabyte of entries, compressed", sending::seal),
+    hop("press", "a megabyte of entries, compressed", sending::press),
     hop("batch", "the batcher, from groups to parcels", sending::batch),
     hop("path", "all of the above for a file, from reading to settling", sending::path),
 ];

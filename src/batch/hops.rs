@@ -1,15 +1,12 @@
-//! The hop of a full batch, alone: what is done to it as it is sealed.
-//! In: a request.  Out: a parcel that nobody waits for.  Owns: nothing.
+//! The hop of a full batch, alone: its compression.
+//! In: a request.  Out: a body.  Owns: the buffers for it.
 
-use crate::batch::parcel::{Content, Duty, Parcel};
-use crate::batch::shards::Shards;
-use crate::clock::Instant;
-use crate::metrics::Tally;
-use crate::record::UnixNanos;
+use bytes::Bytes;
 
-/// Seals an encoded request.
-pub(crate) fn seal(request: &[u8]) -> Parcel {
-    let (entries, size) = (Tally::elsewhere(0), request.len() as u64);
-    let content = Content { tenant: None, entries, size, oldest: UnixNanos(0) };
-    Parcel::seal(request, content, Shards::ALL, Instant::now(), Duty::default())
+use crate::batch::press::Press;
+
+/// Compresses encoded requests, one after the other.
+pub(crate) fn press() -> impl FnMut(&[u8]) -> Bytes {
+    let mut press = Press::new();
+    move |request| press.press(|buffer| buffer.extend_from_slice(request))
 }

@@ -76,17 +76,18 @@ pub(super) fn batch(log: &Path) -> Result<Round, Failure> {
     }))
 }
 
-/// One parcel of the log's lines, compressed once for each megabyte of them.
-pub(super) fn seal(log: &Path) -> Result<Round, Failure> {
+/// Requests of a megabyte of the log's lines each, compressed.
+pub(super) fn press(log: &Path) -> Result<Round, Failure> {
     let groups = groups(log)?;
     let mut request = Vec::new();
     for group in groups.iter().flat_map(|groups| groups.iter()) {
         batch::encode_stream(&group.stream.text, &group.encoded, &mut request);
     }
     let lines = groups.iter().map(|groups| groups.entries()).sum();
+    let mut press = batch::press();
     Ok(Box::new(move || {
         for part in request.chunks(1024 * 1024) {
-            drop(batch::seal(part));
+            drop(press(part));
         }
         Ok(lines)
     }))
