@@ -5,9 +5,10 @@ mod job;
 mod sending;
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 
-use crate::hops::job::{Job, chunks};
+use crate::hops::job::Job;
 use crate::record::Chunk;
 use crate::source::{docker, file};
 
@@ -41,7 +42,7 @@ pub static HOPS: [Hop; 13] = [
     hop("timestamp", "RFC 3339 with nanoseconds", |log| carry(log, 4)).behind("labels"),
     hop("metrics", "a counter by stream", |log| carry(log, 5)).behind("timestamp"),
     hop("lane", "all of the pipeline, from chunk to groups", |log| carry(log, 5)),
-    hop("seal", "a megabyte of entries, compressed", sending::seal),
+    hop("press", "a megabyte of entries, compressed", sending::press),
     hop("batch", "the batcher, from groups to parcels", sending::batch),
     hop("path", "all of the above for a file, from reading to settling", sending::path),
 ];
@@ -66,14 +67,12 @@ impl Hop {
 }
 
 /// Reads to the end, chunk by chunk.
-fn fill<E: Into<Failure>>(
-    mut read: impl FnMut(&mut Chunk) -> Result<bool, E> + 'static,
-) -> Result<Round, Failure> {
+fn fill(mut read: impl FnMut(&mut Chunk) -> io::Result<bool> + 'static) -> Result<Round, Failure> {
     let mut chunk = Chunk::default();
     Ok(Box::new(move || {
         let mut lines = 0;
         loop {
-            let end = read(&mut chunk).map_err(Into::into)?;
+            let end = read(&mut chunk)?;
             lines += chunk.len() as u64;
             chunk.clear();
             if end {
@@ -86,14 +85,14 @@ fn fill<E: Into<Failure>>(
 /// The log as a daemon streams it: each message alone.
 fn frames(log: &Path) -> Result<Round, Failure> {
     let mut frames = Vec::new();
-    fill_all(docker::read_log(log)?, |chunk| {
+    for chunk in chunks(docker::read_log(log)?)? {
         for (line, of) in chunk.lines() {
             let time = jiff::Timestamp::from_nanosecond(of.timestamp.0.into()).unwrap_or_default();
             let payload = [format!("{time:.9} ").as_bytes(), line, b"\n"].concat();
             let length = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
             frames.push([&[1, 0, 0, 0], &length[..], &payload].concat());
         }
-    })?;
+    }
     let (mut decode, mut chunk) = (docker::decode(), Chunk::default());
     Ok(Box::new(move || {
         let mut lines = 0;
@@ -112,7 +111,7 @@ fn frames(log: &Path) -> Result<Round, Failure> {
 
 /// Chunks of the log through the first stages of the job.
 fn carry(log: &Path, stages: usize) -> Result<Round, Failure> {
-    let chunks = chunks(log)?;
+    let chunks = chunks(file::read(log)?)?;
     let mut job = Job::new(stages)?;
     Ok(Box::new(move || {
         let mut lines = 0;
@@ -123,17 +122,17 @@ fn carry(log: &Path, stages: usize) -> Result<Round, Failure> {
     }))
 }
 
-fn fill_all(
-    mut read: impl FnMut(&mut Chunk) -> std::io::Result<bool>,
-    mut each: impl FnMut(&Chunk),
-) -> std::io::Result<()> {
-    let mut chunk = Chunk::default();
+/// All of a log, as its source hands it on.
+fn chunks(mut read: impl FnMut(&mut Chunk) -> io::Result<bool>) -> io::Result<Vec<Chunk>> {
+    let mut chunks = Vec::new();
     loop {
+        let mut chunk = Chunk::default();
         let end = read(&mut chunk)?;
-        each(&chunk);
-        chunk.clear();
+        if !chunk.is_empty() {
+            chunks.push(chunk);
+        }
         if end {
-            return Ok(());
+            return Ok(chunks);
         }
     }
 }

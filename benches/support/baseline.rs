@@ -14,7 +14,7 @@ pub const FLAG: &str = "--hold";
 const MORE: f64 = 0.05;
 
 /// And a hop of few instructions so many more: what the compiler does to its neighbours moves it as much.
-const FEW: f64 = 5.0;
+const FEW: f64 = 25.0;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Baseline {

@@ -2,7 +2,6 @@
 //! In: chunks.  Out: handovers.  Owns: an intake, and the end of the queue behind it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -17,7 +16,6 @@ use crate::hops::Failure;
 use crate::metrics::{Own, Queues, Registry};
 use crate::pipeline::{Inlet, Intake, Outlet};
 use crate::record::{Chunk, Labels};
-use crate::source::file;
 use crate::targets::Description;
 
 /// As in `benches/support/job.rs`.
@@ -95,21 +93,5 @@ impl Job {
     /// What is handed over from here on.
     pub(super) fn take_handovers(&mut self) -> mpsc::Receiver<Inbound> {
         std::mem::replace(&mut self.handovers, mpsc::channel(1).1)
-    }
-}
-
-/// The lines of a log, as its source hands them on.
-pub(super) fn chunks(log: &Path) -> Result<Vec<Chunk>, Failure> {
-    let mut read = file::read(log)?;
-    let mut chunks = Vec::new();
-    loop {
-        let mut chunk = Chunk::default();
-        let end = read(&mut chunk)?;
-        if !chunk.is_empty() {
-            chunks.push(chunk);
-        }
-        if end {
-            return Ok(chunks);
-        }
     }
 }
