@@ -3,6 +3,8 @@
 
 mod encode;
 mod groups;
+#[cfg(feature = "hops")]
+mod hops;
 mod open;
 mod outstanding;
 mod parcel;
@@ -16,10 +18,10 @@ mod worker;
 #[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
 pub(crate) use groups::{Groups, Handover, Inbound};
+#[cfg(feature = "hops")]
+pub(crate) use hops::press;
 pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
-#[cfg(feature = "hops")]
-pub(crate) use press::Press;
 pub(crate) use push::{EntryMessage, PushRequest};
 #[cfg(test)]
 pub(crate) use push::{LabelPair, StreamMessage, Timestamp as TimestampMessage};

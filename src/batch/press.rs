@@ -8,19 +8,19 @@ const KEPT: usize = 2 * 1024 * 1024;
 
 /// The buffers. New ones for each request would be cleared first, at a megabyte each.
 #[derive(Debug)]
-pub(crate) struct Press {
+pub(super) struct Press {
     request: Vec<u8>,
     compressed: Vec<u8>,
     encoder: snap::raw::Encoder,
 }
 
 impl Press {
-    pub(crate) fn new() -> Press {
+    pub(super) fn new() -> Press {
         Press { request: Vec::new(), compressed: Vec::new(), encoder: snap::raw::Encoder::new() }
     }
 
     /// A request that `write` appends to an empty buffer, as a snappy block.
-    pub(crate) fn press(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    pub(super) fn press(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         self.request.clear();
         write(&mut self.request);
         let most = snap::raw::max_compress_len(self.request.len());

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use crate::batch::{self, Groups, Handover, Inbound, Sealed};
 use crate::custody::{Cursor, Head, Ledger, Outcome};
 use crate::flow::Share;
-use crate::hops::job::{Job, chunks};
-use crate::hops::{Failure, Round};
+use crate::hops::job::Job;
+use crate::hops::{Failure, Round, chunks};
 use crate::metrics::Tally;
 use crate::pipeline::Inlet;
 use crate::record::Chunk;
@@ -76,18 +76,18 @@ pub(super) fn batch(log: &Path) -> Result<Round, Failure> {
     }))
 }
 
-/// One parcel of the log's lines, compressed once for each megabyte of them.
-pub(super) fn seal(log: &Path) -> Result<Round, Failure> {
+/// Requests of a megabyte of the log's lines each, compressed.
+pub(super) fn press(log: &Path) -> Result<Round, Failure> {
     let groups = groups(log)?;
     let mut request = Vec::new();
     for group in groups.iter().flat_map(|groups| groups.iter()) {
         batch::encode_stream(&group.stream.text, &group.encoded, &mut request);
     }
     let lines = groups.iter().map(|groups| groups.entries()).sum();
-    let mut press = batch::Press::new();
+    let mut press = batch::press();
     Ok(Box::new(move || {
         for part in request.chunks(1024 * 1024) {
-            drop(press.press(|buffer| buffer.extend_from_slice(part)));
+            drop(press(part));
         }
         Ok(lines)
     }))
@@ -126,7 +126,7 @@ async fn send(inlet: &Inlet, inbound: Inbound) -> Result<(), Failure> {
 fn groups(log: &Path) -> Result<Vec<Arc<Groups>>, Failure> {
     let mut job = Job::new(usize::MAX)?;
     let mut groups = Vec::new();
-    for chunk in chunks(log)? {
+    for chunk in chunks(file::read(log)?)? {
         groups.extend(job.accept(&chunk)?.map(|handover| handover.groups));
     }
     Ok(groups)
