@@ -21,7 +21,6 @@ impl Press {
 
     /// A request that `write` appends to an empty buffer, as a snappy block.
     pub(super) fn press(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        self.request.clear();
         write(&mut self.request);
         let most = snap::raw::max_compress_len(self.request.len());
         if self.compressed.len() < most {
@@ -30,6 +29,7 @@ impl Press {
         // snap fails only above 4 GiB of input; a batch is bounded far below by the byte budget.
         let length = self.encoder.compress(&self.request, &mut self.compressed).unwrap_or_default();
         let body = Bytes::copy_from_slice(&self.compressed[..length]);
+        self.request.clear();
         self.request.shrink_to(KEPT);
         self.compressed.truncate(KEPT);
         self.compressed.shrink_to(KEPT);

@@ -10,7 +10,7 @@ use crate::clock::{self, Instant};
 use crate::custody::{AppendError, Record, Spool};
 use crate::flow::Troubles;
 use crate::metrics::ClientMetrics;
-use crate::record::UnixNanos;
+use crate::record::{ByteCount, UnixNanos};
 
 /// A spool that failed, or is full, is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
@@ -87,6 +87,11 @@ impl Keep {
     /// It is time to try again.
     pub(super) fn try_again(&mut self) {
         self.again = None;
+    }
+
+    /// What is on disk, in bytes.
+    pub(super) fn size(&self) -> ByteCount {
+        self.spool.as_ref().map_or(ByteCount(0), Spool::size)
     }
 
     /// Entries on disk.

@@ -14,11 +14,14 @@ use crate::delivery::client::Answer;
 use crate::delivery::keep::RecordId;
 use crate::delivery::worker::Worker;
 use crate::metrics::Tally;
-use crate::record::UnixNanos;
+use crate::record::{ByteCount, UnixNanos};
 
 /// Loki refuses what is an hour behind the newest line of its stream. What is older than this in the spool is not
 /// overtaken.
 const OVERTAKEN_UP_TO: Duration = Duration::from_secs(30 * 60);
+
+/// What is through in a moment keeps its order, such as what is on disk because its file was deleted.
+const NOT_OVERTAKEN: ByteCount = ByteCount::mib(4);
 
 /// The next answer, and to which of them. Cancel-safe: the requests go on.
 pub(super) async fn answer(sending: &mut [Sending]) -> (usize, Answer) {
@@ -110,9 +113,9 @@ impl Worker {
         self.sending.iter().fold(Shards::default(), |begun, sending| begun.with(sending.shards))
     }
 
-    /// True where the oldest entry on disk is recent enough to be overtaken.
+    /// True where what is on disk takes long enough to be overtaken, and its oldest entry is recent enough.
     async fn may_overtake(&mut self) -> bool {
-        self.keep.oldest().await.is_some_and(is_recent)
+        self.keep.size() > NOT_OVERTAKEN && self.keep.oldest().await.is_some_and(is_recent)
     }
 
     /// The same of what is known: `next` has looked at it.
