@@ -1,7 +1,7 @@
 //! Shards: streams by a hash, so that the order of each is kept by sets of bits.
 //! In: a tenant, a label string.  Out: a shard, and sets of them.  Owns: nothing.
 
-/// How many there are. Twice as many heavy streams as requests that are under way at once seldom share one.
+/// How many there are: enough that the few streams that are heavy seldom share one.
 const SHARDS: usize = u128::BITS as usize;
 
 /// Streams that are never in two requests at once.

@@ -10,6 +10,7 @@ use crate::clock::{self, Instant};
 use crate::custody::{AppendError, Record, Spool};
 use crate::flow::Troubles;
 use crate::metrics::ClientMetrics;
+use crate::record::UnixNanos;
 
 /// A spool that failed, or is full, is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
@@ -25,10 +26,10 @@ pub(super) struct RecordId(u64);
 #[derive(Debug)]
 pub(super) struct Keep {
     spool: Option<Spool>,
-    /// The oldest record, once it was read.
-    head: Option<Record>,
-    /// The records that were taken and are not settled, oldest first.
-    taken: Vec<RecordId>,
+    /// The records that were taken and are not settled, oldest first, and the time of their oldest entry.
+    taken: Vec<(RecordId, UnixNanos)>,
+    /// The oldest that was not taken, once it was read.
+    next: Option<Record>,
     next_id: u64,
     metrics: ClientMetrics,
     client: String,
@@ -52,8 +53,8 @@ impl Keep {
         let name = format!("spool of client {client}");
         let mut keep = Keep {
             spool,
-            head: None,
             taken: Vec::new(),
+            next: None,
             next_id: 0,
             metrics,
             client: client.to_owned(),
@@ -77,9 +78,10 @@ impl Keep {
         self.spool.as_ref().is_none_or(Spool::is_empty)
     }
 
-    /// The oldest record, if it is known already.
-    pub(super) fn known_head(&self) -> Option<&Record> {
-        self.head.as_ref()
+    /// Time of the oldest entry, if it is known already.
+    pub(super) fn known_oldest(&self) -> Option<UnixNanos> {
+        let taken = self.taken.first().map(|(_, oldest)| *oldest);
+        taken.or(self.next.as_ref().map(|record| record.oldest))
     }
 
     /// It is time to try again.
@@ -122,26 +124,25 @@ impl Keep {
         }
     }
 
-    /// The oldest record that is not settled.
-    pub(super) async fn head(&mut self) -> Option<&Record> {
-        if self.head.is_none() && !self.is_empty() {
-            self.head = self.read(0).await;
-            if self.trouble != Some("read") {
-                self.metrics.path.spool_holds(self.head.as_ref().map(|head| head.oldest));
-            }
+    /// Time of the oldest entry.
+    pub(super) async fn oldest(&mut self) -> Option<UnixNanos> {
+        if self.known_oldest().is_none() && !self.is_empty() {
+            self.next = self.read(0).await;
+            self.tell_age();
         }
-        self.head.as_ref()
+        self.known_oldest()
     }
 
     /// Takes the oldest record that was not taken yet; `None` where there is none, or it is not to be had beside the others.
     pub(super) async fn take(&mut self) -> Option<(RecordId, Record)> {
-        let record = match self.taken.len() {
-            0 => self.head().await.cloned(),
-            number => self.read(number).await,
-        }?;
+        let record = match self.next.take() {
+            Some(record) => record,
+            None if self.is_empty() => return None,
+            None => self.read(self.taken.len()).await?,
+        };
         let id = RecordId(self.next_id);
         self.next_id += 1;
-        self.taken.push(id);
+        self.taken.push((id, record.oldest));
         Some((id, record))
     }
 
@@ -165,15 +166,22 @@ impl Keep {
 
     /// A record that was taken is settled.
     pub(super) async fn acknowledge(&mut self, id: RecordId) {
-        let Some(number) = self.taken.iter().position(|taken| *taken == id) else { return };
+        let Some(number) = self.taken.iter().position(|(taken, _)| *taken == id) else { return };
         self.taken.remove(number);
-        self.head = None;
         self.run(move |spool| spool.acknowledge(number)).await;
+        self.tell_age();
         self.count();
         let now = Instant::now();
         if now >= self.place_due {
             self.place_due = now + SAVE_PLACE_EVERY;
             self.save_place().await;
+        }
+    }
+
+    /// Where nothing is known, it is as it was; where nothing is there, `count` says so.
+    fn tell_age(&self) {
+        if let Some(oldest) = self.known_oldest() {
+            self.metrics.path.spool_holds(Some(oldest));
         }
     }
 

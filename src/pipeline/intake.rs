@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::batch::{Handover, Inbound};
 use crate::clock::{self, Instant};
 use crate::custody::{Cursor, Outcome, Ticket, Track};
-use crate::flow::{Budget, TARGET_LIMIT};
+use crate::flow::{Budget, TARGET_LIMIT, Turn};
 use crate::metrics::{Series, Tally, waited};
 use crate::pipeline::compile::{DropReason, Pipeline};
 use crate::pipeline::counting::Counting;
@@ -38,6 +38,8 @@ pub(crate) struct Intake {
     target: Target,
     /// What this target may have in flight.
     budget: Budget,
+    /// To fill the next chunk, and to carry it.
+    turn: Option<Turn>,
     /// Outputs so far; each has a number, so that caches can tell them apart.
     outputs: u64,
     lines_read: Arc<Series>,
@@ -91,6 +93,7 @@ impl Intake {
             inspector: outlet.inspect.then(Inspector::default),
             outlet: outlet.clone(),
             budget: Budget::new(TARGET_LIMIT),
+            turn: None,
             outputs: 0,
             lines_read: outlet.own.lines_read.with("source", target.kind()),
             bytes_read: outlet.own.bytes_read.with("source", target.kind()),
@@ -122,6 +125,21 @@ impl Intake {
     /// Whether lines of this origin start with no labels at all.
     pub(crate) fn is_unlabelled(&self, origin: Origin) -> bool {
         self.origins.as_ref().is_some_and(|origins| origins.is_unlabelled(origin))
+    }
+
+    /// Waits until it is this target's turn to fill a chunk, and gives it the memory for that. For sources that can wait with
+    /// reading; they [`pass`](Self::pass) in the end. Cancel-safe.
+    pub(crate) async fn turn(&mut self, chunk: &mut Chunk) {
+        if self.turn.is_none() {
+            self.turn = Some(self.outlet.turns.take().await);
+            *chunk = self.outlet.turns.chunk();
+        }
+    }
+
+    /// Leaves the turn, and the chunk with what is in it, to the next.
+    pub(crate) fn pass(&mut self, chunk: &mut Chunk) {
+        self.turn = None;
+        self.outlet.turns.give_back(std::mem::take(chunk));
     }
 
     /// Takes a chunk whose lines end at `cursor`. Waits while the byte budget is spent, a client's queue is full or a
@@ -159,6 +177,8 @@ impl Intake {
             let pause = output.pause;
             self.hand_on(output, ticket.split(), &mut cost).await?;
             if !pause.is_zero() {
+                // A rate of its own is no reason for others to wait.
+                self.turn = None;
                 self.meanwhile(sleep(pause)).await;
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc;
 
 use crate::batch::Inbound;
-use crate::flow::{Budget, Troubles};
+use crate::flow::{Budget, Troubles, Turns};
 use crate::metrics::{Own, Queues, Series, StageBoard, waited};
 use crate::pipeline::intake::IntakeClosed;
 use crate::targets::Targets;
@@ -38,6 +38,7 @@ pub(crate) type Inlets = Arc<[Inlet]>;
 pub(crate) struct Outlet {
     inlets: Arc<RwLock<Inlets>>,
     pub(crate) budget: Budget,
+    pub(crate) turns: Turns,
     /// Print to standard error what stages do to each line.
     pub(crate) inspect: bool,
     pub(crate) own: Own,
@@ -52,8 +53,9 @@ impl Outlet {
     /// A way out that leads nowhere yet.
     pub(crate) fn new(budget: Budget, inspect: bool, own: Own) -> Outlet {
         let inlets = Arc::new(RwLock::new(Inlets::from([])));
+        let turns = Turns::new();
         let (targets, stages, troubles) = (Targets::default(), StageBoard::default(), Troubles::default());
-        Outlet { inlets, budget, inspect, own, targets, stages, troubles }
+        Outlet { inlets, budget, turns, inspect, own, targets, stages, troubles }
     }
 
     /// The queues there are, to hand one thing to all of them. A queue that is taken out closes when the last of these

@@ -158,6 +158,23 @@ async fn a_file_of_empty_lines_does_not_take_the_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_files_with_a_backlog_are_read_by_turns_and_not_all_at_once_into_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    let (files, lines) = (300, 100);
+    for file in 0..files {
+        let line = |number| format!("{file} {number} {}\n", "x".repeat(4000));
+        let text: String = (0..lines).map(line).collect();
+        fs::write(directory.path().join(format!("{file}.log")), text).unwrap();
+    }
+    let agent = start(directory.path(), &loki, "*.log");
+    loki.wait_for(|store| store.entries.len() == files * lines, PATIENCE).await.unwrap();
+    let peak = agent.peak_memory_kib();
+    agent.terminate();
+    assert!(peak < 96 * 1024, "{peak} KiB at the peak");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_and_directories_that_appear_later_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let loki = FakeLoki::start(Limits::any_time());

@@ -14,6 +14,7 @@ use crate::delivery::client::Answer;
 use crate::delivery::keep::RecordId;
 use crate::delivery::worker::Worker;
 use crate::metrics::Tally;
+use crate::record::UnixNanos;
 
 /// Loki refuses what is an hour behind the newest line of its stream. What is older than this in the spool is not
 /// overtaken.
@@ -111,12 +112,15 @@ impl Worker {
 
     /// True where the oldest entry on disk is recent enough to be overtaken.
     async fn may_overtake(&mut self) -> bool {
-        let oldest = self.keep.head().await.map(|record| record.oldest);
-        oldest.is_some_and(|oldest| oldest > clock::now().minus(OVERTAKEN_UP_TO))
+        self.keep.oldest().await.is_some_and(is_recent)
     }
 
     /// The same of what is known: `next` has looked at it.
     pub(super) fn is_recent_on_disk(&self) -> bool {
-        self.keep.known_head().is_some_and(|head| head.oldest > clock::now().minus(OVERTAKEN_UP_TO))
+        self.keep.known_oldest().is_some_and(is_recent)
     }
+}
+
+fn is_recent(oldest: UnixNanos) -> bool {
+    oldest > clock::now().minus(OVERTAKEN_UP_TO)
 }

@@ -154,6 +154,9 @@ impl Follow {
         loop {
             self.forget_finds();
             let looked = log.look();
+            if !self.turn(&mut log, &mut chunk).await {
+                return Read::Closed;
+            }
             let filled = log.fill(&mut messages, &mut chunk);
             let at_end = match filled {
                 Ok(at_end) => at_end,
@@ -173,6 +176,7 @@ impl Follow {
             if self.hand_on_file(&mut chunk, &mut messages, &mut log, track).await.is_err() {
                 return Read::Closed;
             }
+            self.intake.pass(&mut chunk);
             *place = messages.place();
             if is_over {
                 return Read::End;
@@ -191,8 +195,6 @@ impl Follow {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => asking.wanted = true,
                 Err(error) => return Read::Broken(error.to_string()),
             }
-            // An idle log keeps no memory.
-            chunk = Chunk::default();
             if asking.is_due() {
                 self.ask(&mut asking).await;
                 continue;
@@ -207,6 +209,19 @@ impl Follow {
             };
             if self.intake.meanwhile(waited).await {
                 asking = Asking { wanted: true, ..Asking::new(false) };
+            }
+        }
+    }
+
+    /// Waits for the turn to read, and meanwhile keeps up with rotations; false when told to stop.
+    async fn turn(&mut self, log: &mut JsonFile, chunk: &mut Chunk) -> bool {
+        let mut turn = pin!(self.stop.run_until_cancelled(self.intake.turn(chunk)));
+        loop {
+            tokio::select! {
+                biased;
+                turn = &mut turn => return turn.is_some(),
+                // What a look finds out is found out by the next one too.
+                () = sleep(LOOK_WAITING) => drop(log.look()),
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -24,6 +24,10 @@ use crate::source::{after, fresh};
 
 /// A last line without a newline is handed on when nothing followed it for so long.
 const UNFINISHED_LINE_WAIT: Duration = Duration::from_secs(1);
+
+/// From one look to the next, so that lines that follow each other closely are read together: each look takes as much as dozens of
+/// them. What comes after a pause is read at once.
+const GAP: Duration = Duration::from_millis(50);
 
 /// While there is much to read, or reading waits, files are rotated all the same: they must be open before they are deleted.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -89,7 +93,7 @@ impl Tail {
         let mut pause = shortest;
         let stop = self.stop.clone();
         while !stop.is_cancelled() {
-            let before = self.last_stamp;
+            let (began, before) = (Instant::now(), self.last_stamp);
             self.last_look = Instant::now();
             let there = self.lookout.look();
             if self.drain().await.is_err() || (!there && self.lookout.files.is_empty()) {
@@ -99,14 +103,15 @@ impl Tail {
             self.lookout.make_room(UNFINISHED_LINE_WAIT);
             if self.last_stamp == before {
                 pause = (pause * 2).min(longest);
-                // A thousand idle files do not keep the memory of a thousand chunks.
-                self.chunk = Chunk::default();
             } else {
                 pause = shortest;
             }
             let wake = self.wake.clone();
-            // Poll or hint, both mean: look again.
-            let waited = stop.run_until_cancelled(timeout(pause, wake.notified()));
+            let waited = stop.run_until_cancelled(async {
+                // Poll or hint, both mean: look again.
+                drop(timeout(pause, wake.notified()).await);
+                sleep_until(began + GAP).await;
+            });
             self.intake.meanwhile(waited).await;
         }
     }
@@ -156,7 +161,12 @@ impl Tail {
     }
 
     async fn read_to_end(&mut self, index: usize) -> Result<(), IntakeClosed> {
+        let stop = self.stop.clone();
         loop {
+            let turn = stop.run_until_cancelled(self.intake.turn(&mut self.chunk));
+            if look_meanwhile(&mut self.lookout, &mut self.last_look, turn).await.is_none() {
+                return Ok(());
+            }
             let end = match self.read_chunk(index) {
                 Ok(end) => end,
                 Err(error) => {
@@ -173,6 +183,7 @@ impl Tail {
             } else {
                 self.hand_on(index).await?;
             }
+            self.intake.pass(&mut self.chunk);
             if end || self.lookout.inserted || self.stop.is_cancelled() {
                 return Ok(());
             }
@@ -242,7 +253,9 @@ impl Tail {
         self.last_stamp = fresh(self.last_stamp);
         self.start = reader.offset();
         reader.flush(&mut self.chunk, self.last_stamp);
-        self.hand_on(index).await
+        self.hand_on(index).await?;
+        self.intake.pass(&mut self.chunk);
+        Ok(())
     }
 
     async fn hand_on(&mut self, index: usize) -> Result<(), IntakeClosed> {
