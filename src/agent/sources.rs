@@ -220,7 +220,9 @@ impl Sources {
             let (outlet, ledger, own) = (self.outlet.clone(), self.ledger.clone(), self.own.clone());
             let (times, stop) = (self.times.clone(), self.stop.clone());
             let descriptors = Descriptors::of_process(&own);
-            let files = files::Files { wanted, outlet, ledger, times, descriptors, own, stop, horizon };
+            let listings = Arc::default();
+            let files =
+                files::Files { wanted, outlet, ledger, times, descriptors, listings, own, stop, horizon };
             self.tasks.spawn(files.run());
         }
     }

@@ -22,7 +22,7 @@ use crate::custody::{Ledger, Times};
 use crate::metrics::Own;
 use crate::pipeline::{Intake, Outlet, Pipeline};
 use crate::record::UnixNanos;
-use crate::source::file::{Decompression, Descriptors, Encoding, Packed, Place, Tail, Wake};
+use crate::source::file::{Decompression, Descriptors, Encoding, Listings, Packed, Place, Tail, Wake};
 use crate::targets::{Description, LeftOutJob};
 
 #[cfg(any(fuzzing, test))]
@@ -88,6 +88,7 @@ pub(crate) struct Files {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) times: Arc<Times>,
     pub(crate) descriptors: Arc<Descriptors>,
+    pub(crate) listings: Arc<Listings>,
     pub(crate) own: Own,
     pub(crate) stop: CancellationToken,
     /// When the run before this one last saved its positions, or when this one began.
@@ -278,6 +279,7 @@ impl Files {
             ledger: self.ledger.clone(),
             times: self.times.clone(),
             descriptors: self.descriptors.clone(),
+            listings: self.listings.clone(),
             own: self.own.clone(),
         };
         let intake = Intake::new(&job.pipeline, target, Some(&labels), None, &self.outlet);

@@ -6,6 +6,7 @@ mod encoding;
 #[cfg(feature = "hops")]
 mod hops;
 pub(super) mod identity;
+mod listing;
 mod lookout;
 mod packed;
 mod reader;
@@ -20,6 +21,7 @@ pub(crate) use encoding::Encoding;
 pub(crate) use encoding::fuzz as fuzz_encoding;
 #[cfg(feature = "hops")]
 pub(crate) use hops::read;
+pub(crate) use listing::Listings;
 pub(crate) use lookout::Place;
 #[cfg(any(fuzzing, test))]
 pub(crate) use packed::fuzz_unpack;

@@ -20,6 +20,7 @@ use crate::record::UnixNanos;
 use crate::source::file::descriptors::{Descriptor, Descriptors};
 use crate::source::file::encoding::Encoding;
 use crate::source::file::identity::{Identity, agree_before, begins_with, read_head, resume};
+use crate::source::file::listing::Listings;
 use crate::source::file::reader::Reader;
 use crate::source::file::replay::Replay;
 use crate::source::file::rotation::{ROTATED_WAIT, Rotated, open_rotated};
@@ -45,6 +46,7 @@ pub(crate) struct Place {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) times: Arc<Times>,
     pub(crate) descriptors: Arc<Descriptors>,
+    pub(crate) listings: Arc<Listings>,
     pub(crate) own: Own,
     pub(crate) reporter: Reporter,
 }
@@ -166,7 +168,7 @@ impl Lookout {
         let descriptor = self.place.descriptors.take()?;
         let file = File::open(&self.place.path)?;
         let identity = Identity::of(&file.metadata()?);
-        take_over(&self.place.ledger, &self.place.path, &file)?;
+        take_over(&self.place.ledger, &self.place.listings, &self.place.path, &file)?;
         let known = self.place.ledger.find(&self.place.key(identity)).and_then(|track| track.read_position());
         let mut read_to = Cursor::File { offset: 0, head: Head::default() };
         if let Some(cursor @ Cursor::File { offset, head }) = known {
@@ -186,7 +188,7 @@ impl Lookout {
     /// Opens the copy of a file that was truncated after it was read up to `offset`: `cp app.log app.log.1`, then
     /// `: > app.log`. What was not read is there still, and what was read is not to be read again.
     pub(super) fn open_copy(&mut self, index: usize, offset: u64, head: Head) -> io::Result<()> {
-        for (rotated, file) in open_rotated(&self.place.path)?.into_iter().rev() {
+        for (rotated, file) in open_rotated(&self.place.listings, &self.place.path)?.into_iter().rev() {
             let is_known = self.place.resumes(&file, rotated.identity)?
                 || self.files.iter().any(|open| open.identity == rotated.identity);
             if is_known || head.length == 0 || file.metadata()?.len() < offset || !begins_with(&file, head)? {
@@ -205,7 +207,7 @@ impl Lookout {
     /// Opens rotated files of the path with something unread, oldest first: what was rotated away while the agent was
     /// down, or faster than it looked. They are read before `current`, which is the newest.
     fn open_rotated(&mut self, current: Option<(Identity, &File, Cursor)>) -> io::Result<()> {
-        let listed = open_rotated(&self.place.path)?;
+        let listed = open_rotated(&self.place.listings, &self.place.path)?;
         let (original, current) = (current, current.map(|(identity, ..)| identity));
         self.count_lost(listed.iter().map(|(rotated, _)| rotated.identity).chain(current).collect());
         for (rotated, file) in listed {

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::record::UnixNanos;
 use crate::source::file::identity::Identity;
+use crate::source::file::listing::Listings;
 
 /// A file that lost its path may still be written to until its writer notices; it is let go after so long without.
 pub(super) const ROTATED_WAIT: Duration = Duration::from_secs(5);
@@ -28,9 +29,9 @@ const MOST_LISTINGS: usize = 10;
 
 /// The rotated files of `path`, open, oldest first. A rotation while the directory is read can hide a file, and then those
 /// after it would be read before it; so it is read until it stands still. What no listing caught is found at the next look.
-pub(super) fn open_rotated(path: &Path) -> io::Result<Vec<(Rotated, File)>> {
+pub(super) fn open_rotated(listings: &Listings, path: &Path) -> io::Result<Vec<(Rotated, File)>> {
     let mut open: HashMap<Identity, File> = HashMap::new();
-    let mut listed = rotated(path)?;
+    let mut listed = rotated(listings, path)?;
     for _ in 1..MOST_LISTINGS {
         for rotated in &listed {
             if !open.contains_key(&rotated.identity)
@@ -42,7 +43,7 @@ pub(super) fn open_rotated(path: &Path) -> io::Result<Vec<(Rotated, File)>> {
         let identities =
             |listed: &[Rotated]| listed.iter().map(|rotated| rotated.identity).collect::<Vec<_>>();
         let before = identities(&listed);
-        listed = rotated(path)?;
+        listed = rotated(listings, path)?;
         if identities(&listed) == before && before.iter().all(|identity| open.contains_key(identity)) {
             break;
         }
@@ -56,24 +57,23 @@ pub(super) fn open_rotated(path: &Path) -> io::Result<Vec<(Rotated, File)>> {
 
 /// The rotated files of `path`, oldest first: `app.log.1`, `app.log-20251118`,
 /// `app.log.2025-11-18T10`. Compressed ones are left alone: they hold what was read before.
-pub(super) fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
+pub(super) fn rotated(listings: &Listings, path: &Path) -> io::Result<Vec<Rotated>> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
     else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let matches = entry.file_name().to_str().is_some_and(|other| is_rotated_name(name, other));
-        if !matches {
+    for other in listings.names(directory, name)? {
+        if !other.to_str().is_some_and(|other| is_rotated_name(name, other)) {
             continue;
         }
+        let path = directory.join(other);
         // A file that vanishes while it is looked at was rotated once more; another look finds it.
-        let Ok(metadata) = entry.metadata() else { continue };
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_file() {
             let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
             let modified = UnixNanos(i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX));
-            found.push(Rotated { path: entry.path(), identity: Identity::of(&metadata), modified });
+            found.push(Rotated { path, identity: Identity::of(&metadata), modified });
         }
     }
     // Clocks of file systems tick in milliseconds; among equal times, `.2` is older than `.1`.

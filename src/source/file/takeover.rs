@@ -7,16 +7,17 @@ use std::path::Path;
 
 use crate::custody::{Imported, Ledger, Taken};
 use crate::source::file::identity::{Identity, read_head};
-use crate::source::file::rotation::rotated;
+use crate::source::file::listing::Listings;
+use crate::source::file::rotation::{Rotated, rotated};
 
 /// Settles what Promtail's position of `path` is about, if that is still open; `current` is the file at the path.
-pub(super) fn take_over(ledger: &Ledger, path: &Path, current: &File) -> io::Result<()> {
+pub(super) fn take_over(ledger: &Ledger, listings: &Listings, path: &Path, current: &File) -> io::Result<()> {
     let name = path.display().to_string();
     if let Some(imported @ Imported { taken: None, .. }) = ledger.imported(&name) {
         let has_its_own = |sibling: &Path, size| {
             ledger.imported(&sibling.display().to_string()).is_some_and(|imported| imported.offset <= size)
         };
-        let file = match rotated_since(path, current, imported, has_its_own)? {
+        let file = match rotated_since(rotated(listings, path)?, current, imported, has_its_own)? {
             Some(file) => Some(taken(&file)?),
             None if imported.offset <= current.metadata()?.len() => Some(taken(current)?),
             // As Promtail does, from its beginning.
@@ -30,14 +31,14 @@ pub(super) fn take_over(ledger: &Ledger, path: &Path, current: &File) -> io::Res
 /// The file that was at the path and has been rotated away since Promtail stopped. Promtail would lose its rest, and what
 /// the next file has already.
 fn rotated_since(
-    path: &Path,
+    siblings: Vec<Rotated>,
     current: &File,
     imported: Imported,
     has_its_own: impl Fn(&Path, u64) -> bool,
 ) -> io::Result<Option<File>> {
     let mut since = None;
     let mut newest = None;
-    for sibling in rotated(path)? {
+    for sibling in siblings {
         // What is renamed meanwhile is not seen here: then it is read from its beginning.
         let Ok(file) = File::open(&sibling.path) else { continue };
         let size = file.metadata()?.len();
@@ -101,7 +102,7 @@ mod tests {
             let entries = entries.map(|(name, offset)| (self.path(name).display().to_string(), offset));
             ledger.import(&entries.collect(), UnixNanos(STOPPED as i64 * 1_000_000_000));
             let path = self.path("a.log");
-            take_over(&ledger, &path, &File::open(&path).unwrap()).unwrap();
+            take_over(&ledger, &Listings::default(), &path, &File::open(&path).unwrap()).unwrap();
             let taken = ledger.imported(&path.display().to_string())?.taken?;
             let names = fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap());
             let is_it = |path: PathBuf| Identity::of(&fs::metadata(path).unwrap()).taken(taken.head) == taken;
