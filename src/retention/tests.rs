@@ -8,13 +8,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::archive::crashes::{Made, record, settings};
-use super::archive::{Archive, Entry, object_size, seal_now};
+use super::archive::{Archive, ArchiveError, Entry, object_size, seal_now};
 use super::filter::Filter;
 use super::lifecycle::{Course, Lifecycle, Shelf};
 use super::objects::Directory;
 use super::query::{Answer, Place};
 use super::tiers::Location;
-use crate::custody::RealDisk;
+use crate::custody::{RealDisk, SpoolError};
 use crate::pipeline::Selector;
 use crate::record::{ByteCount, UnixNanos};
 
