@@ -46,7 +46,7 @@ impl Agent {
         );
         let file = state.join("tailwater.yaml");
         fs::write(&file, configuration).unwrap();
-        let mut command = command(env!("CARGO_BIN_EXE_tailwater"), cores);
+        let mut command = command(&program(), cores);
         command.arg(format!("-config.file={}", file.display()));
         let started = Instant::now();
         Agent { child: command.stderr(Stdio::null()).spawn().unwrap(), port, started }
@@ -103,6 +103,11 @@ impl Drop for Agent {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The program that is measured: another build, where `TAILWATER_BENCH_PROGRAM` names one.
+fn program() -> String {
+    std::env::var("TAILWATER_BENCH_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tailwater").to_owned())
 }
 
 /// A program on these cores.
