@@ -160,7 +160,10 @@ impl Follow {
             let filled = log.fill(&mut messages, &mut chunk);
             let at_end = match filled {
                 Ok(at_end) => at_end,
-                Err(error) => return Read::Broken(error.to_string()),
+                Err(error) => {
+                    self.intake.pass(&mut chunk);
+                    return Read::Broken(error.to_string());
+                }
             };
             let is_over = at_end && asking.has_ended;
             if is_over {
