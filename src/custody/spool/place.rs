@@ -24,8 +24,10 @@ pub(super) struct Marks {
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// Of the newest slot; `None` where there is none.
-    generation: Option<u64>,
+    /// Of the newest slot, or of the newest that a failed first write may have left.
+    generation: u64,
+    /// No slot is known to hold: both are written at once.
+    first: bool,
     /// What this process has made durable.
     saved: Option<Marks>,
     /// Both slots hold, so none that is newer can have been lost.
@@ -49,10 +51,12 @@ impl Place {
         }
         let slots = [decode(&bytes), decode(&bytes[SECTOR..])];
         let newest = slots.iter().flatten().max_by_key(|(generation, _)| *generation).copied();
+        let first = newest.is_none();
         let (generation, marks) = newest.unzip();
+        let generation = generation.unwrap_or(1);
         let whole = slots.iter().all(Option::is_some);
         // What is read may be in the memory of the kernel alone, so it does not count as saved.
-        Ok((Place { path, generation, saved: None, whole }, marks))
+        Ok((Place { path, generation, first, saved: None, whole }, marks))
     }
 
     /// Makes `marks` durable.
@@ -60,20 +64,24 @@ impl Place {
         if self.saved == Some(marks) {
             return Ok(());
         }
-        let next = self.generation.map_or(1, |generation| generation.wrapping_add(1));
-        if self.generation.is_some() {
-            disk.write_at(&self.path, (next % 2) * SECTOR as u64, &encode(next, marks))?;
-            disk.sync(&self.path)?;
-        } else {
+        if self.first {
+            // A write that fails may leave one of the two, and a crash the other: what is written later is always newer.
+            let even = self.generation.wrapping_add(1);
+            self.generation = even.wrapping_add(1);
             let mut both = [0; SECTOR + SLOT];
-            both[..SLOT].copy_from_slice(&encode(next - 1, marks));
-            both[SECTOR..].copy_from_slice(&encode(next, marks));
+            both[..SLOT].copy_from_slice(&encode(even, marks));
+            both[SECTOR..].copy_from_slice(&encode(self.generation, marks));
             disk.write_at(&self.path, 0, &both)?;
             disk.sync(&self.path)?;
             disk.sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
+            self.first = false;
+        } else {
+            let next = self.generation.wrapping_add(1);
+            disk.write_at(&self.path, (next % 2) * SECTOR as u64, &encode(next, marks))?;
+            disk.sync(&self.path)?;
+            // Only now: after a failure the same slot is written again, and the good one stays.
+            self.generation = next;
         }
-        // Only now: after a failure the same slot is written again, and the good one stays.
-        self.generation = Some(next);
         self.saved = Some(marks);
         Ok(())
     }
