@@ -250,13 +250,12 @@ impl Engine {
     }
 
     fn build_loggen(&self, tag: &str) {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("loggen-{}", std::process::id()));
-        fs::create_dir_all(&dir).expect("the build directory can be made");
-        compile_loggen(&dir);
-        fs::write(dir.join("Dockerfile"), "FROM scratch\nCOPY loggen /loggen\nENTRYPOINT [\"/loggen\"]\n")
+        // Tests that begin together may all find it missing.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build directory can be made");
+        compile_loggen(dir.path());
+        fs::write(dir.path().join("Dockerfile"), "FROM scratch\nCOPY loggen /loggen\nENTRYPOINT [\"/loggen\"]\n")
             .expect("the build directory can be written");
-        self.build_image_from_dir(tag, &dir);
-        fs::remove_dir_all(&dir).expect("the build directory is ours");
+        self.build_image_from_dir(tag, dir.path());
     }
 
     fn label(&self) -> String {
