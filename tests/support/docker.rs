@@ -253,8 +253,11 @@ impl Engine {
         // Tests that begin together may all find it missing.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build directory can be made");
         compile_loggen(dir.path());
-        fs::write(dir.path().join("Dockerfile"), "FROM scratch\nCOPY loggen /loggen\nENTRYPOINT [\"/loggen\"]\n")
-            .expect("the build directory can be written");
+        fs::write(
+            dir.path().join("Dockerfile"),
+            "FROM scratch\nCOPY loggen /loggen\nENTRYPOINT [\"/loggen\"]\n",
+        )
+        .expect("the build directory can be written");
         self.build_image_from_dir(tag, dir.path());
     }
 
