@@ -23,6 +23,16 @@ impl LabelSets {
         number
     }
 
+    /// The same for a label set that has a number already.
+    pub(crate) fn known(&mut self, entry: &mut Entry) -> Option<usize> {
+        if entry.label_set().is_none() {
+            entry.label_key(&mut self.key);
+            let number = *self.numbers.get(self.key.as_slice())?;
+            entry.set_label_set(number);
+        }
+        entry.label_set()
+    }
+
     /// The number of the entry's label set with what `mark` adds to tell it from the set itself.
     pub(crate) fn number_of(&mut self, entry: &Entry, mark: impl FnOnce(&mut Vec<u8>)) -> usize {
         entry.label_key(&mut self.key);

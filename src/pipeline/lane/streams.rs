@@ -76,21 +76,22 @@ impl Streams {
     ) -> usize {
         let guard = start.pipeline.guard.as_ref();
         let length = entry.line_bytes().len();
-        let mut set = sets.number(entry);
-        if let Some(group) = self.find((set, length), guard, now, groups) {
+        if let Some(set) = sets.known(entry)
+            && let Some(group) = self.find((set, length), guard, now, groups)
+        {
             return group;
         }
         let guarded = guard.map(|guard| self.ask(guard, start, entry, now));
-        let (seen, moved) = match guarded {
+        let (set, seen, moved) = match guarded {
             Some(guarded) if guarded.has_moved => {
                 // What moves is seldom met twice: remembered is the stream that is left, of which there are few.
-                set = sets.number_of(entry, |key| mark_moved(key, &guarded.fixed));
+                let set = sets.number_of(entry, |key| mark_moved(key, &guarded.fixed));
                 if let Some(group) = self.find((set, length), guard, now, groups) {
                     return group;
                 }
-                (guarded.seen, Some(guarded.fixed))
+                (set, guarded.seen, Some(guarded.fixed))
             }
-            guarded => (guarded.and_then(|guarded| guarded.seen), None),
+            guarded => (sets.number(entry), guarded.and_then(|guarded| guarded.seen), None),
         };
         let stream = Arc::new(Stream::new(self::labels(start, entry, moved.as_deref())));
         let (chunk, group) = (groups.chunk(), groups.open(stream.clone(), 0));
