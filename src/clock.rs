@@ -16,6 +16,13 @@ pub(crate) fn now() -> UnixNanos {
     }
 }
 
+/// The clock that the kernel takes the times of files from: the same one, but it stands still between ticks, of which there are
+/// some in ten milliseconds, or one.
+pub(crate) fn of_files() -> UnixNanos {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    UnixNanos(now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec))
+}
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {

@@ -12,13 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock;
+use crate::record::UnixNanos;
 
 /// Directories that are remembered; beyond, all are forgotten and read again.
 const MOST: usize = 1000;
 
-/// Clocks of file systems tick in milliseconds: what changes in the same tick as a change before it does not show. A directory
-/// that has changed less long ago is read each time.
-const STILL: i64 = 2_000_000_000;
+const SECOND: i128 = 1_000_000_000;
+
+/// What changes in the same tick as a change before it does not show. A directory that has changed less long ago than this by the
+/// clock of files is read each time: some ticks, as a server's clock may be a little off.
+const TICKS: i128 = SECOND / 50;
+
+/// The same for a file system that counts whole seconds, or pairs of them.
+const COARSE_TICKS: i128 = 3 * SECOND;
 
 /// What directories held when they were last read.
 #[derive(Debug, Default)]
@@ -42,7 +48,7 @@ impl Listings {
     }
 
     fn all(&self, directory: &Path) -> io::Result<Arc<[OsString]>> {
-        let (now, changed) = (i128::from(clock::now().0), changed(directory)?);
+        let (now, changed) = (clock::of_files(), changed(directory)?);
         if let Some(known) = self.lock().get(directory)
             && known.changed == changed
         {
@@ -52,8 +58,7 @@ impl Listings {
         let mut names = names.collect::<io::Result<Vec<_>>>()?;
         names.sort_unstable();
         let names: Arc<[OsString]> = names.into();
-        // A clock that was set back makes it wait, one that was set forth is later than any change all the same.
-        if changed + i128::from(STILL) < now {
+        if shows_changes(changed, now) {
             let mut known = self.lock();
             if known.len() >= MOST {
                 known.clear();
@@ -71,7 +76,14 @@ impl Listings {
 /// When names in a directory last changed.
 fn changed(directory: &Path) -> io::Result<i128> {
     let metadata = fs::metadata(directory)?;
-    Ok(i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()))
+    Ok(i128::from(metadata.ctime()) * SECOND + i128::from(metadata.ctime_nsec()))
+}
+
+/// True where whatever changes from now on has another time than what last `changed`. A clock that was set back makes it wait, one
+/// that was set forth is later than any change all the same.
+fn shows_changes(changed: i128, now: UnixNanos) -> bool {
+    let ticks = if changed % SECOND == 0 { COARSE_TICKS } else { TICKS };
+    changed + ticks < i128::from(now.0)
 }
 
 #[cfg(test)]
@@ -83,6 +95,19 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_not_remembered_while_a_change_could_have_the_time_of_the_one_before() {
+        let shows = |changed, later: i128| shows_changes(changed, UnixNanos((changed + later) as i64));
+        let fine = 1_700_000_000_123_456_789;
+        assert!(!shows(fine, 0), "the same tick");
+        assert!(!shows(fine, 10_000_000), "a tick of ten milliseconds, as slow as they come");
+        assert!(shows(fine, 21_000_000));
+        let coarse = 1_700_000_000_000_000_000;
+        assert!(!shows(coarse, 2_000_000_000), "it counts in pairs of seconds");
+        assert!(shows(coarse, 3_100_000_000));
+        assert!(!shows(fine, -1_000_000_000), "the clock was set back");
+    }
+
+    #[test]
     fn what_changes_shows_at_once_whether_the_directory_has_stood_still_before_or_not() {
         let directory = tempfile::tempdir().unwrap();
         let (listings, path) = (Listings::default(), directory.path());
@@ -90,7 +115,6 @@ mod tests {
         assert!(names(&listings, path).is_empty());
         ["a.log", "b.log", "a.log.1", "a.lo"].into_iter().for_each(make);
         assert_eq!(names(&listings, path), ["a.log", "a.log.1"]);
-        assert!(listings.lock().is_empty(), "it has changed just now");
         // As if it had been read long after that.
         let held = Listing { changed: changed(path).unwrap(), names: [OsString::from("a.log.9")].into() };
         listings.lock().insert(path.to_owned(), held);
