@@ -26,6 +26,8 @@ flags='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"'
 if printf '%s\n' 'glibc 2.36' "$(getconf GNU_LIBC_VERSION)" | sort --version-sort --check=quiet; then
     flags+=' -C link-arg=-Wl,-z,pack-relative-relocs'
 fi
+# A path from where cargo calls the linker.
+flags+=' -C link-arg=-Wl,-T,packaging/docker/layout.ld -C link-arg=-Wl,--no-eh-frame-hdr'
 cd "$root"
 RUSTFLAGS=$flags \
     cargo build --release --locked --target "$triple"
