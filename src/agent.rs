@@ -64,7 +64,7 @@ pub(crate) struct Parts {
     /// To load it again.
     pub(crate) request: Request,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) set_log: SetLog,
     pub(crate) log: Arc<dyn LogLevel>,
 }

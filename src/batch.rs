@@ -17,9 +17,11 @@ mod worker;
 
 #[cfg(any(test, feature = "hops"))]
 pub(crate) use encode::stream as encode_stream;
+#[cfg(feature = "hops")]
+pub(crate) use groups::Finished;
 pub(crate) use groups::{Groups, Handover, Inbound};
 #[cfg(feature = "hops")]
-pub(crate) use hops::press;
+pub(crate) use hops::{entries, press};
 pub(crate) use outstanding::Token;
 pub(crate) use parcel::{Parcel, Undecodable};
 pub(crate) use push::{EntryMessage, PushRequest};

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use crate::batch;
 use crate::hops::job::Job;
 use crate::record::Chunk;
 use crate::source::{docker, file};
@@ -116,7 +117,7 @@ fn carry(log: &Path, stages: usize) -> Result<Round, Failure> {
     Ok(Box::new(move || {
         let mut lines = 0;
         for chunk in &chunks {
-            lines += job.accept(chunk)?.map_or(0, |handover| handover.groups.entries());
+            lines += job.accept(chunk)?.map_or(0, |handover| batch::entries(&handover.groups));
         }
         Ok(lines)
     }))

@@ -68,7 +68,7 @@ pub(crate) enum Readiness {
 #[derive(Clone)]
 pub(crate) struct View {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) namespace: Namespace,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) budget: Budget,

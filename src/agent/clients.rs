@@ -48,7 +48,7 @@ pub(super) struct Clients {
     batchers: JoinSet<()>,
     senders: JoinSet<Ended>,
     outlet: Outlet,
-    own: Own,
+    own: Arc<Own>,
     /// The agent stops.
     stop: CancellationToken,
     /// Tells senders that time is up.
@@ -101,7 +101,7 @@ enum Ended {
 impl Clients {
     pub(super) fn new(
         outlet: Outlet,
-        own: Own,
+        own: Arc<Own>,
         stop: CancellationToken,
         around: Around,
         state: Option<PathBuf>,

@@ -83,7 +83,7 @@ pub(super) struct Read {
 pub(super) struct Reloads {
     request: Arc<Request>,
     registry: Arc<Registry>,
-    own: Own,
+    own: Arc<Own>,
     set_log: SetLog,
     in_force: Arc<InForce>,
     /// In force since the start, where only a restart changes it.
@@ -122,7 +122,7 @@ impl Reloads {
         loaded: &Loaded,
         request: Request,
         registry: Arc<Registry>,
-        own: Own,
+        own: Arc<Own>,
         set_log: SetLog,
         log: Arc<dyn server::LogLevel>,
     ) -> (Reloads, server::Controls) {

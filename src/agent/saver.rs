@@ -51,7 +51,7 @@ impl Saver {
         period: Duration,
         ledger: Arc<Ledger>,
         beside: Beside,
-        own: Own,
+        own: Arc<Own>,
         troubles: Troubles,
     ) -> Saver {
         let finish = CancellationToken::new();
@@ -76,7 +76,7 @@ async fn run(
     period: Duration,
     ledger: Arc<Ledger>,
     beside: Beside,
-    own: Own,
+    own: Arc<Own>,
     troubles: Troubles,
     finish: CancellationToken,
 ) {

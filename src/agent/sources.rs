@@ -36,7 +36,7 @@ pub(super) struct Sources {
     outlet: Outlet,
     ledger: Arc<Ledger>,
     times: Arc<Times>,
-    own: Own,
+    own: Arc<Own>,
     stop: CancellationToken,
 }
 
@@ -73,7 +73,7 @@ impl Sources {
         outlet: Outlet,
         ledger: Arc<Ledger>,
         times: Arc<Times>,
-        own: Own,
+        own: Arc<Own>,
         stop: CancellationToken,
     ) -> Sources {
         let (running, tasks) = (Vec::new(), JoinSet::new());

@@ -76,7 +76,7 @@ pub(super) fn take(settings: &mut Settings) -> Result<Taken, StartError> {
 pub(super) fn start(
     settings: Settings,
     taken: Taken,
-    (registry, own): (Arc<Registry>, Own),
+    (registry, own): (Arc<Registry>, Arc<Own>),
     controls: server::Controls,
 ) -> Result<Running, StartError> {
     let Taken { listener, archive } = taken;
@@ -221,7 +221,7 @@ fn restore(store: &mut Store, registry: Option<&Registry>, guard: Option<&Guard>
 }
 
 /// Standard input, through the first job's stages.
-fn stdin(settings: Settings, outlet: &Outlet, own: Own, stop: CancellationToken) -> Stdin {
+fn stdin(settings: Settings, outlet: &Outlet, own: Arc<Own>, stop: CancellationToken) -> Stdin {
     let (name, pipeline, labels) = match settings.jobs.into_iter().next() {
         Some(job) => (job.name, job.pipeline, job.static_labels),
         None => {

@@ -63,13 +63,18 @@ fn text_field_len(tag: u32, text: &[u8]) -> usize {
     if text.is_empty() { 0 } else { bytes_field_len(tag, text.len()) }
 }
 
-/// Appends one `streams` field of a push request: labels, then entries encoded before.
-pub(crate) fn stream(labels: &str, entries: &[u8], buffer: &mut Vec<u8>) {
-    let length = bytes_field_len(STREAM_LABELS, labels.len()) + entries.len();
+/// Appends one `streams` field of a push request: labels, then entries encoded before, in pieces.
+pub(crate) fn stream<'e>(
+    labels: &str,
+    entries: impl Iterator<Item = &'e [u8]> + Clone,
+    buffer: &mut Vec<u8>,
+) {
+    let entries_len: usize = entries.clone().map(<[u8]>::len).sum();
+    let length = bytes_field_len(STREAM_LABELS, labels.len()) + entries_len;
     encode_key(REQUEST_STREAMS, WireType::LengthDelimited, buffer);
     encode_varint(length as u64, buffer);
     bytes_field(STREAM_LABELS, labels.as_bytes(), buffer);
-    buffer.extend_from_slice(entries);
+    entries.for_each(|piece| buffer.extend_from_slice(piece));
 }
 
 fn bytes_field(tag: u32, bytes: &[u8], buffer: &mut Vec<u8>) {
@@ -128,7 +133,8 @@ mod tests {
                 messages.push(EntryMessage { timestamp, line: line.into(), structured_metadata });
             }
             let mut direct = Vec::new();
-            stream(&labels, &encoded, &mut direct);
+            let (first, second) = encoded.split_at(encoded.len() / 3);
+            stream(&labels, [first, second].into_iter(), &mut direct);
             let request = PushRequest { streams: vec![StreamMessage { labels, entries: messages }] };
             prop_assert_eq!(direct, request.encode_to_vec());
         }

@@ -1,6 +1,7 @@
 //! A chunk's entries, encoded and grouped by stream: what goes to every client's batch.
 //! In: entries from the pipeline.  Out: groups, shared read-only.  Owns: one buffer per stream of the chunk.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::encode;
@@ -27,6 +28,13 @@ pub(crate) struct Group {
     pub(crate) oldest: UnixNanos,
 }
 
+/// Entries of a group that follow each other.
+#[derive(Debug)]
+pub(super) struct Piece {
+    group: Arc<Group>,
+    encoded: Range<usize>,
+}
+
 /// Sizes of one entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntrySize {
@@ -36,10 +44,14 @@ pub(crate) struct EntrySize {
     pub(crate) counted: u32,
 }
 
+/// A chunk's groups when no more entries come. Each stays in memory until its batch goes: copied, they would be there twice
+/// until the chunk is through, and be copied again as a batch grows.
+pub(crate) type Finished = Arc<[Arc<Group>]>;
+
 /// Groups on their way to one client, with that client's duty to answer for the chunks their lines came in.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    pub(crate) groups: Arc<Groups>,
+    pub(crate) groups: Finished,
     pub(crate) tickets: Vec<Ticket>,
     /// Bytes of the byte budget that these tickets hold.
     pub(crate) cost: usize,
@@ -97,8 +109,26 @@ impl Groups {
         self.groups.iter().map(|group| group.sizes.len() as u64).sum()
     }
 
-    /// The groups, in the order their streams first appeared.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.groups.iter()
+    /// The groups, in the order their streams first appeared, without what their buffers have too much.
+    pub(crate) fn finish(self) -> Finished {
+        let groups = self.groups.into_iter().map(|mut group| {
+            if group.encoded.capacity() - group.encoded.len() > group.encoded.len() / 4 {
+                group.encoded.shrink_to_fit();
+                group.sizes.shrink_to_fit();
+            }
+            Arc::new(group)
+        });
+        groups.collect()
+    }
+}
+
+impl Piece {
+    /// These bytes of a group.
+    pub(super) fn of(group: &Arc<Group>, encoded: Range<usize>) -> Piece {
+        Piece { group: group.clone(), encoded }
+    }
+
+    pub(super) fn encoded(&self) -> &[u8] {
+        &self.group.encoded[self.encoded.clone()]
     }
 }

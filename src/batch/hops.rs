@@ -3,7 +3,13 @@
 
 use bytes::Bytes;
 
+use crate::batch::groups::Finished;
 use crate::batch::press::Press;
+
+/// How many entries there are.
+pub(crate) fn entries(groups: &Finished) -> u64 {
+    groups.iter().map(|group| group.sizes.len() as u64).sum()
+}
 
 /// Compresses encoded requests, one after the other.
 pub(crate) fn press() -> impl FnMut(&[u8]) -> Bytes {

@@ -1,12 +1,12 @@
 //! The batch of one tenant while it fills.
-//! In: groups of entries.  Out: a parcel of all of it, or of some shards.  Owns: a buffer per stream.
+//! In: groups of entries.  Out: a parcel of all of it, or of some shards.  Owns: the entries of each stream, where they were encoded.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::batch::encode;
-use crate::batch::groups::Group;
+use crate::batch::groups::{Group, Piece};
 use crate::batch::outstanding::Token;
 use crate::batch::parcel::{Content, Duty, Parcel};
 use crate::batch::press::Press;
@@ -51,7 +51,7 @@ struct OpenStream {
     shard: Shard,
     entries: u64,
     oldest: UnixNanos,
-    encoded: Vec<u8>,
+    pieces: Vec<Piece>,
 }
 
 /// A shard of which there are entries.
@@ -95,7 +95,7 @@ impl OpenBatch {
     /// takes at least one entry, whatever its size.
     pub(super) fn fill(
         &mut self,
-        group: &Group,
+        group: &Arc<Group>,
         labels: &Arc<str>,
         from: usize,
         (most, limits): (usize, &Settings),
@@ -137,7 +137,7 @@ impl OpenBatch {
         self.entries.absorb(entries.split(count));
         let index = known.unwrap_or_else(|| self.open(labels, shard));
         let stream = &mut self.streams[index];
-        stream.encoded.extend_from_slice(&group.encoded[start..start + encoded]);
+        stream.pieces.push(Piece::of(group, start..start + encoded));
         stream.entries += count;
         stream.oldest = stream.oldest.min(group.oldest);
         to
@@ -147,7 +147,7 @@ impl OpenBatch {
         let (labels, index) = (labels.clone(), self.streams.len());
         self.index.insert(labels.clone(), index);
         let oldest = UnixNanos(i64::MAX);
-        self.streams.push(OpenStream { labels, shard, entries: 0, oldest, encoded: Vec::new() });
+        self.streams.push(OpenStream { labels, shard, entries: 0, oldest, pieces: Vec::new() });
         index
     }
 
@@ -235,7 +235,7 @@ impl OpenBatch {
         let oldest = sealed.iter().map(|stream| stream.oldest).min().unwrap_or(UnixNanos(i64::MAX));
         let body = press.press(|request| {
             for stream in &sealed {
-                encode::stream(&stream.labels, &stream.encoded, request);
+                encode::stream(&stream.labels, stream.pieces.iter().map(Piece::encoded), request);
             }
         });
         let gone = |filled: &&Filled| shards.has(filled.shard);

@@ -65,7 +65,7 @@ impl Bench {
         let tickets = vec![self.track.admit(cursor, self.budget.take(1).await)];
         let entries = Tally::new(&self.gauge, groups.entries());
         let waiting = Tally::elsewhere(1);
-        let handover = Handover { groups: Arc::new(groups), tickets, cost: 1, entries, waiting };
+        let handover = Handover { groups: groups.finish(), tickets, cost: 1, entries, waiting };
         self.inlet.send(Inbound::Entries(handover)).await.unwrap();
         self.settle_down().await;
     }

@@ -5,6 +5,7 @@
 //! once, and what of it is not outstanding goes beside the rest. So what is sealed can be sent at once, as long as Loki answers.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::metrics::{Queues, Tally, waited};
 use crate::record::{Labels, Stream};
 
 /// Handovers that may wait for the batcher of the only client: how far sources run ahead of it.
-const QUEUE_OF_ONE: usize = 16;
+const QUEUE_OF_ONE: usize = 8;
 
 /// Handovers that may wait where there are several clients. One that is down must not hold up the others before the
 /// byte budget does, of which each handover has at least one permit.
@@ -74,7 +75,7 @@ struct Batcher {
 /// Entries of one stream that came in.
 #[derive(Clone, Copy)]
 struct Incoming<'h> {
-    group: &'h Group,
+    group: &'h Arc<Group>,
     labels: &'h Arc<str>,
     tickets: &'h [Ticket],
     cost: usize,
@@ -305,6 +306,6 @@ impl Batcher {
     }
 
     async fn hand_on(&self, sealed: Sealed) -> Result<(), SenderGone> {
-        waited(&self.queues.parcel_wait, self.parcels.send(sealed)).await.map_err(|_| SenderGone)
+        waited(&self.queues.parcel_wait, pin!(self.parcels.send(sealed))).await.map_err(|_| SenderGone)
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct Containers {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) outlet: Outlet,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
     /// Containers that stopped before this and that nobody has a position for stay unread.
     pub(crate) horizon: UnixNanos,

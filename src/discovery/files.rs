@@ -89,7 +89,7 @@ pub(crate) struct Files {
     pub(crate) times: Arc<Times>,
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) listings: Arc<Listings>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
     /// When the run before this one last saved its positions, or when this one began.
     pub(crate) horizon: UnixNanos,
@@ -289,14 +289,14 @@ impl Files {
         active.tails.entry(path.clone()).or_default().insert(job.name.clone(), running);
         let (name, stopped, polls) = (job.name.clone(), stop.clone(), active.wanted.polls);
         if let Some(how) = job.how.decompression {
-            let packed = Packed::new(place, how, polls.1, intake, wake, stop);
+            let mut packed = Packed::new(place, how, polls.1, intake, wake, stop);
             active.running.spawn(async move {
                 let looked = packed.run().await;
                 Ended { path, job: name, looked, stopped: stopped.is_cancelled() }
             });
         } else {
             let looked = active.left.get(&path).copied().unwrap_or(active.scanned);
-            let tail = Tail::new(place, looked, polls, intake, wake, stop);
+            let mut tail = Tail::new(place, looked, polls, intake, wake, stop);
             active.running.spawn(async move {
                 let looked = tail.run().await;
                 Ended { path, job: name, looked, stopped: stopped.is_cancelled() }

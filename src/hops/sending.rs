@@ -1,13 +1,13 @@
 //! The hops behind the pipeline: the batcher, and compressing what it made.
 //! In: a log.  Out: rounds.  Owns: a runtime of one thread.
 
+use std::iter;
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::batch::{self, Groups, Handover, Inbound, Sealed};
+use crate::batch::{self, Finished, Handover, Inbound, Sealed};
 use crate::custody::{Cursor, Head, Ledger, Outcome};
 use crate::flow::Share;
 use crate::hops::job::Job;
@@ -66,7 +66,7 @@ pub(super) fn batch(log: &Path) -> Result<Round, Failure> {
                     groups: groups.clone(),
                     tickets: vec![track.admit(cursor, Share::default())],
                     cost: Chunk::TARGET_SIZE,
-                    entries: Tally::new(&inlet.in_flight, groups.entries()),
+                    entries: Tally::new(&inlet.in_flight, batch::entries(groups)),
                     waiting: Tally::new(&inlet.queues.handovers, 1),
                 };
                 send(inlet, Inbound::Entries(handover)).await?;
@@ -81,9 +81,9 @@ pub(super) fn press(log: &Path) -> Result<Round, Failure> {
     let groups = groups(log)?;
     let mut request = Vec::new();
     for group in groups.iter().flat_map(|groups| groups.iter()) {
-        batch::encode_stream(&group.stream.text, &group.encoded, &mut request);
+        batch::encode_stream(&group.stream.text, iter::once(&group.encoded[..]), &mut request);
     }
-    let lines = groups.iter().map(|groups| groups.entries()).sum();
+    let lines = groups.iter().map(batch::entries).sum();
     let mut press = batch::press();
     Ok(Box::new(move || {
         for part in request.chunks(1024 * 1024) {
@@ -123,7 +123,7 @@ async fn send(inlet: &Inlet, inbound: Inbound) -> Result<(), Failure> {
 }
 
 /// What the whole pipeline makes of the log, chunk by chunk.
-fn groups(log: &Path) -> Result<Vec<Arc<Groups>>, Failure> {
+fn groups(log: &Path) -> Result<Vec<Finished>, Failure> {
     let mut job = Job::new(usize::MAX)?;
     let mut groups = Vec::new();
     for chunk in chunks(file::read(log)?)? {

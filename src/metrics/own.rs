@@ -20,7 +20,7 @@ pub(crate) use client::ClientMetrics;
 pub(crate) use path::{ClientPath, Queues};
 
 /// Handles on every own metric.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Own {
     /// Lines read from sources, by `source` (docker, file).
     pub(crate) lines_read: Arc<Family>,
@@ -131,7 +131,7 @@ const REQUEST_BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 impl Own {
     /// Registers everything in `registry`.
-    pub(crate) fn register(registry: &Registry) -> Own {
+    pub(crate) fn register(registry: &Registry) -> Arc<Own> {
         let family = |name: &str, help: &str, kind: Kind| {
             // The names here are distinct, so the only way to fail is to edit this file badly; then the second
             // family counts unseen rather than panicking a production agent.
@@ -322,7 +322,7 @@ impl Own {
             clients: Arc::default(),
         };
         own.begin();
-        own
+        Arc::new(own)
     }
 
     /// What may be counted is there from the start, so that the first of it is seen as an increase.

@@ -2,7 +2,7 @@
 //! In: what is waited for.  Out: seconds, counted while it lasts.  Owns: nothing.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::metrics::Series;
 /// A wait that goes on is counted so often, so that it shows before it ends.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Awaits something. What is there at once costs no look at the clock. Cancel-safe if `what` is.
-pub(crate) async fn waited<F: Future>(seconds: &Series, what: F) -> F::Output {
-    let mut what = pin!(what);
-    if let Poll::Ready(output) = poll_fn(|context| Poll::Ready(what.as_mut().poll(context))).await {
+/// Awaits something, which its caller has pinned: a future keeps what it is given beside what it has pinned itself, and of
+/// those that wait there is one for every target. What is there at once costs no look at the clock. Cancel-safe if `what` is.
+pub(crate) async fn waited<F: Future + Unpin>(seconds: &Series, mut what: F) -> F::Output {
+    if let Poll::Ready(output) = poll_fn(|context| Poll::Ready(Pin::new(&mut what).poll(context))).await {
         return output;
     }
     loop {
@@ -36,16 +36,18 @@ pub(crate) async fn waited<F: Future>(seconds: &Series, what: F) -> F::Output {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
     use crate::metrics::{Kind, Registry};
 
     #[tokio::test]
     async fn what_is_there_at_once_is_no_wait() {
         let series = Registry::default().family("s", "", Kind::Counter, None).unwrap().single();
-        assert_eq!(waited(&series, async { 7 }).await, 7);
+        assert_eq!(waited(&series, pin!(async { 7 })).await, 7);
         assert_eq!(series.value(), 0.0);
         let pause = Duration::from_millis(20);
-        waited(&series, sleep(pause)).await;
+        waited(&series, pin!(sleep(pause))).await;
         assert!(series.value() >= 0.02, "{}", series.value());
     }
 

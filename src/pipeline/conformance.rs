@@ -2,6 +2,7 @@
 //! In: configuration and lines.  Out: entries and metrics, compared with what Promtail sent.  Owns: nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,10 +143,10 @@ fn run(case: &Case) -> Run {
     counting.finish();
     let counted = naive.compare(&pipeline.totals.report());
     let mut streams: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for group in output.groups.iter() {
+    for group in output.groups.finish().iter() {
         let key = format!("{} {:?}", pairs(&group.stream.text), group.stream.tenant);
         let mut request = Vec::new();
-        crate::batch::encode_stream(&group.stream.text, &group.encoded, &mut request);
+        crate::batch::encode_stream(&group.stream.text, iter::once(&group.encoded[..]), &mut request);
         let request: crate::batch::PushRequest = prost::Message::decode(request.as_slice()).unwrap();
         for entry in &request.streams[0].entries {
             let time = entry.timestamp.unwrap();

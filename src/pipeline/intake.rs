@@ -33,7 +33,7 @@ pub(crate) struct Intake {
     origins: Option<Origins>,
     scratch: Scratch,
     /// Prints what stages do, where that is wanted.
-    inspector: Option<Inspector>,
+    inspector: Option<Box<Inspector>>,
     outlet: Outlet,
     target: Target,
     /// What this target may have in flight.
@@ -90,7 +90,7 @@ impl Intake {
             lanes,
             origins,
             scratch: Scratch::default(),
-            inspector: outlet.inspect.then(Inspector::default),
+            inspector: outlet.inspect.then(Box::default),
             outlet: outlet.clone(),
             budget: Budget::new(TARGET_LIMIT),
             turn: None,
@@ -155,8 +155,8 @@ impl Intake {
     ) -> Result<(), IntakeClosed> {
         let (budget, of_target) = (self.outlet.budget.clone(), self.budget.clone());
         let waiting = self.outlet.own.path.budget_wait.clone();
-        let share = waited(&waiting, budget.take_within(&of_target, chunk.cost()));
-        let share = self.meanwhile(share).await;
+        let share = pin!(budget.take_within(&of_target, chunk.cost()));
+        let share = self.meanwhile(pin!(waited(&waiting, share))).await;
         // A busy target never waits, and what it holds back must go on all the same.
         let now = Instant::now();
         if self.lanes().filter_map(|lane| lane.due()).any(|due| due <= now) {
@@ -179,7 +179,7 @@ impl Intake {
             if !pause.is_zero() {
                 // A rate of its own is no reason for others to wait.
                 self.turn = None;
-                self.meanwhile(sleep(pause)).await;
+                self.meanwhile(pin!(sleep(pause))).await;
             }
         }
         // Every part has a ticket that speaks for it; this one has nothing to add.
@@ -192,10 +192,9 @@ impl Intake {
         Ok(())
     }
 
-    /// Awaits something, and meanwhile lets go on what stages have held back for long enough. Cancel-safe if `what`
-    /// is, in the sense of [`accept`](Self::accept).
-    pub(crate) async fn meanwhile<F: Future>(&mut self, what: F) -> F::Output {
-        let mut what = pin!(what);
+    /// Awaits something, which its caller has pinned, and meanwhile lets go on what stages have held back for long enough.
+    /// Cancel-safe if `what` is, in the sense of [`accept`](Self::accept).
+    pub(crate) async fn meanwhile<F: Future + Unpin>(&mut self, mut what: F) -> F::Output {
         while let Some(due) = self.lanes().filter_map(|lane| lane.due()).min() {
             tokio::select! {
                 biased;
@@ -277,7 +276,7 @@ impl Intake {
         let mut counting = Counting::new(&self.pipeline, moment.wall);
         for lane in self.lanes.iter_mut().flatten() {
             if let Some(inspector) = &mut self.inspector {
-                let mut both = (inspector, &mut counting);
+                let mut both = (&mut **inspector, &mut counting);
                 lane.let_go(by, moment, &mut self.scratch, &mut output, &mut both);
             } else {
                 lane.let_go(by, moment, &mut self.scratch, &mut output, &mut counting);
@@ -315,7 +314,7 @@ impl Intake {
                 return Err(IntakeClosed);
             }
             self.outlet.own.entries_made.add(entries as f64);
-            let (groups, cost) = (Arc::new(groups), std::mem::take(cost));
+            let (groups, cost) = (groups.finish(), std::mem::take(cost));
             for inlet in inlets.iter() {
                 let tickets = tickets.iter().map(Ticket::split).collect();
                 inlet.received.add(entries as f64);
@@ -349,7 +348,7 @@ impl Intake {
             }
             let line = Incoming { bytes, timestamp: line.timestamp, metadata: chunk.metadata(number) };
             if let Some(inspector) = &mut self.inspector {
-                let mut both = (&mut *inspector, &mut counting);
+                let mut both = (&mut **inspector, &mut counting);
                 lane.run(line, moment, carried, &mut self.scratch, output, &mut both);
                 print("line", &String::from_utf8_lossy(bytes), &inspector.take());
             } else {

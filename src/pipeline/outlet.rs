@@ -1,6 +1,7 @@
 //! The way out of every pipeline: one bounded queue per client, and the budget over all of them.
 //! In: what takes lines now.  Out: a list to hand them to.  Owns: the list, which changes when the configuration does.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ pub(crate) struct Inlet {
 impl Inlet {
     /// Hands something on; waits while the queue is full. Cancelled, it was not handed on, and its tickets say so.
     pub(crate) async fn send(&self, inbound: Inbound) -> Result<(), IntakeClosed> {
-        let sent = waited(&self.queues.handover_wait, self.queue.send(inbound)).await;
+        let sent = waited(&self.queues.handover_wait, pin!(self.queue.send(inbound))).await;
         sent.map_err(|_| IntakeClosed)
     }
 }
@@ -41,7 +42,7 @@ pub(crate) struct Outlet {
     pub(crate) turns: Turns,
     /// Print to standard error what stages do to each line.
     pub(crate) inspect: bool,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     /// What is read.
     pub(crate) targets: Targets,
     /// What stages do.
@@ -51,7 +52,7 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// A way out that leads nowhere yet.
-    pub(crate) fn new(budget: Budget, inspect: bool, own: Own) -> Outlet {
+    pub(crate) fn new(budget: Budget, inspect: bool, own: Arc<Own>) -> Outlet {
         let inlets = Arc::new(RwLock::new(Inlets::from([])));
         let turns = Turns::new();
         let (targets, stages, troubles) = (Targets::default(), StageBoard::default(), Troubles::default());

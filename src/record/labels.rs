@@ -1,7 +1,6 @@
 //! A stream's labels, and how Loki wants them written.
 //! In: names and values from discovery and the pipeline.  Out: the label string.  Owns: one rendered set.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Loki refuses an entry whose label value is longer (`max_label_value_length`, 2048 by default); values are cut here
@@ -9,8 +8,11 @@ use std::fmt::Write as _;
 pub(crate) const MAX_LABEL_VALUE: usize = 2048;
 
 /// A label set by name. Names are valid for Loki, values are UTF-8.
+///
+/// Sorted by name: every target and every stream keeps some, of a few labels each, which a tree would take several times
+/// the memory for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Labels(BTreeMap<String, String>);
+pub(crate) struct Labels(Vec<(String, String)>);
 
 impl Labels {
     /// Sets one label; an invalid name is made valid, an over-long value cut. True when it was cut.
@@ -20,13 +22,17 @@ impl Labels {
         if too_long {
             value.truncate(value.floor_char_boundary(MAX_LABEL_VALUE));
         }
-        self.0.insert(valid_label_name(name), value);
+        let name = valid_label_name(name);
+        match self.place(&name) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => self.0.insert(at, (name, value)),
+        }
         too_long
     }
 
     /// Takes one label out.
     pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
+        self.place(name).ok().map(|at| self.0.remove(at).1)
     }
 
     /// Name and value pairs, sorted by name.
@@ -36,10 +42,22 @@ impl Labels {
 
     /// Adds those of `defaults` that are not set here.
     pub(crate) fn with_defaults(mut self, defaults: &Labels) -> Labels {
-        for (name, value) in &defaults.0 {
-            self.0.entry(name.clone()).or_insert_with(|| value.clone());
+        for label in &defaults.0 {
+            if let Err(at) = self.place(&label.0) {
+                self.0.insert(at, label.clone());
+            }
         }
         self
+    }
+
+    /// Gives back the room for more labels.
+    pub(crate) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
+    /// Where a name is, or would be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| own.as_str().cmp(name))
     }
 
     /// The label string of a push: `{a="x", b="y"}`, names sorted, values quoted as Go does.

@@ -18,6 +18,10 @@ impl Stream {
     /// The stream of a label set.
     pub(crate) fn new(mut labels: Labels) -> Stream {
         let tenant = labels.remove("__tenant_id__");
-        Stream { text: labels.render(), labels, tenant }
+        // It stays for as long as its target.
+        labels.shrink();
+        let mut text = labels.render();
+        text.shrink_to_fit();
+        Stream { text, labels, tenant }
     }
 }

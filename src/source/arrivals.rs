@@ -63,7 +63,7 @@ pub(crate) struct Lines {
     intake: Intake,
     chunk: Chunk,
     track: Arc<Track>,
-    own: Own,
+    own: Arc<Own>,
     /// When what is being decoded arrived.
     arrived: UnixNanos,
     /// The time given last.
@@ -104,7 +104,7 @@ impl Arrivals {
 }
 
 impl Lines {
-    pub(crate) fn new(intake: Intake, own: &Own) -> Lines {
+    pub(crate) fn new(intake: Intake, own: &Arc<Own>) -> Lines {
         let (arrived, stamp) = (UnixNanos(0), UnixNanos(0));
         // What was sent once cannot be read again, so its position is of use to nobody.
         Lines { intake, chunk: Chunk::default(), track: Track::passing(), own: own.clone(), arrived, stamp }
@@ -148,8 +148,8 @@ impl Lines {
         Ok(())
     }
 
-    /// Awaits something, and meanwhile lets go on what stages have held back for long enough.
-    pub(crate) async fn meanwhile<F: Future>(&mut self, what: F) -> F::Output {
+    /// Awaits something, which its caller has pinned, and meanwhile lets go on what stages have held back for long enough.
+    pub(crate) async fn meanwhile<F: Future + Unpin>(&mut self, what: F) -> F::Output {
         self.intake.meanwhile(what).await
     }
 

@@ -60,7 +60,7 @@ struct Shared {
     source: &'static str,
     names: Arc<Names>,
     queue: mpsc::Sender<Arrivals>,
-    own: Own,
+    own: Arc<Own>,
 }
 
 /// Why a connection ended.
@@ -111,7 +111,7 @@ impl Connections {
         source: &'static str,
         names: Arc<Names>,
         queue: mpsc::Sender<Arrivals>,
-        own: &Own,
+        own: &Arc<Own>,
     ) -> Connections {
         let own = own.clone();
         Connections(Arc::new(Shared { tcp, source, names, queue, own }))

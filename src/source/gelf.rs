@@ -37,7 +37,7 @@ pub(crate) struct Gelf {
     pub(crate) job: String,
     pub(crate) settings: Settings,
     pub(crate) intake: Intake,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
 }
 

@@ -15,6 +15,7 @@ mod reader;
 mod watch;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ pub(crate) struct Journal {
     pub(crate) rules: Arc<Vec<Rule>>,
     pub(crate) intake: Intake,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct Journal {
 struct Worker {
     labels: Labels,
     intake: Intake,
-    own: Own,
+    own: Arc<Own>,
     read: Arc<Series>,
     no_message: Arc<Series>,
     empty_labels: Arc<Series>,
@@ -128,7 +129,7 @@ impl Worker {
                 let batch = reader.read();
                 (reader, batch)
             });
-            let batch = match self.intake.meanwhile(stop.run_until_cancelled(reading)).await {
+            let batch = match self.intake.meanwhile(pin!(stop.run_until_cancelled(reading))).await {
                 Some(Ok((same, batch))) => {
                     reader = same;
                     batch
@@ -149,13 +150,13 @@ impl Worker {
             }
             if batch.last.is_none() {
                 watch.follow(reader.directories());
-                let change = async {
+                let change = pin!(async {
                     tokio::select! {
                         () = watch.changed() => {}
                         () = sleep(POLL) => {}
                     }
-                };
-                if self.intake.meanwhile(stop.run_until_cancelled(change)).await.is_none() {
+                });
+                if self.intake.meanwhile(pin!(stop.run_until_cancelled(change))).await.is_none() {
                     break;
                 }
             }

@@ -8,6 +8,7 @@ mod body;
 mod pages;
 
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ pub(crate) struct Push {
     pub(crate) job: String,
     pub(crate) settings: Settings,
     pub(crate) intake: Intake,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -78,7 +79,7 @@ enum Content {
 /// Takes arrivals in, one after the other.
 struct Worker {
     intake: Intake,
-    own: Own,
+    own: Arc<Own>,
     labels: Labels,
     /// Those of them that no rule is needed for.
     visible: Labels,
@@ -148,7 +149,8 @@ impl Worker {
         queue: &mut mpsc::Receiver<Arrival>,
         stop: &CancellationToken,
     ) -> Option<Arrival> {
-        if let Some(arrival) = self.intake.meanwhile(stop.run_until_cancelled(queue.recv())).await {
+        let arrived = self.intake.meanwhile(pin!(stop.run_until_cancelled(queue.recv()))).await;
+        if let Some(arrival) = arrived {
             return arrival;
         }
         queue.close();

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::pin::Pin;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -117,7 +118,7 @@ impl Reception {
     pub(crate) async fn open(
         &self,
         job: &str,
-        own: &Own,
+        own: &Arc<Own>,
         reporter: &Reporter,
         stop: &CancellationToken,
     ) -> Option<Running> {
@@ -185,7 +186,8 @@ impl Reception {
                         arrivals = running.arrivals.recv() => arrivals.map_or(Next::End, Next::Arrivals),
                     }
                 };
-                match lines.meanwhile(next).await {
+                let next = lines.meanwhile(pin!(next)).await;
+                match next {
                     Next::Arrivals(arrivals) => {
                         lines.take(&arrivals, &mut decoder).await?;
                         if running.arrivals.is_empty() {

@@ -2,6 +2,8 @@
 //! In: a stream of bytes.  Out: chunks into the intake.  Owns: a thread that waits for input.
 
 use std::io::{self, BufRead as _, BufReader, Read};
+use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -23,7 +25,7 @@ pub(crate) const KIND: &str = "stdin";
 /// The input as a source.
 pub(crate) struct Stdin {
     pub(crate) intake: Intake,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -49,7 +51,7 @@ impl Stdin {
         }));
         // An input cannot be read twice, so its position is of use to nobody.
         let track = Track::passing();
-        while let Some(chunk) = self.intake.meanwhile(read.recv()).await {
+        while let Some(chunk) = self.intake.meanwhile(pin!(read.recv())).await {
             if self.intake.accept(&chunk, Track::NO_PLACE, &track).await.is_err() {
                 return;
             }

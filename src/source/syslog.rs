@@ -59,7 +59,7 @@ pub(crate) struct Syslog {
     pub(crate) job: String,
     pub(crate) settings: Settings,
     pub(crate) intake: Intake,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) stop: CancellationToken,
 }
 

@@ -179,7 +179,7 @@ pub(super) async fn feed(mut chunks: mpsc::Receiver<Chunk>, inlet: Inlet, rate: 
         inlet.received.add(entries as f64);
         let entries = Tally::new(&inlet.in_flight, entries);
         let waiting = Tally::new(&inlet.queues.handovers, 1);
-        let handover = Handover { groups: Arc::new(groups), tickets: vec![ticket], cost, entries, waiting };
+        let handover = Handover { groups: groups.finish(), tickets: vec![ticket], cost, entries, waiting };
         if inlet.send(Inbound::Entries(handover)).await.is_err() {
             return;
         }

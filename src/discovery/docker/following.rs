@@ -115,7 +115,7 @@ impl Containers {
         let (labels, changed) = watch::channel(labels);
         let (stop, ended) = (self.stop.child_token(), Arc::new(Notify::new()));
         let (finds, receiver) = mpsc::channel(1);
-        let follow = Follow {
+        let mut follow = Follow {
             id: id.clone(),
             name,
             endpoint: self.settings.endpoint.clone(),

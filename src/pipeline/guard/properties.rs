@@ -20,7 +20,7 @@ fn settings(max_streams: usize, max_label_values: usize) -> GuardSettings {
 
 struct Bench {
     guard: Guard,
-    own: Own,
+    own: Arc<Own>,
     start: Instant,
 }
 

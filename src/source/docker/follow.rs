@@ -1,6 +1,7 @@
 //! Follows one container's log until the container stops, reopening the stream whenever it breaks.
 //! In: a container id.  Out: chunks into the intake.  Owns: the open stream and its decoder.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(crate) struct Follow {
     pub(crate) intake: Intake,
     /// Labels the container's lines start with, as they are now; the intake has the first.
     pub(crate) labels: watch::Receiver<OutputLabels>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     /// Streams opening at once over all containers: opening makes dockerd read a log from its beginning.
     pub(crate) openings: Arc<Semaphore>,
     /// Asks whether a stream stands still.
@@ -100,7 +101,7 @@ pub(super) struct Last {
 
 impl Follow {
     /// Runs until the container has stopped and its log is read.
-    pub(crate) async fn run(mut self) -> Ended {
+    pub(crate) async fn run(&mut self) -> Ended {
         let stop = self.stop.clone();
         let Some(claim) = stop.run_until_cancelled(self.claim()).await else { return Ended::Stopped };
         let ended = self.follow(claim.track()).await;
@@ -139,7 +140,7 @@ impl Follow {
                 Some(Found { inspected, file }) => (inspected, file),
                 None => {
                     let version = self.docker.client_version().to_string();
-                    let asked = Inspected::of(&self.endpoint, &version, &self.id);
+                    let asked = Box::pin(Inspected::of(&self.endpoint, &version, &self.id));
                     let Some(answered) = stop.run_until_cancelled(asked).await else { return Ended::Stopped };
                     match answered {
                         Ok(inspected) => (inspected, None),
@@ -183,7 +184,7 @@ impl Follow {
             }
             hint = None;
             let (running, tty) = (inspected.is_running(), inspected.has_tty());
-            let opening = self.open(place);
+            let opening = Box::pin(self.open(place));
             let Some(opened) = stop.run_until_cancelled(opening).await else { return Ended::Stopped };
             let mut stream = match opened {
                 Ok(stream) => stream,
@@ -246,7 +247,8 @@ impl Follow {
     /// A daemon that was upgraded in place may not speak the old version any more.
     async fn renegotiate(&mut self) {
         if let Ok(docker) = self.endpoint.docker()
-            && let Some(Ok(docker)) = self.stop.run_until_cancelled(docker.negotiate_version()).await
+            && let negotiating = Box::pin(docker.negotiate_version())
+            && let Some(Ok(docker)) = self.stop.run_until_cancelled(negotiating).await
         {
             self.docker = docker;
         }
@@ -279,8 +281,11 @@ impl Follow {
             self.forget_finds();
             let (endpoint, id, place) = (&self.endpoint, self.id.as_str(), decoder.place());
             let subject = Subject { endpoint, version: &version, id, tty, place };
-            let waited = self.stop.run_until_cancelled(listener.next(stream, &subject));
-            let Some(mut next) = self.intake.meanwhile(waited).await else { return Read::Closed };
+            let next = {
+                let waiting = pin!(listener.next(stream, &subject));
+                self.intake.meanwhile(pin!(self.stop.run_until_cancelled(waiting))).await
+            };
+            let Some(mut next) = next else { return Read::Closed };
             // Take what has arrived already: one chunk instead of one per message.
             let read = loop {
                 match next {
@@ -346,7 +351,7 @@ impl Follow {
         backoff: &mut Backoff,
     ) {
         self.note_failure(operation, &chain(error), told);
-        let pause = self.stop.run_until_cancelled(sleep(backoff.next()));
+        let pause = pin!(self.stop.run_until_cancelled(sleep(backoff.next())));
         self.intake.meanwhile(pause).await;
     }
 

@@ -203,13 +203,13 @@ impl Follow {
                 continue;
             }
             let (stop, ended) = (self.stop.clone(), self.ended.clone());
-            let waited = async {
+            let waited = pin!(async {
                 tokio::select! {
                     () = stop.cancelled() => false,
                     () = ended.notified() => true,
                     () = sleep(pause.next()) => false,
                 }
-            };
+            });
             if self.intake.meanwhile(waited).await {
                 asking = Asking { wanted: true, ..Asking::new(false) };
             }
@@ -267,7 +267,7 @@ impl Follow {
     /// Asks whether the container has ended.
     async fn ask(&mut self, asking: &mut Asking) {
         let version = self.docker.client_version().to_string();
-        let asked = Inspected::of(&self.endpoint, &version, &self.id);
+        let asked = Box::pin(Inspected::of(&self.endpoint, &version, &self.id));
         let Some(answered) = self.stop.run_until_cancelled(asked).await else { return };
         match answered {
             Ok(inspected) => {

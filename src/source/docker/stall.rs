@@ -132,7 +132,7 @@ impl Listener {
             let ahead = tokio::select! {
                 biased;
                 next = stream.next() => return self.heard(next),
-                ahead = questions.ask(subject) => ahead,
+                ahead = Box::pin(questions.ask(subject)) => ahead,
             };
             self.quiet_since = Instant::now();
             match ahead {

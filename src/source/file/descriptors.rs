@@ -21,7 +21,7 @@ pub(crate) struct Descriptors {
     open: AtomicUsize,
     /// Somebody could not open a file and nobody has made room since.
     wanted: AtomicBool,
-    own: Own,
+    own: Arc<Own>,
 }
 
 /// Leave to have a file open.
@@ -31,7 +31,7 @@ pub(super) struct Descriptor(Arc<Descriptors>);
 impl Descriptors {
     /// As many as the process may have, after raising its limit to what it may raise it to. A quarter is left to
     /// connections, to Docker's log streams and to state.
-    pub(crate) fn of_process(own: &Own) -> Arc<Descriptors> {
+    pub(crate) fn of_process(own: &Arc<Own>) -> Arc<Descriptors> {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let raised = current != maximum
             && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
@@ -44,7 +44,7 @@ impl Descriptors {
         Arc::new(descriptors)
     }
 
-    fn new(limit: usize, own: &Own) -> Descriptors {
+    fn new(limit: usize, own: &Arc<Own>) -> Descriptors {
         own.open_files_limit.set(limit as f64);
         Descriptors { limit, open: AtomicUsize::new(0), wanted: AtomicBool::new(false), own: own.clone() }
     }

@@ -47,7 +47,7 @@ pub(crate) struct Place {
     pub(crate) times: Arc<Times>,
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) listings: Arc<Listings>,
-    pub(crate) own: Own,
+    pub(crate) own: Arc<Own>,
     pub(crate) reporter: Reporter,
 }
 
@@ -107,7 +107,8 @@ impl Lookout {
         Lookout {
             place,
             looked,
-            files: VecDeque::new(),
+            // One, nearly always.
+            files: VecDeque::with_capacity(1),
             inserted: false,
             resting: None,
             passed_over: HashSet::new(),

@@ -7,6 +7,7 @@ mod unpack;
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::yield_now;
@@ -125,7 +126,7 @@ impl Packed {
     }
 
     /// Follows the path until it is gone, or until it is told to stop; when it last looked at the path.
-    pub(crate) async fn run(mut self) -> UnixNanos {
+    pub(crate) async fn run(&mut self) -> UnixNanos {
         let mut looked = clock::now();
         if self.stop.run_until_cancelled(sleep(self.how.initial_delay)).await.is_some() {
             self.follow(&mut looked).await;
@@ -153,8 +154,8 @@ impl Packed {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return,
                 Err(error) => self.fail(&error, &mut told),
             }
-            let waited = stop.run_until_cancelled(timeout(self.poll, wake.notified()));
-            self.intake.meanwhile(waited).await;
+            let waiting = pin!(timeout(self.poll, wake.notified()));
+            self.intake.meanwhile(pin!(stop.run_until_cancelled(waiting))).await;
         }
     }
 

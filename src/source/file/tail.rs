@@ -77,7 +77,7 @@ impl Tail {
     }
 
     /// Follows the path until it is gone and drained, or until it is told to stop; when it last looked at the path.
-    pub(crate) async fn run(mut self) -> UnixNanos {
+    pub(crate) async fn run(&mut self) -> UnixNanos {
         self.follow().await;
         // Nobody to take it is nobody to tell: the lines stay before their position.
         drop(self.intake.finish().await);
@@ -107,12 +107,12 @@ impl Tail {
                 pause = shortest;
             }
             let wake = self.wake.clone();
-            let waited = stop.run_until_cancelled(async {
+            let waiting = pin!(async {
                 // Poll or hint, both mean: look again.
                 drop(timeout(pause, wake.notified()).await);
                 sleep_until(began + GAP).await;
             });
-            self.intake.meanwhile(waited).await;
+            self.intake.meanwhile(pin!(stop.run_until_cancelled(waiting))).await;
         }
     }
 
@@ -155,7 +155,7 @@ impl Tail {
         let is_deleted = open.reader.content().metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if is_deleted && open.secured != read {
             open.secured = read;
-            look_meanwhile(&mut self.lookout, &mut self.last_look, self.intake.secure()).await?;
+            look_meanwhile(&mut self.lookout, &mut self.last_look, pin!(self.intake.secure())).await?;
         }
         Ok(())
     }
@@ -163,8 +163,9 @@ impl Tail {
     async fn read_to_end(&mut self, index: usize) -> Result<(), IntakeClosed> {
         let stop = self.stop.clone();
         loop {
-            let turn = stop.run_until_cancelled(self.intake.turn(&mut self.chunk));
-            if look_meanwhile(&mut self.lookout, &mut self.last_look, turn).await.is_none() {
+            let Tail { lookout, last_look, intake, chunk, .. } = self;
+            let turn = async { stop.run_until_cancelled(pin!(intake.turn(chunk))).await };
+            if look_meanwhile(lookout, last_look, pin!(turn)).await.is_none() {
                 return Ok(());
             }
             let end = match self.read_chunk(index) {
@@ -176,7 +177,7 @@ impl Tail {
             };
             if let Some((offset, head)) = self.lookout.files[index].truncated.take() {
                 // What was there before cannot be read again.
-                look_meanwhile(&mut self.lookout, &mut self.last_look, self.intake.secure()).await?;
+                look_meanwhile(&mut self.lookout, &mut self.last_look, pin!(self.intake.secure())).await?;
                 if let Err(error) = self.lookout.open_copy(index, offset, head) {
                     self.lookout.fail(&error);
                 }
@@ -269,20 +270,19 @@ impl Tail {
         self.lookout.read += end - self.start;
         let cursor = Cursor::File { offset: end, head };
         let track = open.claim.track().clone();
-        let accepted = self.intake.accept(&self.chunk, cursor, &track);
-        look_meanwhile(&mut self.lookout, &mut self.last_look, accepted).await?;
+        let Tail { lookout, last_look, intake, chunk, .. } = self;
+        look_meanwhile(lookout, last_look, pin!(intake.accept(chunk, cursor, &track))).await?;
         self.chunk.clear();
         Ok(())
     }
 }
 
-/// Awaits something. Whatever reading waits for, its files go on being rotated.
+/// Awaits something, which its caller has pinned. Whatever reading waits for, its files go on being rotated.
 async fn look_meanwhile<T>(
     lookout: &mut Lookout,
     last_look: &mut Instant,
-    what: impl Future<Output = T>,
+    mut what: impl Future<Output = T> + Unpin,
 ) -> T {
-    let mut what = pin!(what);
     loop {
         tokio::select! {
             biased;

@@ -2,6 +2,7 @@
 //! In: datagrams as they arrived.  Out: lines with labels and times.  Owns: messages that are not complete.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -19,11 +20,11 @@ pub(super) struct Decoder {
     labels: Labels,
     keep_time: bool,
     chunks: Chunks,
-    own: Own,
+    own: Arc<Own>,
 }
 
 impl Decoder {
-    pub(super) fn new(labels: Labels, keep_time: bool, own: &Own) -> Decoder {
+    pub(super) fn new(labels: Labels, keep_time: bool, own: &Arc<Own>) -> Decoder {
         Decoder { labels, keep_time, chunks: Chunks::default(), own: own.clone() }
     }
 

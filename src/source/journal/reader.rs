@@ -9,6 +9,7 @@ mod known;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -63,7 +64,7 @@ pub(super) struct Reader {
     begun: bool,
     store: Store,
     render: Render,
-    own: Own,
+    own: Arc<Own>,
 }
 
 /// What is remembered of files.
@@ -76,7 +77,7 @@ struct Store {
 }
 
 impl Reader {
-    pub(super) fn new(job: String, places: Places, start: Start, wants: Wants, own: Own) -> Reader {
+    pub(super) fn new(job: String, places: Places, start: Start, wants: Wants, own: Arc<Own>) -> Reader {
         let last = match start {
             Start::After(point) => Some(point),
             Start::Since(_) => None,

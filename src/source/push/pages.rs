@@ -39,7 +39,7 @@ pub(super) struct Pages {
     largest: usize,
     bodies: Budget,
     decoding: Arc<Semaphore>,
-    own: Own,
+    own: Arc<Own>,
     stop: CancellationToken,
 }
 
@@ -50,7 +50,7 @@ impl Pages {
     pub(super) fn new(
         arrivals: mpsc::Sender<Arrival>,
         largest: usize,
-        own: Own,
+        own: Arc<Own>,
         stop: CancellationToken,
     ) -> Pages {
         let (bodies, decoding) = (Budget::new(BODIES), Arc::new(Semaphore::new(DECODING)));

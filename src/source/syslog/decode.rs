@@ -34,11 +34,11 @@ pub(super) struct Decoder {
     zone: TimeZone,
     /// The sender of the message before, and how it is written.
     sender: (Option<IpAddr>, String),
-    own: Own,
+    own: Arc<Own>,
 }
 
 impl Decoder {
-    pub(super) fn new(settings: &Settings, names: Arc<Names>, own: &Own) -> Decoder {
+    pub(super) fn new(settings: &Settings, names: Arc<Names>, own: &Arc<Own>) -> Decoder {
         Decoder {
             format: settings.format,
             labels: settings.labels.clone(),

@@ -8,6 +8,7 @@ mod real;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -23,7 +24,7 @@ const ID: u128 = 0xabc;
 
 struct Host {
     directory: tempfile::TempDir,
-    own: Own,
+    own: Arc<Own>,
 }
 
 impl Host {
