@@ -234,8 +234,10 @@ impl Batcher {
         if self.texts.len() >= CACHED_TEXTS {
             self.texts.clear();
         }
-        let merged = stream.labels.clone().with_defaults(&self.settings.external_labels);
-        let text: Arc<str> = merged.render().into();
+        let text: Arc<str> = match &self.settings.external_labels {
+            none if none.is_empty() => stream.text.as_str().into(),
+            more => stream.labels.clone().with_defaults(more).render().into(),
+        };
         self.texts.insert(stream.text.clone(), text.clone());
         text
     }

@@ -156,11 +156,24 @@ impl Ledger {
         if is_first { target.to_owned() } else { own_key(reader) }
     }
 
-    /// The read position of a track that goes by `name` and whose key is wanted.
-    pub(crate) fn position_named(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Option<Cursor> {
+    /// The read position of a track that goes by `name` and whose key is `file:<any device>:<ending>`.
+    pub(crate) fn position_on_any_device(&self, name: &str, ending: &str) -> Option<Cursor> {
         let tracks = lock(&self.tracks);
-        let mut named = tracks.iter().filter(|(key, track)| wanted(key) && track.lock().name == name);
-        named.find_map(|(_, track)| track.read_position())
+        let mut from = "file:".to_owned();
+        // Keys are sorted: from the first of one device to the first of the next.
+        while let Some((key, _)) = tracks.range(from..).next()
+            && let Some((device, _)) = key.strip_prefix("file:").and_then(|rest| rest.split_once(':'))
+        {
+            let track = tracks.get(&format!("file:{device}:{ending}"));
+            let position =
+                track.filter(|track| track.lock().name == name).and_then(|track| track.read_position());
+            if position.is_some() {
+                return position;
+            }
+            // A semicolon is what follows a colon.
+            from = format!("file:{device};");
+        }
+        None
     }
 
     /// Puts back what a positions file remembered.

@@ -5,7 +5,7 @@ mod lists;
 mod target;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub(crate) struct Files {
 struct Active {
     wanted: Wanted,
     /// By path, then by job: the tails that run.
-    tails: BTreeMap<PathBuf, BTreeMap<String, Running>>,
+    tails: HashMap<PathBuf, BTreeMap<String, Running>>,
     /// The groups of the jobs that are wanted, in their order.
     groups: Vec<Vec<Arc<Group>>>,
     running: JoinSet<Ended>,
@@ -138,7 +138,7 @@ impl Files {
         let mut active = Active {
             wanted: Wanted::default(),
             left: BTreeMap::new(),
-            tails: BTreeMap::new(),
+            tails: HashMap::new(),
             groups: Vec::new(),
             running: JoinSet::new(),
             watched: BTreeSet::new(),

@@ -58,6 +58,8 @@ pub(crate) struct Chunk {
     /// In the order of their lines.
     pairs: Vec<Pair>,
     texts: String,
+    /// What sources read into; no part of what is in the chunk.
+    block: Vec<u8>,
 }
 
 impl From<Output> for Origin {
@@ -78,6 +80,19 @@ impl Chunk {
         // Sources cap a line far below 4 GiB and a chunk at TARGET_SIZE plus one line.
         let range = start as u32..self.bytes.len() as u32;
         self.lines.push(Line { range, timestamp, origin: origin.into() });
+    }
+
+    /// A block of so many bytes to read into, of whatever content: a new one for each chunk would be cleared first, and a request of
+    /// this size makes the allocator tidy up.
+    pub(crate) fn take_block(&mut self, size: usize) -> Vec<u8> {
+        let mut block = std::mem::take(&mut self.block);
+        block.resize(size, 0);
+        block
+    }
+
+    /// Keeps the block for the next time.
+    pub(crate) fn give_back(&mut self, block: Vec<u8>) {
+        self.block = block;
     }
 
     /// Adds structured metadata to the line added last.

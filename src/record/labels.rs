@@ -35,6 +35,11 @@ impl Labels {
         self.place(name).ok().map(|at| self.0.remove(at).1)
     }
 
+    /// True where there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Name and value pairs, sorted by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -102,6 +107,12 @@ pub(crate) fn valid_label_name(name: &str) -> String {
 /// Appends `value` quoted as Go's `strconv.Quote` does, which is what Loki's label parser reads.
 fn quote(value: &str, text: &mut String) {
     text.push('"');
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if value.bytes().all(is_plain) {
+        text.push_str(value);
+        text.push('"');
+        return;
+    }
     for c in value.chars() {
         match c {
             '"' => text.push_str("\\\""),

@@ -172,3 +172,28 @@ fn each_reader_of_a_target_keeps_its_key_whatever_readers_come_and_go() {
     assert_eq!(key("a", &["b"]), "docker:1", "a is back, behind b");
     assert_eq!(key("c", &["a", "b"]), "docker:1#c");
 }
+
+#[test]
+fn a_file_is_found_on_whatever_device_it_was_by_its_name_and_the_rest_of_its_key() {
+    let ledger = Ledger::default();
+    let files = [
+        ("docker:9:7", "/a.log"),
+        ("file:1:7", "/a.log"),
+        ("file:12:7", "/b.log"),
+        ("file:12:7#job", "/a.log"),
+        ("file:2:7", "/c.log"),
+        ("file:2:70", "/a.log"),
+        ("promtail:/d.log", "/d.log"),
+    ];
+    for (offset, (key, name)) in files.into_iter().enumerate() {
+        ledger.restore(key.to_owned(), name, at(offset as u64));
+    }
+    let found = |name, ending| ledger.position_on_any_device(name, ending);
+    assert_eq!(found("/a.log", "7"), Some(at(1)));
+    assert_eq!(found("/b.log", "7"), Some(at(2)));
+    assert_eq!(found("/c.log", "7"), Some(at(4)));
+    assert_eq!(found("/a.log", "7#job"), Some(at(3)));
+    assert_eq!(found("/a.log", "70"), Some(at(5)));
+    assert_eq!(found("/d.log", "7"), None);
+    assert_eq!(Ledger::default().position_on_any_device("/a.log", "7"), None);
+}

@@ -57,7 +57,8 @@ fn walk(directory: &Path, depth: Option<usize>, group: &Group, found: &mut Found
         .filter_map(Result::ok)
         .filter_map(|entry| entry.file_type().ok().map(|kind| (entry.path(), kind.is_dir())))
         .collect();
-    paths.sort();
+    // Of one directory: nothing before the names needs to be compared.
+    paths.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
     for (path, is_directory) in paths {
         if is_directory {
             if depth != Some(1) {

@@ -367,8 +367,7 @@ impl Place {
     pub(super) fn position_on_another_device(&self, identity: Identity) -> Option<Cursor> {
         let key = self.key(identity);
         let suffix = key.strip_prefix(&identity.key()).unwrap_or_default();
-        let ending = format!(":{}{suffix}", identity.inode());
-        self.ledger.position_named(&self.name(), |key| key.ends_with(&ending))
+        self.ledger.position_on_any_device(&self.name(), &format!("{}{suffix}", identity.inode()))
     }
 
     pub(super) fn key(&self, identity: Identity) -> String {

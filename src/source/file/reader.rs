@@ -113,18 +113,17 @@ impl<C: Content> Reader<C> {
         chunk: &mut Chunk,
         mut stamp: impl FnMut() -> UnixNanos,
     ) -> io::Result<bool> {
-        let mut block = vec![0; READ_SIZE];
-        let mut reads = 0;
-        while !chunk.is_full() && reads < READS_AT_ONCE {
+        let mut block = chunk.take_block(READ_SIZE);
+        let (mut end, mut reads) = (Ok(false), 0);
+        while matches!(end, Ok(false)) && !chunk.is_full() && reads < READS_AT_ONCE {
             reads += 1;
-            if self.read(&mut block, chunk, &mut stamp)? {
-                return Ok(true);
-            }
-            if self.discarded > 0 && block.iter().all(|byte| *byte == 0) {
+            end = self.read(&mut block, chunk, &mut stamp);
+            if matches!(end, Ok(false)) && self.discarded > 0 && block.iter().all(|byte| *byte == 0) {
                 self.pass_hole();
             }
         }
-        Ok(false)
+        chunk.give_back(block);
+        end
     }
 
     /// The rest of a hole in a line that is too long already need not be read to be known.
