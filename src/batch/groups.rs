@@ -15,6 +15,8 @@ pub(crate) struct Groups {
     /// Number of the chunk within its target, so that caches can tell chunks apart.
     chunk: u64,
     groups: Vec<Group>,
+    /// Line bytes that the next stream may have of which nothing is known.
+    unmet: usize,
 }
 
 /// Entries of one stream, in order.
@@ -74,7 +76,12 @@ pub(crate) enum Inbound {
 impl Groups {
     /// No entries yet.
     pub(crate) fn new(chunk: u64) -> Groups {
-        Groups { chunk, groups: Vec::new() }
+        Groups { chunk, groups: Vec::new(), unmet: 0 }
+    }
+
+    /// So many line bytes are going to come.
+    pub(crate) fn expect(&mut self, bytes: usize) {
+        self.unmet = bytes;
     }
 
     /// The chunk's number.
@@ -82,8 +89,15 @@ impl Groups {
         self.chunk
     }
 
-    /// Opens a group for a stream that has had so many line bytes in a chunk like this; its index.
-    pub(crate) fn open(&mut self, stream: Arc<Stream>, expected: usize) -> usize {
+    /// Opens a group for a stream that has had so many line bytes in a chunk like this; its index. Of those that nothing is known
+    /// of, the first may have all there are, as most targets have one stream above all, and each other one less: a buffer that grows
+    /// is copied each time.
+    pub(crate) fn open(&mut self, stream: Arc<Stream>, before: Option<usize>) -> usize {
+        let expected = before.unwrap_or_else(|| {
+            let unmet = self.unmet;
+            self.unmet /= 8;
+            unmet
+        });
         let (encoded, oldest) = (Vec::with_capacity(expected + expected / 8), UnixNanos(i64::MAX));
         self.groups.push(Group { stream, encoded, sizes: Vec::new(), oldest });
         self.groups.len() - 1

@@ -54,7 +54,7 @@ impl Bench {
         self.chunks += 1;
         let mut groups = Groups::new(self.chunks);
         for (stream, count) in lines {
-            let group = groups.open((*stream).clone(), 0);
+            let group = groups.open((*stream).clone(), None);
             for _ in 0..*count {
                 let line = format!("{:0>100}", self.lines);
                 groups.append(group, UnixNanos(1), line.as_bytes(), std::iter::empty());

@@ -169,6 +169,7 @@ impl Intake {
         let (mut done, mut cost) = (0, chunk.cost());
         while done < chunk.len() {
             let mut output = self.output();
+            output.groups.expect(chunk.size());
             done = self.run(chunk, done, &ticket, &mut output);
             if done == chunk.len() {
                 let now = Instant::now();

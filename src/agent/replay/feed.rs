@@ -138,7 +138,8 @@ impl<'q> Gathering<'q> {
             None => {
                 let stream = labelled(&entry.stream, &self.question.labels, self.batch);
                 let key = (stream.tenant.clone(), stream.text.clone());
-                let group = self.opened.entry(key).or_insert_with(|| self.groups.open(Arc::new(stream), 0));
+                let group =
+                    self.opened.entry(key).or_insert_with(|| self.groups.open(Arc::new(stream), None));
                 self.known.insert(entry.stream.clone(), *group);
                 *group
             }

@@ -94,7 +94,7 @@ impl Streams {
             guarded => (sets.number(entry), guarded.and_then(|guarded| guarded.seen), None),
         };
         let stream = Arc::new(Stream::new(self::labels(start, entry, moved.as_deref())));
-        let (chunk, group) = (groups.chunk(), groups.open(stream.clone(), 0));
+        let (chunk, group) = (groups.chunk(), groups.open(stream.clone(), None));
         self.cached.insert(set, Cached { stream, seen, chunk, group, bytes: length });
         group
     }
@@ -115,7 +115,7 @@ impl Streams {
                 return None;
             }
             cached.chunk = groups.chunk();
-            cached.group = groups.open(cached.stream.clone(), std::mem::take(&mut cached.bytes));
+            cached.group = groups.open(cached.stream.clone(), Some(std::mem::take(&mut cached.bytes)));
         }
         cached.bytes += length;
         Some(cached.group)
