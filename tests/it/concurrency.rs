@@ -93,9 +93,13 @@ async fn what_waits_on_disk_goes_several_pushes_at_once_as_well() {
     let (directory, loki) = (tempfile::tempdir().unwrap(), FakeLoki::start(Limits::any_time()));
     loki.answer_all(Fault::Status(503, "the ingesters are away".to_owned()));
     let mut writers = writers(directory.path(), 12);
-    writers.iter_mut().for_each(|writer| writer.lines(2000));
     let clients = client_with(&loki, "");
     let agent = Agent::start(directory.path(), &text(directory.path(), &clients));
+    // A little of each in turn, so that records that follow each other are of different streams.
+    for round in 1..=10 {
+        writers.iter_mut().for_each(|writer| writer.lines(200));
+        agent.wait_for_metric("tailwater_lines_read_total", |lines| lines == f64::from(round * 2400));
+    }
     agent.wait_for_metric("tailwater_spool_entries", |entries| entries == 24_000.0);
     assert_eq!(loki.most_at_once(), 1, "while it refuses");
     agent.terminate();

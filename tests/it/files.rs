@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::agent::{Agent, PATIENCE, client, configuration, file_job};
-use crate::support::fake_loki::{FakeLoki, Limits, Store};
+use crate::support::fake_loki::{FakeLoki, Fault, Limits, Store};
 use crate::support::ledger::{Expected, entry_key, verify};
 use crate::writer::{Writer, append};
 
@@ -249,4 +249,31 @@ async fn two_jobs_on_one_file_each_keep_their_place() {
             .collect();
         assert_eq!(of_job, ["one", "two"], "job {job}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_was_begun_when_it_was_read_stays_whole_however_long_what_is_before_it_has_to_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let loki = FakeLoki::start(Limits::any_time());
+    loki.answer_all(Fault::Status(503, "the ingesters are away".to_owned()));
+    let mut many = Writer::new(&directory.path().join("many.log"), "many");
+    many.lines(80_000);
+    let clients = client(&loki.url()).replace("{url:", "{batchsize: 20000, spool: {enabled: false}, url:");
+    let job = file_job(&format!("{}/*.log", directory.path().display()));
+    let agent = Agent::start(directory.path(), &configuration(directory.path(), &clients, &job));
+    let waited = "tailwater_handover_wait_seconds_total";
+    agent.wait_for_metric(waited, |seconds| seconds > 0.0);
+    let before = agent.metric_sum("tailwater_lines_read_total");
+    append(&directory.path().join("few.log"), "first\nsecond\nbegun");
+    agent.wait_for_metric("tailwater_lines_read_total", |lines| lines == before + 2.0);
+    // Both files wait, for far longer than a line without an end is waited for.
+    let so_far = agent.metric_sum(waited);
+    agent.wait_for_metric(waited, |seconds| seconds >= so_far + 5.0);
+    append(&directory.path().join("few.log"), " and ended\n");
+    loki.heal();
+    loki.wait_for(|store| store.entries.len() >= 80_003, PATIENCE).await.unwrap();
+    let lines = loki.entries();
+    let of_few = lines.iter().filter(|entry| !entry.line.starts_with(b"{"));
+    let of_few: Vec<String> = of_few.map(|entry| String::from_utf8_lossy(&entry.line).into_owned()).collect();
+    assert_eq!(of_few, ["first", "second", "begun and ended"]);
 }

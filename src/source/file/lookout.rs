@@ -64,6 +64,8 @@ pub(super) struct Open {
     pub(super) modified: Option<SystemTime>,
     /// When the file last grew.
     pub(super) grew: Instant,
+    /// When there was last found to be no more of it. What was read before may have waited for long since.
+    pub(super) ended: Instant,
     /// When the path was first seen to name another file.
     pub(super) rotated: Option<Instant>,
     /// It was truncated since somebody last asked: where it was read to, and what it began with.
@@ -337,6 +339,7 @@ impl Place {
             head,
             modified: None,
             grew: Instant::now(),
+            ended: Instant::now(),
             rotated: None,
             truncated: None,
             secured: None,

@@ -133,7 +133,7 @@ impl Tail {
             let files = &self.lookout.files;
             let rotated_away = index + 1 < files.len() || !self.lookout.is_at_path(&files[index]);
             let open = &mut self.lookout.files[index];
-            let quiet = open.grew.elapsed();
+            let quiet = open.ended.saturating_duration_since(open.grew);
             open.rotated = if rotated_away { open.rotated.or_else(|| Some(Instant::now())) } else { None };
             if is_left(open.rotated.map(|since| since.elapsed()), quiet) {
                 self.flush(index).await?;
@@ -172,6 +172,7 @@ impl Tail {
                 Ok(end) => end,
                 Err(error) => {
                     self.lookout.fail(&error);
+                    self.lookout.files[index].ended = Instant::now();
                     true
                 }
             };
@@ -201,12 +202,14 @@ impl Tail {
     /// Reads up to a chunk. True at the end of the file.
     fn read_chunk(&mut self, index: usize) -> io::Result<bool> {
         let Tail { lookout, chunk, start, last_stamp, .. } = self;
-        let Open { reader, replay, head, modified, grew, truncated, .. } = &mut lookout.files[index];
+        let Open { reader, replay, head, modified, grew, ended, truncated, .. } = &mut lookout.files[index];
+        let now = Instant::now();
         let metadata = reader.content().metadata()?;
         let length = metadata.len();
         // It may have been truncated and filled again up to the same length.
         let written = std::mem::replace(modified, metadata.modified().ok()) != *modified;
         if length == reader.read_to() && !written {
+            *ended = now;
             return Ok(true);
         }
         // Truncated, and perhaps filled again beyond where it was read to.
@@ -232,7 +235,9 @@ impl Tail {
             Some(note) => reader.fill_to(note.end, chunk, stamp)?,
             None => reader.fill(chunk, stamp)?,
         };
-        if reader.read_to() != before {
+        if reader.read_to() == before {
+            *ended = now;
+        } else {
             *grew = Instant::now();
         }
         *head = read_head(reader.content())?;
