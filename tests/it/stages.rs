@@ -92,6 +92,7 @@ async fn entries_of_several_lines_come_out_whole_through_kills_and_a_stop() {
     assert_eq!(bench.loki.entries().len(), count, "repetitions are the same to the byte");
     let again = bench.start();
     bench.append(&failure(count));
+    again.wait_for_metric("tailwater_lines_read_total", |lines| lines >= 3.0);
     assert!(again.terminate().0.success());
     assert_eq!(bench.loki.entries().len(), count + 1, "after a stop nothing is read again");
 }
