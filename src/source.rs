@@ -52,6 +52,13 @@ fn cut_to(limit: usize, line: &mut Vec<u8>) {
     line.extend_from_slice(CUT_MARK);
 }
 
+/// What a task takes that runs this on something of its own. Most of it is the longest chain of calls that wait for each other, also
+/// while nothing happens.
+#[cfg(test)]
+fn task_size<T: 'static, F>(_: impl FnOnce(&'static mut T) -> F) -> usize {
+    size_of::<T>() + size_of::<F>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,14 +41,15 @@ struct Listing {
 impl Listings {
     /// Names in a directory that begin with `beginning`, in order.
     pub(super) fn names(&self, directory: &Path, beginning: &str) -> io::Result<Vec<OsString>> {
-        let names = self.all(directory)?;
+        let names = self.all(directory, clock::of_files())?;
         let first = names.partition_point(|name| name.as_bytes() < beginning.as_bytes());
         let these = names[first..].iter();
         Ok(these.take_while(|name| name.as_bytes().starts_with(beginning.as_bytes())).cloned().collect())
     }
 
-    fn all(&self, directory: &Path) -> io::Result<Arc<[OsString]>> {
-        let (now, changed) = (clock::of_files(), changed(directory)?);
+    /// `now` is a time from before the call.
+    fn all(&self, directory: &Path, now: UnixNanos) -> io::Result<Arc<[OsString]>> {
+        let changed = changed(directory)?;
         if let Some(known) = self.lock().get(directory)
             && known.changed == changed
         {
@@ -115,6 +116,12 @@ mod tests {
         assert!(names(&listings, path).is_empty());
         ["a.log", "b.log", "a.log.1", "a.lo"].into_iter().for_each(make);
         assert_eq!(names(&listings, path), ["a.log", "a.log.1"]);
+        let listings = Listings::default();
+        let later = |ticks| UnixNanos(i64::try_from(changed(path).unwrap() + ticks).unwrap());
+        assert_eq!(listings.all(path, later(0)).unwrap().len(), 4);
+        assert!(listings.lock().is_empty(), "it has changed just now");
+        assert_eq!(listings.all(path, later(COARSE_TICKS + 1)).unwrap().len(), 4);
+        assert_eq!(listings.lock().len(), 1, "it stands still");
         // As if it had been read long after that.
         let held = Listing { changed: changed(path).unwrap(), names: [OsString::from("a.log.9")].into() };
         listings.lock().insert(path.to_owned(), held);
